@@ -1,0 +1,54 @@
+# `make help` lists what there is to make.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Any Python from 3.11 up will do; PYTHON=/path/to/python3 chooses one.
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python3 python; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; \
+	done)
+# Both variables: pip reads the second for build environments since 25.3, the first before.
+INSTALL := PIP_CONSTRAINT=$(CURDIR)/constraints.txt PIP_BUILD_CONSTRAINT=$(CURDIR)/constraints.txt \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
+
+.PHONY: help install demo test check format clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+install: $(VENV)/.installed ## Install trimtab into .venv, with the tested versions
+
+demo: install ## The three methods on the embedded models, end to end
+	PATH="$(CURDIR)/$(BIN):$$PATH" experiments/demo.sh
+
+test: $(VENV)/.installed-dev check ## Check, then run the tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.installed-dev ## Lint, check the format and the types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-dev ## Format the code and mend what the linter can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean: ## Remove the environment and everything that tools left
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps make a second installation free until the requirements change.
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { \
+		echo "trimtab needs Python 3.11 or newer: install one, or name it with PYTHON=/path/to/python3" >&2; \
+		exit 1; }
+	$(PYTHON) -m venv $(VENV)

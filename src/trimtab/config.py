@@ -1,0 +1,136 @@
+"""What an experiment is made of: its root, its objects, its settings and its fingerprint."""
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from hydra.core.config_store import ConfigStore
+from hydra.utils import instantiate
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+# The parts that decide a run's results. The roles (base, guide, untuned) count only as far as
+# the method refers to them.
+PARTS = ("method", "task", "generation", "limit")
+# A method's models are references to the roles.
+REFERENCE = re.compile(r"\$\{(\w+)\}")
+_CHECKOUT = Path(__file__).parents[2] / "conf"
+# A checkout has conf/ at its root; a wheel carries it inside the package.
+DIRECTORY = _CHECKOUT if _CHECKOUT.is_dir() else Path(__file__).parent / "conf"
+
+
+@dataclass
+class Experiment:
+    """The root of the configuration; the nodes are checked against their targets' signatures."""
+
+    base: Any = MISSING
+    guide: Any = MISSING
+    untuned: Any = MISSING
+    method: Any = MISSING
+    task: Any = MISSING
+    generation: Any = MISSING
+    tracker: Any = MISSING
+    limit: int | None = None
+    results: str = "results"
+
+
+class ConfigError(ValueError):
+    """All the mistakes of a configuration, one line each."""
+
+    def __init__(self, mistakes: Iterable[str]) -> None:
+        """Keep the distinct `mistakes`, in order."""
+        self.mistakes = list(dict.fromkeys(mistakes))
+        super().__init__("\n".join(self.mistakes))
+
+
+def build(node: Any) -> Any:
+    """Return the object that a configuration node describes."""
+    return instantiate(node, _convert_="all")
+
+
+def fingerprint(config: DictConfig) -> str:
+    """Return 12 hex digits that are equal for two configurations of the same results.
+
+    What only changes speed is left out: the batch size and the models' devices.
+    """
+    parts = relevant(config)
+    parts["generation"].pop("batch_size", None)
+    text = json.dumps(_canonical(parts), sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def relevant(config: DictConfig) -> dict[str, Any]:
+    """Return the resolved parts of `config` that decide the results."""
+    resolved = container(config, resolve=True)
+    return {part: resolved[part] for part in PARTS}
+
+
+def settings(config: DictConfig, choices: dict[str, str]) -> dict[str, Any]:
+    """Return the run's settings by their command-line names, as in {"method.threshold": 0.4}.
+
+    `choices` are the chosen options by group; of these and of the roles, only those that the
+    method refers to are kept.
+    """
+    raw = container(config, resolve=False)
+    flat: dict[str, Any] = {part: choices[part] for part in PARTS if part in choices}
+    for part in PARTS:
+        for key, value in _leaves(part, raw[part], raw):
+            flat[key] = value
+            group = key.split(".")[0]
+            if group != key and group in choices:
+                flat[group] = choices[group]
+    return flat
+
+
+def container(config: DictConfig, *, resolve: bool) -> dict[str, Any]:
+    """Return the configuration as plain data, references resolved or as they are written."""
+    # Hydra's own node refers to the fingerprint: resolving it here would go in circles.
+    config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    return cast(dict[str, Any], OmegaConf.to_container(config, resolve=resolve))
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return " Did you mean ...?", or nothing where no known name resembles `name`.
+
+    The last part of a dotted name is enough: `treshold` finds `method.threshold`.
+    """
+    known = list(known)
+    by_leaf = {key.split(".")[-1]: key for key in reversed(known)}
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+    near = near or [by_leaf[k] for k in difflib.get_close_matches(name, by_leaf, 1, 0.7)]
+    return f" Did you mean {near[0]}?" if near else ""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or its type's name where it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def _leaves(key: str, raw: Any, root: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    reference = isinstance(raw, str) and REFERENCE.fullmatch(raw)
+    if reference:
+        yield from _leaves(reference[1], root[reference[1]], root)
+    elif isinstance(raw, dict):
+        for name, child in raw.items():
+            if name != "_target_":
+                yield from _leaves(f"{key}.{name}", child, root)
+    else:
+        yield key, raw
+
+
+def _canonical(node: Any) -> Any:
+    if isinstance(node, dict):
+        device = {"device"} if str(node.get("_target_", "")).endswith(".LanguageModel") else set()
+        return {k: _canonical(v) for k, v in node.items() if k not in device}
+    if isinstance(node, list):
+        return [_canonical(child) for child in node]
+    # 1 and 1.0 are the same setting, however it was typed.
+    return int(node) if isinstance(node, float) and node.is_integer() else node
+
+
+ConfigStore.instance().store("schema", Experiment)
+OmegaConf.register_new_resolver("fingerprint", lambda *, _root_: fingerprint(_root_), replace=True)

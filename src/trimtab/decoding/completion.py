@@ -1,0 +1,54 @@
+"""What a method returns for one conversation: the text and the trace of how it came about."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """A piece of an answer.
+
+    Attributes:
+        text: the piece; the spans of an answer join to its text.
+        speaker: who said it (`base`, `guide`, or `model` where there is only one voice).
+        probability: top-1 probability, at T = 1, of the model that decides who speaks (the base
+            model in nudging, the mixture elsewhere), before the piece; None where it was not asked.
+    """
+
+    text: str
+    speaker: str
+    probability: float | None = None
+
+
+@dataclass(kw_only=True)
+class Work:
+    """What one model did for one answer: forward passes taken part in, tokens processed."""
+
+    passes: int = 0
+    tokens: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completion:
+    """An answer.
+
+    Attributes:
+        id: the sample's id.
+        text: the answer.
+        trace: spans that join to `text`.
+        stop_reason: `end` (the only speaker ended it), `guide` or `base` (that speaker ended it),
+            `length` (budget used up), `context` (a model's context is full), `repetition` (the
+            guard stopped a loop) or `stalled` (the guide said nothing printable).
+        prompts: the prompt text each model saw, by its role.
+        tokens: tokens spoken, by speaker.
+        work: what each model did for it, by its role.
+        measures: numbers the method reports of its own working, such as the guide ratio.
+    """
+
+    id: str
+    text: str
+    trace: tuple[Span, ...]
+    stop_reason: str
+    prompts: dict[str, str]
+    tokens: dict[str, int]
+    work: dict[str, Work]
+    measures: dict[str, float] = field(default_factory=dict)

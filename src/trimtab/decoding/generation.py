@@ -1,0 +1,37 @@
+"""How long, how random, and how many at once: settings that every method shares."""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """Settings of generation.
+
+    Args:
+        max_new_tokens: longest answer, in tokens (nudging counts the base model's).
+        batch_size: answers decoded together; changes speed and memory, never the answers.
+        temperature: 0 takes the most likely token; otherwise logits are divided by it.
+        top_k: draw among the k most likely tokens only; 0 for all.
+        top_p: draw among the fewest most likely tokens that hold this probability; 1 for all.
+        seed: decides every random draw, with the sample's id and the position.
+    """
+
+    max_new_tokens: int = 256
+    batch_size: int = 16
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, lowest in (("max_new_tokens", 1), ("batch_size", 1), ("top_k", 0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
+                raise ValueError(f"{name}={value!r}: accepted are whole numbers from {lowest} up.")
+        if not (math.isfinite(self.temperature) and self.temperature >= 0):
+            raise ValueError(
+                f"temperature={self.temperature!r}: accepted are numbers from 0 (greedy) up."
+            )
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p={self.top_p!r}: accepted are numbers above 0 and up to 1.")

@@ -1,0 +1,82 @@
+"""Drawing a token: pure functions of logits and of names, the same on every device.
+
+`token = argmax(filtered(logits / T) + g)` with Gumbel noise g (the Gumbel-max trick: Gumbel, 1954;
+Maddison et al., arXiv 1411.0030), where g is a function of (seed, sample id, role of the speaker,
+position, token id) computed by integer hashing. So a draw does not depend on batch size, order,
+resuming, or on whether tokens were drafted. Legend: N draws, V vocabulary.
+"""
+
+import hashlib
+
+import torch
+
+_WORD = 0xFFFFFFFF
+
+
+def noise_key(seed: int, sample_id: str, role: str) -> int:
+    """Return the 64-bit name of one speaker's noise in one answer."""
+    digest = hashlib.sha256(f"{seed}\x00{role}\x00{sample_id}".encode()).digest()
+    return int.from_bytes(digest[:8], "little")
+
+
+def _mix(x: torch.Tensor) -> torch.Tensor:
+    """Scramble 32-bit words held in int64 (the finalizer of MurmurHash3; every bit matters)."""
+    x = ((x ^ (x >> 16)) * 0x85EBCA6B) & _WORD
+    x = ((x ^ (x >> 13)) * 0xC2B2AE35) & _WORD
+    return x ^ (x >> 16)
+
+
+def gumbel_noise(
+    keys: list[int], positions: list[int], vocabulary_size: int, device: torch.device
+) -> torch.Tensor:
+    """Return `noise_NV`, standard Gumbel, fp64; entry (n, v) depends on its key, position and v."""
+    low_N1 = torch.tensor([[k & _WORD] for k in keys], device=device)
+    high_N1 = torch.tensor([[k >> 32] for k in keys], device=device)
+    position_N1 = torch.tensor([[p] for p in positions], device=device)
+    token_1V = torch.arange(vocabulary_size, device=device)[None]
+    place_N1 = _mix(_mix(position_N1 ^ low_N1) ^ high_N1)
+    bits_NV = _mix(_mix(token_1V) ^ place_N1)
+    uniform_NV = (bits_NV.double() + 0.5) / 2.0**32
+    return -torch.log(-torch.log(uniform_NV))
+
+
+def keep_top_k(logits_NV: torch.Tensor, k: int) -> torch.Tensor:
+    """Return logits with all but the k largest of each row at -inf; k = 0 keeps all."""
+    if k == 0 or k >= logits_NV.shape[-1]:
+        return logits_NV
+    smallest_kept_N1 = logits_NV.topk(k, dim=-1).values[:, -1:]
+    return logits_NV.masked_fill(logits_NV < smallest_kept_N1, -torch.inf)
+
+
+def keep_top_p(logits_NV: torch.Tensor, p: float) -> torch.Tensor:
+    """Return logits cut to each row's nucleus: the fewest most likely tokens that hold p.
+
+    Holtzman et al., arXiv 1904.09751. p = 1 keeps all.
+    """
+    if p >= 1:
+        return logits_NV
+    sorted_NV, order_NV = logits_NV.sort(dim=-1, descending=True, stable=True)
+    probability_NV = sorted_NV.softmax(dim=-1)
+    before_NV = probability_NV.cumsum(dim=-1) - probability_NV
+    dropped_NV = torch.zeros_like(before_NV, dtype=torch.bool).scatter(-1, order_NV, before_NV >= p)
+    return logits_NV.masked_fill(dropped_NV, -torch.inf)
+
+
+def draw(
+    logits_NV: torch.Tensor,
+    *,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    keys: list[int],
+    positions: list[int],
+) -> torch.Tensor:
+    """Return `tokens_N`: the most likely token at temperature 0, else a draw.
+
+    Draws are from the filtered distribution, in the order temperature, top-k, top-p.
+    """
+    if temperature == 0:
+        return logits_NV.argmax(dim=-1)
+    filtered_NV = keep_top_p(keep_top_k(logits_NV / temperature, top_k), top_p)
+    noise_NV = gumbel_noise(keys, positions, logits_NV.shape[-1], logits_NV.device)
+    return (filtered_NV + noise_NV).argmax(dim=-1)

@@ -1,0 +1,198 @@
+"""A voice: one model, or several of one vocabulary mixed into one next-token distribution.
+
+Legend: N positions that are read, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from trimtab.decoding.completion import Work
+from trimtab.decoding.generation import Generation
+from trimtab.decoding.sampling import draw, noise_key
+from trimtab.models.language_model import LanguageModel
+from trimtab.models.session import Session
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a voice would say after each of some positions of a sequence.
+
+    Attributes:
+        tokens: the token it draws.
+        top_tokens: its most likely token.
+        top_probabilities: that token's probability at temperature 1, before any filter.
+    """
+
+    tokens: list[int]
+    top_tokens: list[int]
+    top_probabilities: list[float]
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A request to a voice: read the last positions of a sequence.
+
+    Attributes:
+        part: who asks.
+        sequences: the whole token sequence of each model of the voice.
+        last: how many positions to read; more than one verifies drafted tokens.
+        position: of the next token in the answer, which names its noise.
+    """
+
+    part: Part
+    sequences: tuple[list[int], ...]
+    last: int
+    position: int
+
+
+class ContextFull(Exception):
+    """A sequence has outgrown the context of one of its models."""
+
+
+def mix_logits(logits: Sequence[torch.Tensor], weights: Sequence[float]) -> torch.Tensor:
+    """Return `sum_i weights_i * logits_i`, each of shape `[N, V]`.
+
+    The geometric mixture of the models' distributions, up to normalisation.
+    """
+    mixed = weights[0] * logits[0]
+    for weight, other in zip(weights[1:], logits[1:], strict=True):
+        mixed = mixed + weight * other
+    return mixed
+
+
+class Voice:
+    """One or several models with weights, speaking as one; a KV cache per model, a slot per row.
+
+    A model of weight 0 is not run, so a dial at its end costs, and gives, exactly the other model.
+    """
+
+    def __init__(
+        self,
+        models: Mapping[str, LanguageModel],
+        weights: Mapping[str, float],
+        *,
+        name: str,
+        generation: Generation,
+    ) -> None:
+        self.name = name
+        self.models = {role: m for role, m in models.items() if weights[role] != 0}
+        if not self.models:
+            raise ValueError("All weights of the mixture are 0: nobody is left to speak.")
+        require_one_vocabulary(self.models)
+        self._weights = [weights[role] for role in self.models]
+        self._generation = generation
+        self._sessions = {
+            role: Session(m, generation.batch_size) for role, m in self.models.items()
+        }
+        self.stop_tokens = frozenset[int]().union(*(m.stop_tokens for m in self.models.values()))
+
+    def forget(self, slot: int) -> None:
+        """Free a slot for the next answer."""
+        for session in self._sessions.values():
+            session.forget(slot)
+
+    def forward_passes(self) -> dict[str, int]:
+        """Forward passes run so far, by role."""
+        return {role: session.forward_passes for role, session in self._sessions.items()}
+
+    def read(self, asks: Sequence[Ask]) -> list[Reading]:
+        """Answer several requests, one forward pass per model."""
+        last = [ask.last for ask in asks]
+        logits = []
+        for i, (role, session) in enumerate(self._sessions.items()):
+            sequences = [ask.sequences[i] for ask in asks]
+            logits_NV, processed = session.read([ask.part.slot for ask in asks], sequences, last)
+            _refuse_nan(logits_NV, session.model, asks)
+            logits.append(logits_NV)
+            for ask, tokens in zip(asks, processed, strict=True):
+                ask.part.work[role].passes += 1
+                ask.part.work[role].tokens += tokens
+        return self._readings(self._mixed(logits), asks)
+
+    def _mixed(self, logits: list[torch.Tensor]) -> torch.Tensor:
+        if self._weights == [1.0]:
+            return logits[0]
+        device = logits[0].device
+        return mix_logits([each.to(device) for each in logits], self._weights)
+
+    def _readings(self, logits_NV: torch.Tensor, asks: Sequence[Ask]) -> list[Reading]:
+        top_N, top_tokens_N = logits_NV.max(dim=-1)
+        probabilities = (top_N - logits_NV.logsumexp(dim=-1)).exp().tolist()
+        top_tokens = top_tokens_N.tolist()
+        tokens = top_tokens
+        if self._generation.temperature > 0:
+            tokens = draw(
+                logits_NV,
+                temperature=self._generation.temperature,
+                top_k=self._generation.top_k,
+                top_p=self._generation.top_p,
+                keys=[ask.part.key for ask in asks for _ in range(ask.last)],
+                positions=[
+                    ask.position - ask.last + 1 + i for ask in asks for i in range(ask.last)
+                ],
+            ).tolist()
+        readings, start = [], 0
+        for ask in asks:
+            own = slice(start, start + ask.last)
+            readings.append(Reading(tokens[own], top_tokens[own], probabilities[own]))
+            start = own.stop
+        return readings
+
+
+class Part:
+    """A voice's part in one answer: its slot, its prompts, its noise, and the work it did."""
+
+    def __init__(
+        self,
+        voice: Voice,
+        *,
+        slot: int,
+        sample_id: str,
+        prompts: Mapping[str, list[int]],
+        seed: int,
+    ) -> None:
+        self.voice = voice
+        self.slot = slot
+        self.sample_id = sample_id
+        self.prompts = [prompts[role] for role in voice.models]
+        self.key = noise_key(seed, sample_id, voice.name)
+        self.work = {role: Work() for role in voice.models}
+
+    def ask(self, sequences: Sequence[list[int]], *, last: int = 1) -> Ask:
+        """Return the request to read the last positions; ContextFull if a model cannot."""
+        for model, tokens in zip(self.voice.models.values(), sequences, strict=True):
+            if len(tokens) > model.context_length:
+                raise ContextFull
+        position = len(sequences[0]) - len(self.prompts[0])
+        return Ask(self, tuple(sequences), last, position)
+
+
+def require_one_vocabulary(models: Mapping[str, LanguageModel]) -> None:
+    """Refuse models whose token ids mean different tokens, naming the first difference."""
+    (first_role, first), *others = models.items()
+    for role, other in others:
+        if other.vocabulary == first.vocabulary:
+            continue
+        by_id = {i: t for t, i in first.vocabulary.items()}
+        other_by_id = {i: t for t, i in other.vocabulary.items()}
+        i = min(i for i in by_id.keys() | other_by_id.keys() if by_id.get(i) != other_by_id.get(i))
+        raise ValueError(
+            f"{first_role} ({first.path}) and {role} ({other.path}) do not share a vocabulary: "
+            f"token {i} is {by_id.get(i)!r} in one and {other_by_id.get(i)!r} in the other. "
+            "Mixing logits or weights needs models of one tokenizer; nudging takes any two."
+        )
+
+
+def _refuse_nan(logits_NV: torch.Tensor, model: LanguageModel, asks: Sequence[Ask]) -> None:
+    bad_N = ~torch.isfinite(logits_NV.amax(dim=-1))
+    if bad_N.any():
+        rows = [ask.part.sample_id for ask in asks for _ in range(ask.last)]
+        sample = rows[int(bad_N.nonzero()[0])]
+        raise FloatingPointError(
+            f"{model.path!r} gave logits that are not finite for sample {sample!r}. Its weights "
+            f"are damaged or overflow in {model.dtype}; try dtype=float32 or another checkpoint."
+        )

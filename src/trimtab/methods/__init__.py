@@ -1,0 +1,10 @@
+"""Methods: each aligns a base model at inference time, with one dial."""
+
+from trimtab.methods.alignment_vector import AlignmentVector
+from trimtab.methods.dera import DeRa
+from trimtab.methods.method import Method
+from trimtab.methods.nudging import Nudging
+from trimtab.methods.plain import Plain
+from trimtab.methods.proxy_tuning import ProxyTuning
+
+__all__ = ["AlignmentVector", "DeRa", "Method", "Nudging", "Plain", "ProxyTuning"]

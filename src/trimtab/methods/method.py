@@ -1,0 +1,128 @@
+"""The one seam of a method: given its models, it turns conversations into completions."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from trimtab.decoding import Completion, Generation
+from trimtab.models import Conversation, LanguageModel
+
+if TYPE_CHECKING:
+    from trimtab.decoding.batching import Answer
+    from trimtab.decoding.voice import Voice
+
+Prompts = dict[str, str]
+Start = Callable[[str, int, Prompts, dict[str, list[int]]], "Answer"]
+"""Begin an answer, given the sample's id, its slot, and its prompts as text and as tokens."""
+
+
+class Method(ABC):
+    """A way of answering with one or several models.
+
+    A subclass names its models and says how one answer is made; batching, prompts and checks are
+    here.
+    """
+
+    @property
+    @abstractmethod
+    def models(self) -> dict[str, LanguageModel]:
+        """The models whose prompts an answer starts from, by role."""
+
+    @abstractmethod
+    def _prepare(self, generation: Generation) -> tuple[Sequence[Voice], Start]:
+        """Load what is needed; return everyone who may speak and how an answer begins."""
+
+    @cached_property
+    def forward_passes(self) -> dict[str, int]:
+        """Forward passes run so far in this process, by role; a pass serves a whole batch."""
+        return {}
+
+    @property
+    def participants(self) -> dict[str, LanguageModel]:
+        """Every model that the method was given, by the name of its field."""
+        return {
+            name: value for name, value in vars(self).items() if isinstance(value, LanguageModel)
+        }
+
+    def complete(
+        self,
+        questions: Sequence[str | Conversation],
+        generation: Generation | None = None,
+    ) -> list[Completion]:
+        """Answer questions, in their order; a string is a conversation of only a question."""
+        asked = {
+            str(i): Conversation(question=q) if isinstance(q, str) else q
+            for i, q in enumerate(questions)
+        }
+        done = {c.id: c for c in self.stream(asked, generation or Generation())}
+        return [done[sample_id] for sample_id in asked]
+
+    def check(self, conversations: Mapping[str, Conversation]) -> None:
+        """Raise ValueError for prompts that no model can render or hold; loads no weights."""
+        self._prompts(conversations)
+
+    def stream(
+        self, conversations: Mapping[str, Conversation], generation: Generation
+    ) -> Iterator[Completion]:
+        """Yield completions as they finish, for conversations by sample id.
+
+        Raises:
+            ValueError: before any weights load, for prompts that no model can render or hold.
+            FloatingPointError: if a model gives logits that are not finite.
+        """
+        rendered, tokens = self._prompts(conversations)
+        voices, start = self._prepare(generation)
+
+        from trimtab.decoding.batching import decode
+
+        def begin(sample_id: str) -> Callable[[int], Answer]:
+            return lambda slot: start(sample_id, slot, rendered[sample_id], tokens[sample_id])
+
+        before = dict(self.forward_passes)
+        for completion in decode(map(begin, conversations), voices, generation.batch_size):
+            for voice in voices:
+                for role, passes in voice.forward_passes().items():
+                    self.forward_passes[role] = before.get(role, 0) + passes
+            yield completion
+
+    def _prompts(
+        self, conversations: Mapping[str, Conversation]
+    ) -> tuple[dict[str, Prompts], dict[str, dict[str, list[int]]]]:
+        """Return each sample's prompts, by role, as text and as tokens."""
+        rendered = {
+            sample_id: {role: m.render(conversation) for role, m in self.models.items()}
+            for sample_id, conversation in conversations.items()
+        }
+        tokens = {
+            sample_id: {role: m.encode(prompts[role]) for role, m in self.models.items()}
+            for sample_id, prompts in rendered.items()
+        }
+        self._require_room(tokens)
+        return rendered, tokens
+
+    def _require_room(self, tokens: Mapping[str, Mapping[str, list[int]]]) -> None:
+        too_long = [
+            f"sample {sample_id!r}: {len(prompt[role])} tokens for {role} ({model.path}), which "
+            f"holds {model.context_length}"
+            for sample_id, prompt in tokens.items()
+            for role, model in self.models.items()
+            if len(prompt[role]) >= model.context_length
+        ]
+        if too_long:
+            shown = "\n  ".join(too_long[:5])
+            more = f"\n  and {len(too_long) - 5} more" if len(too_long) > 5 else ""
+            raise ValueError(
+                f"{len(too_long)} prompts leave no room for an answer:\n  {shown}{more}\n"
+                "Leave these samples out, shorten the task's prompt, or take a model with a "
+                "longer context."
+            )
+
+
+def require_finite(name: str, value: float) -> None:
+    """Refuse a dial that is not a finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{name}={value!r}: accepted is any finite number, such as 0, 0.5 or 1.")

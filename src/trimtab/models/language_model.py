@@ -1,0 +1,374 @@
+"""One language model: where it comes from, how it renders a conversation, its weights and tokens.
+
+Describing a model is free; tokenizer and weights load at their first use. Legend: B batch, T time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trimtab import zoo
+from trimtab.choices import not_a_choice
+from trimtab.models.conversation import Conversation
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+PROMPTS = ("chat", "plain")
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_CONTENT = {".safetensors", ".bin", ".json", ".jinja", ".model"}
+_UNBOUNDED = 1 << 30
+_INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
+# Tokens of context that decide how the next ones decode (spaces, characters split over tokens).
+_DECODE_WINDOW = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModel:
+    """A causal language model with its tokenizer and its way of rendering a conversation.
+
+    Args:
+        path: `zoo:<name>` for an embedded model, a local folder, or a hub id.
+        prompt: `chat` renders through the model's chat template, `plain` as plain text.
+        revision: hub revision (branch, tag or commit); only for hub ids.
+        dtype: `float32`, `bfloat16`, `float16`, or `auto` for that of the checkpoint.
+        device: `auto` (a GPU if there is one), or any torch device such as `cpu` or `cuda:1`.
+        chat_template: a Jinja file or the template itself, in place of the tokenizer's own.
+        trust_remote_code: run code that comes with the model; off unless asked for.
+        allow_pickle: load weights stored as pickles, which can run code; off unless asked for.
+
+    Raises:
+        ValueError: for a value outside these, and for a folder without a model or chat template.
+    """
+
+    path: str
+    prompt: str
+    revision: str | None = None
+    dtype: str = "float32"
+    device: str = "auto"
+    chat_template: str | None = None
+    trust_remote_code: bool = False
+    allow_pickle: bool = False
+
+    def __post_init__(self) -> None:
+        if self.prompt not in PROMPTS:
+            raise ValueError(not_a_choice(f"prompt of {self.path}:", self.prompt, PROMPTS))
+        if self.dtype not in DTYPES:
+            raise ValueError(not_a_choice(f"dtype of {self.path}:", self.dtype, DTYPES))
+        if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", self.device):
+            raise ValueError(
+                f"device of {self.path}: {self.device!r} is not known. "
+                "Accepted: auto, cpu, mps, cuda, cuda:0, cuda:1, ..."
+            )
+        folder = self.folder
+        if folder is not None:
+            _check_folder(folder, needs_template=self.prompt == "chat" and not self.chat_template)
+
+    @classmethod
+    def of(
+        cls,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        prompt: str,
+        name: str = "in-memory",
+    ) -> LanguageModel:
+        """Wrap a model and a tokenizer that are already loaded."""
+        described = cls(path=name, prompt=prompt)
+        described.__dict__["weights"] = model.eval()
+        described.__dict__["tokenizer"] = tokenizer
+        return described
+
+    @property
+    def folder(self) -> Path | None:
+        """The local folder that `path` names, or None for a hub id."""
+        if self.path.startswith("zoo:"):
+            return zoo.path(self.path.removeprefix("zoo:"))
+        local = Path(self.path).expanduser()
+        if local.is_dir():
+            return local
+        if self.path.startswith(("/", "./", "../", "~")) or not _HUB_ID.fullmatch(self.path):
+            raise ValueError(
+                f"Model path {self.path!r} does not exist. Give a folder with config.json, "
+                "a hub id such as 'allenai/OLMo-2-0425-1B', or an embedded model as zoo:<name>."
+            )
+        return None
+
+    # ------------------------------------------------------------------ loading
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer, with `chat_template` put in if one was given."""
+        from transformers import AutoTokenizer
+
+        tokenizer = self._from_pretrained(AutoTokenizer, "tokenizer")
+        if self.chat_template:
+            file = Path(self.chat_template)
+            template = file.read_text("utf-8") if file.suffix == ".jinja" else self.chat_template
+            tokenizer.chat_template = template
+        if self.prompt == "chat" and not tokenizer.chat_template:
+            raise ValueError(_no_template(self.path))
+        return tokenizer
+
+    @cached_property
+    def weights(self) -> PreTrainedModel:
+        """The loaded model, in evaluation mode on its device."""
+        import torch
+        from transformers import AutoModelForCausalLM
+
+        dtype = self.dtype if self.dtype == "auto" else getattr(torch, self.dtype)
+        # True insists on safetensors, None takes what there is.
+        safetensors = None if self.allow_pickle else True
+        model, loaded = self._from_pretrained(
+            AutoModelForCausalLM,
+            "model",
+            dtype=dtype,
+            use_safetensors=safetensors,
+            output_loading_info=True,
+        )
+        # transformers would fill these at random and go on.
+        if absent := sorted(map(str, {*loaded["missing_keys"], *loaded["mismatched_keys"]})):
+            raise ValueError(
+                f"The weights of {self.path!r} do not fit its config.json: {len(absent)} tensors "
+                f"are missing or of another shape, such as {', '.join(absent[:3])}."
+            )
+        device = self.device
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        return model.to(device).eval()
+
+    @cached_property
+    def config(self) -> PreTrainedConfig:
+        """The model's configuration, which loads without its weights."""
+        from transformers import AutoConfig
+
+        if "weights" in self.__dict__:
+            return self.weights.config
+        return self._from_pretrained(AutoConfig, "config")
+
+    def _from_pretrained(self, factory: Any, what: str, **options: Any) -> Any:
+        from safetensors import SafetensorError
+
+        source = self.folder or self.path
+        try:
+            return factory.from_pretrained(
+                str(source),
+                revision=self.revision,
+                trust_remote_code=self.trust_remote_code,
+                local_files_only=self.folder is not None,
+                **options,
+            )
+        except (OSError, ValueError, SafetensorError) as error:
+            first_line = str(error).strip().splitlines()[0]
+            raise ValueError(
+                f"The {what} of {self.path!r} cannot be loaded: {first_line} "
+                "Check the path or hub id, the revision, and the network if it is a hub id."
+            ) from error
+
+    # ------------------------------------------------------------------ prompts and text
+
+    def render(self, conversation: Conversation) -> str:
+        """Return the prompt text of `conversation` in this model's way (see `Conversation`)."""
+        if self.prompt == "plain":
+            system = f"{conversation.system}\n" if conversation.system else ""
+            return f"{system}{conversation.user}\n{conversation.answer_start}"
+        messages = [{"role": "user", "content": conversation.user}]
+        if conversation.system:
+            messages.insert(0, {"role": "system", "content": conversation.system})
+        return self._apply_template(messages) + conversation.answer_start
+
+    def _apply_template(self, messages: list[dict[str, str]]) -> str:
+        from jinja2 import TemplateError
+
+        def apply(turns: list[dict[str, str]]) -> str:
+            text = self.tokenizer.apply_chat_template(
+                turns, tokenize=False, add_generation_prompt=True
+            )
+            assert isinstance(text, str)
+            return text
+
+        try:
+            return apply(messages)
+        except TemplateError as error:
+            if messages[0]["role"] != "system":
+                raise ValueError(f"The chat template of {self.path!r} fails: {error}") from error
+            # Some templates (Gemma's) know no system role: it then opens the user's turn.
+            system, user = messages
+            folded = f"{system['content']}\n{user['content']}"
+            return self._apply_template([{"role": "user", "content": folded}])
+
+    def encode(self, text: str) -> list[int]:
+        """Return the canonical tokens of `text`, with the beginning-of-sequence token once."""
+        tokens: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
+        bos = self.tokenizer.bos_token_id
+        if self._adds_bos and tokens[:1] != [bos]:
+            return [bos, *tokens]
+        return tokens
+
+    @cached_property
+    def _adds_bos(self) -> bool:
+        bos = self.tokenizer.bos_token_id
+        return bos is not None and self.tokenizer("").input_ids[:1] == [bos]
+
+    def continuation(self, context: list[int], tokens: list[int]) -> str:
+        """Return the text that `tokens` add after `context`: the join of their `pieces`."""
+        return "".join(text for text, _ in self.pieces(context, tokens))
+
+    def pieces(self, context: list[int], tokens: list[int]) -> list[tuple[str, int]]:
+        """Cut `tokens`, spoken after `context`, into texts of whole characters.
+
+        Special tokens are not text. A character whose last bytes are still to come is left out.
+
+        Returns:
+            Each text with the index of its first token.
+        """
+        pieces: list[tuple[str, int]] = []
+        start, pending = 0, list[int]()
+        tail, before = self._window(context)
+        for index, token in enumerate(tokens):
+            if token in self.special_tokens:
+                continue
+            if not pending:
+                start = index
+            pending.append(token)
+            text = self._decode(tail + pending)[len(before) :]
+            if text and not text.endswith(_INCOMPLETE):
+                pieces.append((text, start))
+                tail, before = self._window(tail + pending)
+                pending = []
+        if pending:
+            text = self._decode(tail + pending)[len(before) :].rstrip(_INCOMPLETE)
+            if text:
+                pieces.append((text, start))
+        return pieces
+
+    def _window(self, context: list[int]) -> tuple[list[int], str]:
+        """Return the end of `context`, long enough that what follows decodes as after all of it.
+
+        With it comes its own text.
+        """
+        length = _DECODE_WINDOW
+        text = self._decode(context[-length:])
+        while length < len(context) and text.startswith(_INCOMPLETE):
+            length *= 2
+            text = self._decode(context[-length:])
+        return context[-length:], text
+
+    def _decode(self, tokens: list[int]) -> str:
+        text = self.tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
+        assert isinstance(text, str)
+        return text
+
+    @cached_property
+    def special_tokens(self) -> frozenset[int]:
+        """Ids of tokens that are control signs and never part of an answer's text."""
+        return frozenset(self.tokenizer.all_special_ids) | self.stop_tokens
+
+    @cached_property
+    def stop_tokens(self) -> frozenset[int]:
+        """Ids that end an answer: the tokenizer's end-of-sequence and the generation config's."""
+        listed = self._generation_config.get("eos_token_id")
+        ids = listed if isinstance(listed, list) else [listed]
+        ids.append(self.tokenizer.eos_token_id)
+        return frozenset(i for i in ids if i is not None)
+
+    @cached_property
+    def _generation_config(self) -> dict[str, Any]:
+        from transformers import GenerationConfig
+
+        if "weights" in self.__dict__:
+            return (
+                self.weights.generation_config.to_dict() if self.weights.generation_config else {}
+            )
+        try:
+            config = GenerationConfig.from_pretrained(
+                str(self.folder or self.path), revision=self.revision
+            )
+        except OSError:  # the file is optional
+            return {}
+        return config.to_dict()
+
+    # ------------------------------------------------------------------ facts
+
+    @cached_property
+    def vocabulary(self) -> dict[str, int]:
+        """The tokenizer's tokens and their ids, added tokens included."""
+        return self.tokenizer.get_vocab()
+
+    @cached_property
+    def vocabulary_size(self) -> int:
+        """One more than the largest token id; logits beyond it are padding."""
+        return max(self.vocabulary.values()) + 1
+
+    @cached_property
+    def context_length(self) -> int:
+        """The longest sequence, in tokens, that the model was built for."""
+        config = self.config.get_text_config()
+        return int(getattr(config, "max_position_embeddings", 0) or _UNBOUNDED)
+
+    @property
+    def device_in_use(self) -> torch.device:
+        """The device that holds the weights."""
+        return self.weights.device
+
+    def content_hash(self) -> str | None:
+        """Return the hash of a local folder's weights, config and tokenizer; None for a hub id."""
+        if self.folder is None:
+            return None
+        files = sorted(f for f in self.folder.iterdir() if f.suffix in _CONTENT)
+        return _sha256("".join(f"{f.name} {_file_sha256(f)}\n" for f in files))
+
+    def provenance(self) -> dict[str, Any]:
+        """Return what a record needs to name exactly this model: where from, revision, hashes."""
+        template = self.tokenizer.chat_template if self.prompt == "chat" else None
+        return {
+            **dataclasses.asdict(self),
+            "content_sha256": self.content_hash(),
+            "commit": getattr(self.weights.config, "_commit_hash", None),
+            "tokenizer_sha256": _sha256(json.dumps(sorted(self.vocabulary.items()))),
+            "chat_template_sha256": _sha256(str(template)) if template else None,
+        }
+
+
+def _check_folder(folder: Path, *, needs_template: bool) -> None:
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"Model folder {str(folder)!r} has no config.json: it holds no model.")
+    if not any((folder / f).is_file() for f in ("tokenizer.json", "tokenizer_config.json")):
+        raise ValueError(
+            f"Model folder {str(folder)!r} has no tokenizer (tokenizer.json). Save one there with "
+            "tokenizer.save_pretrained(folder)."
+        )
+    if needs_template and not _has_template(folder):
+        raise ValueError(_no_template(str(folder)))
+
+
+def _has_template(folder: Path) -> bool:
+    if (folder / "chat_template.jinja").is_file() or (folder / "chat_template.json").is_file():
+        return True
+    config = folder / "tokenizer_config.json"
+    return config.is_file() and "chat_template" in json.loads(config.read_text("utf-8"))
+
+
+def _no_template(path: str) -> str:
+    return (
+        f"prompt=chat, but {path!r} has no chat template. Give one with "
+        "chat_template=<file.jinja>, or use prompt=plain if it is a base model."
+    )
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _file_sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

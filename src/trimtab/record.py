@@ -1,0 +1,229 @@
+"""Every file that a run leaves, read and written here alone.
+
+A run folder holds `config.yaml` (the resolved config), `run.json` (what it took to get here),
+`samples.jsonl` (a line per sample, appended as produced, put in the task's order at the end) and
+`summary.json` (metrics and cost).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+from filelock import FileLock, Timeout
+
+from trimtab.decoding import Completion
+from trimtab.tasks import Sample, Score
+
+_PACKAGES = (
+    "trimtab",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "datasets",
+    "hydra-core",
+    "omegaconf",
+    "numpy",
+    "wandb",
+)
+_DECIMALS = 4  # of probabilities in traces
+
+
+class RunFolder:
+    """The folder of one run, held by one process at a time.
+
+    Raises:
+        ValueError: on entering, if another process holds the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = FileLock(path / ".lock")
+        self._stream: IO[str] | None = None
+
+    def __enter__(self) -> RunFolder:
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise ValueError(
+                f"{self.path} is in use by another process that runs the same experiment. "
+                "Wait for it, or stop it; then the same command goes on from where it was."
+            ) from None
+        _drop_torn_line(self._samples)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._stream:
+            self._stream.close()
+        self._lock.release()
+
+    @property
+    def _samples(self) -> Path:
+        return self.path / "samples.jsonl"
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Add one sample's record; it is on its way to disk when this returns."""
+        if self._stream is None:
+            self._stream = self._samples.open("a", encoding="utf-8")
+        self._stream.write(_line(record))
+        self._stream.flush()
+
+    def put_in_order(self, ids: Iterable[str]) -> None:
+        """Rewrite the samples in the task's order, so that equal runs leave equal files."""
+        if self._stream:
+            self._stream.close()
+            self._stream = None
+        by_id = {record["id"]: record for record in read_samples(self.path)}
+        _replace(self._samples, "".join(_line(by_id[sample_id]) for sample_id in ids))
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Write the resolved config."""
+        text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+        _replace(self.path / "config.yaml", text)
+
+    def write_run(self, facts: Mapping[str, Any]) -> None:
+        """Write the run's status and provenance."""
+        _replace(self.path / "run.json", json.dumps(facts, indent=2) + "\n")
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Write metrics and cost."""
+        _replace(self.path / "summary.json", json.dumps(summary, indent=2) + "\n")
+
+
+def read_samples(folder: Path) -> list[dict[str, Any]]:
+    """Return the records of a run folder's samples; empty if there are none yet."""
+    file = folder / "samples.jsonl"
+    if not file.exists():
+        return []
+    with file.open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def read_run(folder: Path) -> dict[str, Any] | None:
+    """Return the content of `run.json`, or None before the first start."""
+    return _read_json(folder / "run.json")
+
+
+def read_summary(folder: Path) -> dict[str, Any] | None:
+    """Return the content of `summary.json`, or None while the run is not finished."""
+    return _read_json(folder / "summary.json")
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return the resolved config of a run."""
+    config = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))
+    assert isinstance(config, dict)
+    return config
+
+
+def run_folders(roots: Iterable[Path]) -> list[Path]:
+    """Return all run folders at or below some paths, sorted."""
+    return sorted({file.parent for root in roots for file in root.rglob("run.json")})
+
+
+def sample_record(sample: Sample, completion: Completion, score: Score) -> dict[str, Any]:
+    """Return the line of one sample."""
+    trace = [
+        {
+            "text": span.text,
+            "speaker": span.speaker,
+            "probability": None if span.probability is None else round(span.probability, _DECIMALS),
+        }
+        for span in completion.trace
+    ]
+    return {
+        "id": sample.id,
+        "question": sample.conversation.question,
+        "prompts": completion.prompts,
+        "completion": completion.text,
+        "trace": trace,
+        "target": sample.target,
+        "prediction": score.prediction,
+        "scores": score.values,
+        "measures": completion.measures,
+        "stop_reason": completion.stop_reason,
+        "tokens": completion.tokens,
+        "work": {role: dataclasses.asdict(work) for role, work in completion.work.items()},
+    }
+
+
+def environment() -> dict[str, Any]:
+    """Return what the run depends on besides its config: code, packages, hardware."""
+    import torch
+
+    devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {
+        "git": _git(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "hardware": {
+            "platform": platform.platform(),
+            "python": platform.python_version(),
+            "cpus": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "gpus": devices,
+        },
+    }
+
+
+def _git() -> dict[str, Any] | None:
+    """Commit and dirty flag of the repository that this package runs from, if it is one."""
+    where = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(where), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        root = Path(git("rev-parse", "--show-toplevel"))
+        if not (root / "src" / "trimtab").is_dir():
+            return None
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _line(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, ensure_ascii=False) + "\n"
+
+
+def _read_json(file: Path) -> dict[str, Any] | None:
+    if not file.exists():
+        return None
+    content = json.loads(file.read_text("utf-8"))
+    assert isinstance(content, dict)
+    return content
+
+
+def _replace(file: Path, text: str) -> None:
+    """Write a file so that it is never seen half-written, whatever happens."""
+    draft = file.with_name(file.name + ".part")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(file)
+
+
+def _drop_torn_line(file: Path) -> None:
+    """Cut off a last line that a power cut or kill -9 left unfinished."""
+    if not file.exists():
+        return
+    content = file.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        with file.open("r+b") as stream:
+            stream.truncate(whole)

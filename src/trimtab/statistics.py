@@ -1,0 +1,148 @@
+"""Estimates with their uncertainty, and the comparison of two runs over the same samples."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import bdtr, ndtri, stdtr, stdtrit
+
+_LEVEL = 0.95
+_TAIL = 1 - (1 - _LEVEL) / 2  # 0.975: both tails together hold what the interval leaves out
+_Z = float(ndtri(_TAIL))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A mean over samples with its standard error and 95 % interval.
+
+    One sample alone says nothing about the spread: `stderr` and `ci95` of its mean are None.
+    """
+
+    value: float
+    n: int
+    stderr: float | None
+    ci95: tuple[float, float] | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain JSON data."""
+        fields = asdict(self)
+        fields["ci95"] = None if self.ci95 is None else list(self.ci95)
+        return fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paired:
+    """How two runs differ over the same samples: mean of first minus second, interval, test."""
+
+    difference: float
+    n: int
+    ci95: tuple[float, float] | None
+    p_value: float | None
+    test: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain JSON data."""
+        fields = asdict(self)
+        fields["ci95"] = None if self.ci95 is None else list(self.ci95)
+        return fields
+
+
+def proportion(successes: int, n: int) -> Estimate:
+    """Return the share of successes with its Wilson score interval (Wilson 1927).
+
+    Unlike the normal interval it stays within [0, 1] and holds its level for shares near 0 and 1.
+    """
+    if n < 1 or not 0 <= successes <= n:
+        raise ValueError(f"successes={successes}, n={n}: accepted are 0 <= successes <= n, n >= 1.")
+    share = successes / n
+    shrink = 1 / (1 + _Z**2 / n)
+    center = (share + _Z**2 / (2 * n)) * shrink
+    half = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2)) * shrink
+    # Rounding must not put the end of the interval on the wrong side of the share itself.
+    low = 0.0 if successes == 0 else center - half
+    high = 1.0 if successes == n else center + half
+    return Estimate(value=share, n=n, stderr=math.sqrt(share * (1 - share) / n), ci95=(low, high))
+
+
+def mean(values: Sequence[float]) -> Estimate:
+    """Return the mean with its Student t interval."""
+    sample = _checked(values)
+    n = sample.size
+    center = float(sample.mean())
+    if n == 1:
+        return Estimate(value=center, n=n, stderr=None, ci95=None)
+    stderr = float(sample.std(ddof=1)) / math.sqrt(n)
+    half = float(stdtrit(n - 1, _TAIL)) * stderr
+    return Estimate(value=center, n=n, stderr=stderr, ci95=(center - half, center + half))
+
+
+def summarize(values: Sequence[float], *, binary: bool) -> Estimate:
+    """Return the proportion of 0/1 scores if `binary`, otherwise the mean."""
+    sample = _checked(values)
+    if not binary:
+        return mean(values)
+    if not np.isin(sample, (0, 1)).all():
+        other = next(v for v in values if v not in (0, 1))
+        raise ValueError(f"A binary score is 0 or 1, got {other!r}.")
+    return proportion(int(sample.sum()), sample.size)
+
+
+def paired(first: Mapping[str, float], second: Mapping[str, float]) -> Paired:
+    """Compare two runs by their scores of the same samples, keyed by sample id.
+
+    Scores that are all 0 or 1 get the exact McNemar test (a sign test on the samples that only
+    one of the two got right) and the interval of Bonett and Price (2012); others the paired t
+    test and its interval.
+    """
+    if first.keys() != second.keys():
+        apart = sorted(map(str, first.keys() ^ second.keys()))
+        raise ValueError(
+            f"The runs share {len(first.keys() & second.keys())} samples, but {len(apart)} are in "
+            f"one alone, such as {apart[0]!r}. Compare runs over the same samples."
+        )
+    a = _checked(list(first.values()))
+    b = _checked([second[key] for key in first])
+    if np.isin(np.concatenate([a, b]), (0, 1)).all():
+        return _mcnemar(wins=int((a > b).sum()), losses=int((a < b).sum()), n=a.size)
+    difference = mean(a - b)
+    return Paired(
+        difference=difference.value,
+        n=difference.n,
+        ci95=difference.ci95,
+        p_value=_t_test(difference),
+        test="paired t",
+    )
+
+
+def _mcnemar(*, wins: int, losses: int, n: int) -> Paired:
+    # Under the hypothesis of no difference, each discordant sample is a fair coin.
+    discordant = wins + losses
+    p_value = min(1.0, 2 * float(bdtr(min(wins, losses), discordant, 0.5))) if discordant else 1.0
+    # One sample is added to each discordant cell, which keeps the level for small counts.
+    win, loss = (wins + 1) / (n + 2), (losses + 1) / (n + 2)
+    half = _Z * math.sqrt((win + loss - (win - loss) ** 2) / (n + 2))
+    interval = (max(-1.0, win - loss - half), min(1.0, win - loss + half))
+    return Paired(
+        difference=(wins - losses) / n, n=n, ci95=interval, p_value=p_value, test="exact McNemar"
+    )
+
+
+def _t_test(difference: Estimate) -> float | None:
+    if difference.stderr is None:
+        return None
+    if difference.stderr == 0:
+        return 1.0 if difference.value == 0 else 0.0
+    t = abs(difference.value) / difference.stderr
+    return 2 * float(stdtr(difference.n - 1, -t))
+
+
+def _checked(values: Sequence[float] | np.ndarray) -> np.ndarray:
+    sample = np.asarray(values, dtype=float)
+    if sample.size == 0:
+        raise ValueError("No values: an estimate needs at least one sample.")
+    if not np.isfinite(sample).all():
+        where = int(np.flatnonzero(~np.isfinite(sample))[0])
+        raise ValueError(f"Value {where} is {sample[where]}: every score must be a finite number.")
+    return sample

@@ -1,0 +1,101 @@
+"""A table over run folders: what was run, its scores with intervals, and what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from trimtab import record, statistics
+
+_DIALS = ("threshold", "strength")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One finished run."""
+
+    folder: Path
+    task: str
+    method: str
+    models: str
+    dial: float | None
+    metric: str
+    score: dict[str, Any]
+    guide_ratio: float | None
+    tokens_per_second: float | None
+
+
+def rows(folders: Sequence[Path]) -> Iterator[Row]:
+    """Yield the finished runs among some run folders."""
+    for folder in folders:
+        summary = record.read_summary(folder)
+        if summary is None:
+            continue
+        method = record.read_config(folder)["method"]
+        models = [node["path"] for node in method.values() if isinstance(node, dict)]
+        ratio = summary["metrics"].get("guide_ratio")
+        metric = summary["task"]["metric"]
+        yield Row(
+            folder=folder,
+            task=folder.parent.parent.name,
+            method=folder.parent.name,
+            models=" + ".join(path.removeprefix("zoo:") for path in models),
+            dial=next((method[name] for name in _DIALS if name in method), None),
+            metric=metric,
+            score=summary["metrics"][metric],
+            guide_ratio=ratio["value"] if ratio else None,
+            tokens_per_second=summary["cost"]["tokens_per_second"],
+        )
+
+
+def render(found: Sequence[Row], against: Row | None = None) -> Table:
+    """Return the table; with `against`, a column compares each run with that one, paired."""
+    table = Table(title=None, header_style="bold")
+    for name in ("task", "method", "models"):
+        table.add_column(name, overflow="fold")
+    for name in ("dial", "n", "score [95 % interval]", "guide words", "tokens/s"):
+        table.add_column(name, justify="right")
+    if against:
+        table.add_column("difference, p", justify="right")
+    order = sorted(found, key=lambda r: (r.task, r.method, r.models, r.dial or 0))
+    for before, row in zip([None, *order], order, strict=False):
+        if before and before.task != row.task:
+            table.add_section()
+        cells = [
+            row.task,
+            row.method,
+            row.models,
+            "" if row.dial is None else f"{row.dial:g}",
+            str(row.score["n"]),
+            f"{row.metric} {_score(row.score)}",
+            "" if row.guide_ratio is None else f"{100 * row.guide_ratio:.1f} %",
+            "" if row.tokens_per_second is None else f"{row.tokens_per_second:,.0f}",
+        ]
+        table.add_row(*cells, *([_difference(row, against)] if against else []))
+    return table
+
+
+def _score(estimate: dict[str, Any]) -> str:
+    value = f"{estimate['value']:.3f}"
+    if estimate["ci95"] is None:
+        return value
+    low, high = estimate["ci95"]
+    return f"{value} [{low:.3f}, {high:.3f}]"
+
+
+def _difference(row: Row, against: Row) -> str:
+    if row.folder == against.folder:
+        return "-"
+    if row.task != against.task or row.metric != against.metric:
+        return ""
+    first, second = (
+        {r["id"]: r["scores"][row.metric] for r in record.read_samples(f.folder)}
+        for f in (row, against)
+    )
+    paired = statistics.paired(first, second)
+    p = "" if paired.p_value is None else f", p = {paired.p_value:.2g}"
+    return f"{paired.difference:+.3f}{p}"

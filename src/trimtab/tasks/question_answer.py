@@ -1,0 +1,114 @@
+"""A file of questions and answers that the user brings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trimtab.choices import not_a_choice
+from trimtab.models import Conversation
+from trimtab.tasks.answers import final_phrase, last_number, same_number
+from trimtab.tasks.embedded import REASONING_PREFIX, REASONING_SYSTEM
+from trimtab.tasks.task import Sample, Score, Task
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+_READERS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuestionAnswer(Task):
+    """Rows of a local file, right if the answer agrees with the target.
+
+    Where the target holds a number the last numbers of both are compared (so GSM8K's `#### 18`
+    works as it is); otherwise what follows "answer is", or the whole answer, letter case aside.
+
+    Args:
+        path: a .json, .jsonl, .csv or .parquet file, or a folder saved by `datasets`.
+        question: column of the questions.
+        answer: column of the answers.
+        system: system line of the prompt.
+        context: text before the question.
+        question_prefix: text right before the question.
+        answer_start: text that the answer is made to begin with.
+    """
+
+    path: str
+    question: str = "question"
+    answer: str = "answer"
+    system: str = REASONING_SYSTEM
+    context: str = ""
+    question_prefix: str = REASONING_PREFIX
+    answer_start: str = ""
+    metric = "accuracy"
+    proportions = frozenset({"accuracy"})
+
+    def __post_init__(self) -> None:
+        file = Path(self.path).expanduser()
+        if not file.exists():
+            raise ValueError(
+                f"Data file {self.path!r} does not exist. Give a local file "
+                f"({', '.join(_READERS)}) or a folder saved by datasets."
+            )
+        if file.is_file() and file.suffix not in _READERS:
+            raise ValueError(not_a_choice("Kind of data file:", file.suffix, _READERS))
+
+    @property
+    def source(self) -> str:
+        """The file."""
+        return self.path
+
+    def load(self) -> Dataset:
+        """Read the file, in the format that its name says."""
+        from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
+        from datasets.exceptions import DatasetGenerationError
+
+        file = Path(self.path).expanduser()
+        try:
+            if file.is_dir():
+                rows = load_from_disk(str(file))
+            elif file.stat().st_size == 0:
+                rows = Dataset.from_list([])
+            else:
+                rows = load_dataset(_READERS[file.suffix], data_files=str(file), split="train")
+        except (DatasetGenerationError, FileNotFoundError, OSError) as error:
+            cause = error.__cause__ or error
+            raise ValueError(f"Data file {self.path!r} cannot be read: {cause}") from error
+        if isinstance(rows, DatasetDict):
+            raise ValueError(
+                f"{self.path!r} holds several splits; give the folder of one of: {', '.join(rows)}."
+            )
+        assert isinstance(rows, Dataset)
+        for column in (self.question, self.answer):
+            if len(rows) and column not in rows.column_names:
+                raise ValueError(not_a_choice(f"Column of {self.path}:", column, rows.column_names))
+        return rows
+
+    def sample(self, row: Mapping[str, Any], index: int) -> Sample:
+        """Return the row's question; its id is the row's `id`, or its number."""
+        question, answer = row[self.question], row[self.answer]
+        if question is None or answer is None or not str(question).strip():
+            raise ValueError(f"Row {index} of {self.path!r} has no {self.question} or no answer.")
+        conversation = Conversation(
+            system=self.system,
+            context=self.context,
+            question_prefix=self.question_prefix,
+            question=str(question).strip(),
+            answer_start=self.answer_start,
+        )
+        return Sample(id=str(row.get("id", index)), conversation=conversation, target=str(answer))
+
+    def score(self, text: str, target: str | None) -> Score:
+        """Compare numbers if the target has one, else the stated answer."""
+        assert target is not None
+        number = last_number(target)
+        if number is not None:
+            prediction = last_number(text)
+            right = same_number(prediction, number)
+        else:
+            prediction = final_phrase(text) or text.strip()
+            right = prediction.lower() == target.strip().lower()
+        return Score(prediction=prediction, values={"accuracy": float(right)})

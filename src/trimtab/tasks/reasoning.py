@@ -1,0 +1,53 @@
+"""The reasoning tasks of the micro-world, whose answers are computed."""
+
+from dataclasses import dataclass
+
+from trimtab.tasks.answers import final_phrase, last_number, same_number
+from trimtab.tasks.embedded import REASONING_PREFIX, REASONING_SYSTEM, Embedded
+from trimtab.tasks.task import Score
+
+
+@dataclass(frozen=True, kw_only=True)
+class WordProblems(Embedded):
+    """Running arithmetic in short English problems; right if the last number is the answer.
+
+    Args:
+        split: `test` or `validation`.
+    """
+
+    split: str = "test"
+    metric = "accuracy"
+    proportions = frozenset({"accuracy"})
+    rows = "word-problems"
+    system = REASONING_SYSTEM
+    prefix = REASONING_PREFIX
+
+    def score(self, text: str, target: str | None) -> Score:
+        """Compare the last number with the target."""
+        assert target is not None
+        prediction = last_number(text)
+        right = same_number(prediction, target)
+        return Score(prediction=prediction, values={"accuracy": float(right)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class LastLetters(Embedded):
+    """Concatenate the last letters of some words; right if the stated answer is that string.
+
+    Args:
+        split: `test` or `validation`.
+    """
+
+    split: str = "test"
+    metric = "accuracy"
+    proportions = frozenset({"accuracy"})
+    rows = "last-letters"
+    system = REASONING_SYSTEM
+    prefix = REASONING_PREFIX
+
+    def score(self, text: str, target: str | None) -> Score:
+        """Compare what follows "answer is" with the target, letter case aside."""
+        assert target is not None
+        prediction = final_phrase(text)
+        right = prediction is not None and prediction.lower() == target.lower()
+        return Score(prediction=prediction, values={"accuracy": float(right)})

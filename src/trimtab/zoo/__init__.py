@@ -1,0 +1,31 @@
+"""The embedded model family: small, real, trained models that travel with the package.
+
+`path(name)` is an ordinary model folder that plain transformers loads; `zoo:<name>` is how
+configurations spell it. How the models are made is in `experiments/zoo`.
+"""
+
+from pathlib import Path
+
+from trimtab.choices import not_a_choice
+
+_ROOT = Path(__file__).parent
+
+
+def names() -> list[str]:
+    """Return the names of the embedded models, sorted."""
+    return sorted(folder.parent.name for folder in (_ROOT / "models").glob("*/config.json"))
+
+
+def path(name: str) -> Path:
+    """Return the folder of the embedded model `name`; ValueError with the nearest name if none."""
+    if name not in names():
+        raise ValueError(not_a_choice("Embedded model", name, names()))
+    return _ROOT / "models" / name
+
+
+def data_path(task: str, split: str) -> Path:
+    """Return the JSON-lines file of held-out rows of an embedded task."""
+    splits = [f.stem.removeprefix(f"{task}-") for f in (_ROOT / "data").glob(f"{task}-*.jsonl")]
+    if split not in splits:
+        raise ValueError(not_a_choice(f"Split of {task}", split, splits))
+    return _ROOT / "data" / f"{task}-{split}.jsonl"

@@ -1,0 +1,195 @@
+"""Nudging against a slow, cache-free oracle, and against rules scripted by hand."""
+
+import json
+
+import oracles
+import pytest
+
+from trimtab import Conversation, Generation, Nudging
+from trimtab import zoo as embedded
+from trimtab.decoding.handoff import Rules, _word_ratio
+from trimtab.tasks import WordProblems
+
+BUDGET = 72
+PAIRS = [("a-large-base", "a-small-chat"), ("a-large-base", "b-small-chat")]
+
+
+def conversations(count: int) -> list[Conversation]:
+    return [sample.conversation for sample in WordProblems().samples(count)]
+
+
+def turns(trace: tuple) -> list[tuple[str, str]]:
+    """Join neighbouring spans of one speaker."""
+    joined: list[tuple[str, str]] = []
+    for span in trace:
+        if joined and joined[-1][0] == span.speaker:
+            joined[-1] = (span.speaker, joined[-1][1] + span.text)
+        else:
+            joined.append((span.speaker, span.text))
+    return joined
+
+
+def told_turns(told: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    joined: list[tuple[str, str]] = []
+    for speaker, text in told:
+        if not text:
+            continue
+        if joined and joined[-1][0] == speaker:
+            joined[-1] = (speaker, joined[-1][1] + text)
+        else:
+            joined.append((speaker, text))
+    return joined
+
+
+@pytest.mark.parametrize(("base_name", "guide_name"), PAIRS)
+@pytest.mark.parametrize("agreement", [True, False])
+def test_equals_the_oracle(zoo, base_name: str, guide_name: str, agreement: bool) -> None:
+    base, guide = zoo(base_name), zoo(guide_name)
+    readers = oracles.Reader(base), oracles.Reader(guide)
+    asked = conversations(50 if agreement else 10)
+    generation = Generation(max_new_tokens=BUDGET, batch_size=8)
+    for threshold in (0.0, 0.2, 0.4, 0.8, 1.01):
+        nudging = Nudging(
+            base=base,
+            guide=guide,
+            threshold=threshold,
+            agreement=agreement,
+            repetition_guard=False,
+        )
+        for conversation, got in zip(asked, nudging.complete(asked, generation), strict=True):
+            told = oracles.nudge(
+                readers[0],
+                base.render(conversation),
+                readers[1],
+                guide.render(conversation),
+                threshold=threshold,
+                generation=generation,
+                agreement=agreement,
+            )
+            assert got.text == told.text
+            assert got.stop_reason == told.stop_reason
+            assert turns(got.trace) == told_turns(told.turns)
+
+
+@pytest.mark.parametrize(("base_name", "guide_name"), PAIRS)
+def test_sampled_answers_equal_the_oracle(zoo, base_name: str, guide_name: str) -> None:
+    base, guide = zoo(base_name), zoo(guide_name)
+    readers = oracles.Reader(base), oracles.Reader(guide)
+    generation = Generation(
+        max_new_tokens=40, batch_size=5, temperature=0.8, top_k=50, top_p=0.95, seed=11
+    )
+    asked = conversations(10)
+    nudging = Nudging(base=base, guide=guide, threshold=0.4, repetition_guard=False)
+    for i, got in enumerate(nudging.complete(asked, generation)):
+        told = oracles.nudge(
+            readers[0],
+            base.render(asked[i]),
+            readers[1],
+            guide.render(asked[i]),
+            threshold=0.4,
+            generation=generation,
+            sample_id=str(i),
+        )
+        assert (got.text, got.stop_reason) == (told.text, told.stop_reason)
+
+
+def test_batch_size_changes_nothing(zoo) -> None:
+    nudging = Nudging(base=zoo("a-large-base"), guide=zoo("b-small-chat"), threshold=0.4)
+    asked = conversations(32)
+    alone, together = (
+        nudging.complete(asked, Generation(max_new_tokens=96, batch_size=size)) for size in (1, 32)
+    )
+    for one, other in zip(alone, together, strict=True):
+        assert one.text == other.text
+        assert one.stop_reason == other.stop_reason
+        assert one.tokens == other.tokens
+        for span, twin in zip(one.trace, other.trace, strict=True):
+            assert (span.text, span.speaker) == (twin.text, twin.speaker)
+            assert span.probability == pytest.approx(twin.probability, abs=1e-4)
+
+
+def test_trace_tells_the_text_and_why_the_guide_spoke(zoo) -> None:
+    nudging = Nudging(base=zoo("a-large-base"), guide=zoo("a-small-chat"), threshold=0.5)
+    for answer in nudging.complete(conversations(12), Generation(max_new_tokens=128)):
+        assert "".join(span.text for span in answer.trace) == answer.text
+        assert answer.trace[0].speaker == "guide"
+        previous = None
+        for span in answer.trace:
+            if span.speaker == "guide" and span.probability is not None and previous == "guide":
+                # Within a guide's turn, every further word is one that the base left to it.
+                assert span.probability < 0.5
+            if span.speaker == "base" and previous == "base":
+                assert span.probability is not None
+            previous = span.speaker
+        assert 0 <= answer.measures["guide_ratio"] <= 1
+        assert answer.tokens["base"] <= 128
+
+
+def test_a_base_that_is_never_sure_leaves_the_answer_to_the_guide(zoo) -> None:
+    """Threshold above 1 without agreement: the guide speaks alone."""
+    guide = zoo("a-small-chat")
+    nudging = Nudging(
+        base=zoo("a-large-base"),
+        guide=guide,
+        threshold=1.01,
+        agreement=False,
+        repetition_guard=False,
+    )
+    for answer in nudging.complete(conversations(6), Generation(max_new_tokens=64)):
+        assert {span.speaker for span in answer.trace} == {"guide"}
+
+
+def test_the_budget_counts_the_base_models_tokens(zoo) -> None:
+    base = zoo("a-large-base")
+    nudging = Nudging(base=base, guide=zoo("b-small-chat"), threshold=0.1)
+    asked = conversations(8)
+    for conversation, answer in zip(
+        asked, nudging.complete(asked, Generation(max_new_tokens=20)), strict=True
+    ):
+        prompt = base.render(conversation)
+        length = len(base.encode(prompt + answer.text)) - len(base.encode(prompt))
+        if answer.stop_reason == "length":
+            assert length >= 20
+        if answer.trace[-1].speaker == "base":
+            assert length <= 20
+
+
+def test_words_keep_their_leading_space() -> None:
+    rules = Rules(
+        threshold=0.4,
+        agreement=True,
+        boundary="space",
+        stop="guide",
+        lookahead=16,
+        repetition_guard=True,
+    )
+    for text in ("Step\nOne two", " a  b ", "", "   ", "one", "x\ty z"):
+        assert rules.words(text) == oracles.words_of(text)
+        assert "".join(rules.words(text)) == text
+    assert rules.words("Step\nOne two") == ["Step\nOne", " two"]
+
+
+@pytest.mark.parametrize(
+    ("guide_turns", "text", "ratio"),
+    [
+        (["Let us", " The answer is 3."], "Let us see, so 3. The answer is 3.", 2 / 9),
+        ([""], "", 0.0),
+        (["only this"], "only this", 0.0),
+        (["a", "b", ""], "a b", 1.0),
+    ],
+)
+def test_word_ratio_leaves_out_the_ending(guide_turns: list[str], text: str, ratio: float) -> None:
+    assert _word_ratio(guide_turns, text) == pytest.approx(ratio)
+
+
+def test_rows_and_prompts_are_disjoint_from_training_by_construction() -> None:
+    """Test and validation share no question."""
+    questions = [
+        {
+            json.loads(line)["question"]
+            for line in embedded.data_path("word-problems", split).read_text().splitlines()
+        }
+        for split in ("test", "validation")
+    ]
+    assert len(questions[0]) >= 500
+    assert not questions[0] & questions[1]

@@ -1,0 +1,125 @@
+"""The position-addressed cache: logits equal those of a model that sees each sequence whole."""
+
+import random
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+
+from trimtab import LanguageModel
+from trimtab.models.session import Session
+
+VOCABULARY = 50
+SMALL = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 128,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+ARCHITECTURES = {
+    "llama": {},
+    "mistral": {"sliding_window": 7},
+    "qwen2": {"use_sliding_window": True, "sliding_window": 7, "max_window_layers": 2},
+    "qwen3": {},
+    "gemma2": {"sliding_window": 7, "attn_implementation": "eager"},
+    "gemma3_text": {"sliding_window": 7},
+    "olmo2": {},
+    "phi3": {},
+    "gpt2": {
+        "n_embd": 32,
+        "n_layer": 2,
+        "n_head": 4,
+        "n_positions": 128,
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerFast:
+    from tokenizers import Tokenizer, models
+
+    words = {f"w{i}": i for i in range(VOCABULARY)}
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(models.WordLevel(words, unk_token="w0")), eos_token="w2"
+    )
+
+
+def random_model(kind: str, tokenizer: PreTrainedTokenizerFast) -> LanguageModel:
+    options = dict(ARCHITECTURES[kind])
+    implementation = options.pop("attn_implementation", "sdpa")
+    config = AutoConfig.for_model(kind, **(SMALL | options))
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config, attn_implementation=implementation)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return LanguageModel.of(model, tokenizer, prompt="plain", name=kind)
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_any_growth_and_rewind_equals_the_whole_sequence(
+    kind: str, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    model = random_model(kind, tokenizer)
+    session = Session(model, slots=3)
+    rng = random.Random(0)
+    sequences: list[list[int]] = [[], [], []]
+    for _ in range(25):
+        slots = sorted(rng.sample(range(3), rng.choice([1, 2, 3])))
+        for slot in slots:
+            old = sequences[slot]
+            kept = rng.choice([len(old), rng.randint(0, len(old))])
+            more = [rng.randrange(VOCABULARY) for _ in range(rng.choice([1, 1, 2, 9]))]
+            sequences[slot] = (old[:kept] + more)[-60:]
+        last = [rng.randint(1, min(3, len(sequences[slot]))) for slot in slots]
+        logits, _ = session.read(slots, [sequences[slot] for slot in slots], last)
+        expected = []
+        for slot, n in zip(slots, last, strict=True):
+            with torch.inference_mode():
+                whole = model.weights(input_ids=torch.tensor([sequences[slot]])).logits
+            expected.append(whole[0, -n:])
+        torch.testing.assert_close(logits, torch.cat(expected), rtol=1e-4, atol=1e-4)
+
+
+def test_only_new_tokens_are_processed(tokenizer: PreTrainedTokenizerFast) -> None:
+    session = Session(random_model("llama", tokenizer), slots=2)
+    _, processed = session.read([0, 1], [[3] * 10, [4] * 5], [1, 1])
+    assert processed == [10, 5]
+    _, processed = session.read([0, 1], [[3] * 10 + [7], [4] * 3 + [8, 9]], [1, 1])
+    assert processed == [1, 2]
+    session.forget(0)
+    _, processed = session.read([0], [[3] * 10], [1])
+    assert processed == [10]
+
+
+def test_the_cache_grows_beyond_its_first_room(tokenizer: PreTrainedTokenizerFast) -> None:
+    config = AutoConfig.for_model("llama", **(SMALL | {"max_position_embeddings": 1024}))
+    torch.manual_seed(0)
+    model = LanguageModel.of(
+        AutoModelForCausalLM.from_config(config), tokenizer, prompt="plain", name="long"
+    )
+    session = Session(model, slots=1)
+    sequence = [random.Random(1).randrange(VOCABULARY) for _ in range(700)]
+    session.read([0], [sequence[:200]], [1])
+    logits, processed = session.read([0], [sequence], [1])
+    assert processed == [500]
+    with torch.inference_mode():
+        expected = model.weights(input_ids=torch.tensor([sequence])).logits[0, -1:]
+    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_an_architecture_with_recurrent_state_is_refused(
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    config = AutoConfig.for_model(
+        "mamba", vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2
+    )
+    model = AutoModelForCausalLM.from_config(config)
+    with pytest.raises(ValueError, match="cannot be rewound"):
+        Session(LanguageModel.of(model, tokenizer, prompt="plain", name="mamba"), slots=1)

@@ -1,0 +1,297 @@
+import json
+import os
+import subprocess
+import sys
+import time
+import types
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+
+from trimtab import cli, config
+from trimtab.overrides import Source, check_command
+
+ROOT = Path(__file__).parents[1]
+SUMMARY = {
+    "task": {"metric": "accuracy"},
+    "metrics": {"accuracy": {"value": 0.5, "n": 2, "stderr": 0.35, "ci95": [0.1, 0.9]}},
+}
+
+
+@pytest.fixture
+def trimtab(monkeypatch, tmp_path, capsys):
+    """The command, run in this process from an empty folder; gives exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["trimtab", *arguments])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capsys.readouterr()
+        return end.value.code or 0, out, err
+
+    return command
+
+
+@pytest.fixture
+def evaluations(monkeypatch):
+    """Stand in for `evaluate`; gives its calls, and `errors` by threshold that it raises."""
+    calls = []
+
+    def evaluate(**arguments):
+        calls.append(arguments)
+        error = calls_and_errors.errors.get(arguments["method"].threshold)
+        if error:
+            raise error
+        return SUMMARY
+
+    calls_and_errors = types.SimpleNamespace(calls=calls, errors={})
+    module = types.ModuleType("trimtab.evaluate")
+    module.evaluate = evaluate
+    monkeypatch.setitem(sys.modules, "trimtab.evaluate", module)
+    return calls_and_errors
+
+
+def test_a_run_receives_the_experiment_and_its_folder(trimtab, evaluations):
+    code, out, _ = trimtab("run", "limit=5", "method.threshold=0.3", "results=here")
+    assert code == 0
+    (call,) = evaluations.calls
+    assert (call["limit"], call["method"].threshold) == (5, 0.3)
+    assert call["method"].base.path == "zoo:a-large-base"
+    assert call["generation"].batch_size == 16
+    folder = call["folder"]
+    assert folder.parent == Path("here/word-problems/nudging").resolve()
+    assert call["config"]["method"]["base"]["path"] == "zoo:a-large-base"
+    assert call["config"].keys() == {"method", "task", "generation", "limit"}
+    yaml.safe_dump(call["config"])  # plain data
+    assert f"accuracy 0.500 [0.100, 0.900] n=2 {folder}" in out
+
+
+def test_the_same_experiment_has_the_same_folder_alone_and_in_a_multirun(trimtab, evaluations):
+    trimtab("run", "method.threshold=0.3", "generation.batch_size=4")
+    trimtab("run", "-m", "method.threshold=0.3,0.5", "limit=null")
+    alone, first, second = (call["folder"].resolve() for call in evaluations.calls)
+    assert alone == first != second
+
+
+def test_a_failing_job_neither_hides_nor_stops_the_others(trimtab, evaluations):
+    evaluations.errors = {0.2: ValueError("no such weights"), 0.4: OSError("disk full")}
+    code, out, err = trimtab("run", "-m", "method.threshold=0.2,0.3,0.4,0.5")
+    assert code == 1
+    assert len(evaluations.calls) == 4
+    assert out.count("accuracy 0.500") == 2
+    closing = err[err.index("2 of the runs failed") :]
+    assert "no such weights" in closing
+    assert "disk full" in closing
+    assert "Traceback" not in err
+
+
+def test_a_users_mistake_is_a_message_and_a_fault_of_ours_a_traceback(trimtab, evaluations):
+    evaluations.errors = {0.2: ValueError("no such weights"), 0.3: KeyError("oops")}
+    code, _, err = trimtab("run", "method.threshold=0.2")
+    assert (code, "no such weights" in err, "Traceback" in err) == (1, True, False)
+    code, _, err = trimtab("run", "method.threshold=0.3")
+    assert (code, "oops" in err, "Traceback" in err) == (1, True, True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["results=/dev/null/x"],
+        ["hydra.shiny=3"],
+        ["--config-name", "none"],
+        ["-m", "results=/dev/null/x"],
+    ],
+)
+def test_hydras_own_errors_are_messages_too(arguments, trimtab, evaluations):
+    code, _, err = trimtab("run", *arguments)
+    assert code in (1, 2)
+    assert err.startswith("trimtab: ")
+    assert "Traceback" not in err
+    assert "HYDRA_FULL_ERROR" not in err + str(dict(os.environ))
+
+
+def test_an_interrupted_multirun_stops_and_says_how_to_go_on(trimtab, evaluations):
+    evaluations.errors = {0.3: KeyboardInterrupt()}
+    code, _, err = trimtab("run", "-m", "method.threshold=0.2,0.3,0.4")
+    assert code == 130
+    assert len(evaluations.calls) == 2
+    assert "same command resumes" in err
+
+
+class Tracker:
+    """A tracker of a user's own, which notes what it is told."""
+
+    seen: ClassVar[list] = []
+
+    def start(self, **arguments):
+        self.seen.append(arguments)
+        return self
+
+    def log(self, metrics, step):
+        pass
+
+    def finish(self, summary, samples):
+        self.seen.append(summary)
+
+
+def test_the_tracker_starts_with_the_settings_and_learns_of_failure(trimtab, evaluations, tmp_path):
+    Tracker.seen.clear()
+    (tmp_path / "mine" / "tracker").mkdir(parents=True)
+    (tmp_path / "mine" / "tracker" / "own.yaml").write_text(f"_target_: {__name__}.Tracker\n")
+    evaluations.errors = {0.3: ValueError("no such weights")}
+    code, *_ = trimtab("run", "-cd", "mine", "tracker=own", "method.threshold=0.3")
+    assert code == 1
+    started, finished = Tracker.seen
+    assert finished is None
+    assert started["run_id"] == started["folder"].name
+    assert started["job_type"] == started["config"]["method"] == "nudging"
+    assert started["config"]["method.threshold"] == 0.3
+
+
+def test_a_users_own_task_is_found_in_the_current_folder(trimtab, evaluations, tmp_path):
+    (tmp_path / "my_things.py").write_text("def puzzles(n=3):\n    return {'n': n}\n")
+    (tmp_path / "mine" / "task").mkdir(parents=True)
+    (tmp_path / "mine" / "task" / "puzzles.yaml").write_text("_target_: my_things.puzzles\nn: 3\n")
+    code, _, err = trimtab("run", "--config-dir", "mine", "task=puzzles", "task.n=5")
+    assert (code, err) == (0, "")
+    assert evaluations.calls[0]["task"] == {"n": 5}
+
+
+def test_mistakes_end_at_once_and_without_a_traceback(tmp_path):
+    command = [sys.executable, "-m", "trimtab", "run", "base=a-large-bse", "method.treshold=0.4"]
+    start = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    # Two seconds are promised; the machine that runs the tests may be busy.
+    assert time.monotonic() - start < 10
+    assert done.returncode == 2
+    assert "a-large-base" in done.stderr
+    assert "method.threshold" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "HYDRA" not in done.stderr
+    assert not any(tmp_path.iterdir())
+
+
+def test_neither_mistakes_nor_listings_wait_for_torch():
+    code = (
+        "import sys; from trimtab import cli; sys.argv = ['trimtab', 'run', 'limit=0']\n"
+        "try: cli.main()\n"
+        "except SystemExit as end: assert end.code == 2\n"
+        "assert not {'torch', 'transformers', 'wandb', 'datasets'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_mistakes_in_a_multirun_end_before_its_first_job(trimtab, evaluations):
+    code, _, err = trimtab("run", "-m", "method.threshold=0.2,-1", "generation.max_new_tokens=0")
+    assert (code, evaluations.calls) == (2, [])
+    assert "threshold=-1" in err
+    assert "max_new_tokens=0" in err
+
+
+def test_the_configuration_can_be_looked_at_unfinished(trimtab):
+    code, out, _ = trimtab("run", "--cfg", "job", "base=hf")
+    assert code == 0
+    assert yaml.safe_load(out)["base"]["path"] == "???"
+
+
+def test_help_lists_the_choices_of_every_group(trimtab):
+    code, out, _ = trimtab("run", "--help")
+    assert code == 0
+    for group in ("base", "guide", "untuned", "method", "task", "generation", "tracker"):
+        (line,) = (line for line in out.splitlines() if line.startswith(f"{group}: "))
+        names = sorted(file.stem for file in (config.DIRECTORY / group).glob("*.yaml"))
+        assert line == f"{group}: {', '.join(names)}"
+
+
+def test_listings_have_a_line_for_each_choice(trimtab):
+    _, everything, _ = trimtab("ls")
+    for kind, group in (("models", "model"), ("methods", "method"), ("tasks", "task")):
+        code, out, _ = trimtab("ls", kind)
+        assert code == 0
+        rows = {row[0]: row[1:] for row in map(str.split, out.splitlines()[1:])}
+        assert rows.keys() == {file.stem for file in (config.DIRECTORY / group).glob("*.yaml")}
+        assert all(rows.values()), "each has a description"
+        assert out in everything
+
+
+def test_usage(trimtab):
+    assert trimtab("--version")[:2] == (0, "trimtab 0.1.0\n")
+    assert "run" in trimtab("--help")[1]
+    assert trimtab()[0] == 0
+    code, _, err = trimtab("rnu")
+    assert (code, "run" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("line", "suggestion"),
+    [
+        ("trimtab ", "ls"),
+        ("trimtab run method=", "method=nudging"),
+        ("trimtab run method=dera guide=b", "guide=b-small-chat"),
+        ("trimtab run method.thr", "method.threshold="),
+    ],
+)
+def test_the_shell_completes(line, suggestion, trimtab, monkeypatch):
+    monkeypatch.setenv("COMP_LINE", line)
+    code, out, _ = trimtab("-sc", "query=bash")
+    assert (code, suggestion in out.split()) == (0, True)
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "sweeps").glob("*.yaml")), ids=lambda f: f.stem)
+def test_a_sweep_runs_what_its_local_command_runs(file):
+    from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
+
+    sweep = yaml.safe_load(file.read_text())
+    ((name, parameter),) = sweep["parameters"].items()
+    remote = []
+    for value in parameter["values"]:
+        arguments = create_sweep_command_args({"args": {name: {"value": value}}})
+        words = [
+            word
+            for part in sweep["command"]
+            for word in (arguments["args_no_hyphens"] if part.startswith("${") else [part])
+        ]
+        assert words[:2] == ["trimtab", "run"]
+        remote.append(words[2:])
+    (local,) = (s.strip("# \n") for s in file.read_text().splitlines() if "--multirun" in s)
+    *common, swept = local.split()[3:]
+    key, _, values = swept.partition("=")
+    alone = [[*common, f"{key}={value}"] for value in values.split(",")]
+    assert [fingerprint_of(words) for words in remote] == [fingerprint_of(w) for w in alone]
+    assert sweep["metric"]["name"] == metric_of(remote[0])
+
+
+def fingerprint_of(overrides):
+    check_command(overrides, Source())
+    return config.fingerprint(composed(overrides))
+
+
+def metric_of(overrides):
+    return config.build(composed(overrides).task).metric
+
+
+def composed(overrides):
+    with initialize_config_dir(str(config.DIRECTORY), version_base="1.3"):
+        return compose("config", overrides)
+
+
+def test_a_real_run_leaves_its_record_and_the_same_command_finds_it(tmp_path):
+    command = [sys.executable, "-m", "trimtab", "run", "method=guide", "limit=2"]
+    command += ["generation.max_new_tokens=4", f"results={tmp_path}"]
+    outputs = [
+        subprocess.run(
+            command, capture_output=True, text=True, check=True, cwd=tmp_path, env=os.environ
+        ).stdout
+        for _ in range(2)
+    ]
+    (folder,) = (file.parent for file in tmp_path.rglob("run.json"))
+    assert folder.parent == tmp_path / "word-problems" / "guide"
+    assert len((folder / "samples.jsonl").read_text().splitlines()) == 2
+    assert json.loads((folder / "summary.json").read_text())["metrics"]["accuracy"]["n"] == 2
+    assert yaml.safe_load((folder / "config.yaml").read_text())["limit"] == 2
+    assert all(str(folder) in output.replace("\n", "") for output in outputs)

@@ -1,0 +1,303 @@
+import dataclasses
+import hashlib
+import inspect
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import get_class
+from omegaconf import OmegaConf
+
+from trimtab import config
+from trimtab.check import check
+from trimtab.config import ConfigError, build, fingerprint, settings
+from trimtab.overrides import Source, check_command
+
+
+def composed(*overrides):
+    with initialize_config_dir(str(config.DIRECTORY), version_base="1.3"):
+        return compose("config", list(overrides))
+
+
+def mistakes(*overrides, multirun=False, source=None):
+    with pytest.raises(ConfigError) as caught:
+        check_command(overrides, source or Source(), multirun=multirun)
+    return caught.value.mistakes
+
+
+def options(group):
+    return sorted(file.stem for file in (config.DIRECTORY / group).glob("*.yaml"))
+
+
+# ---------------------------------------------------------------------------- the tree
+
+
+@pytest.mark.parametrize("group", ["method", "task", "generation", "tracker", "experiment"])
+def test_every_option_composes_and_builds(group, tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"question": "1+1?", "answer": "2"}\n')
+    for option in options(group):
+        extra = [f"task.path={rows}"] if option == "local" else []
+        check(composed(f"{group}={option}", *extra))
+
+
+@pytest.mark.parametrize("role", ["base", "guide", "untuned"])
+def test_every_model_can_take_every_role(role):
+    assert options(role) == options("model")
+    for name in options("model"):
+        node = composed(f"{role}={name}")[role]
+        if name == "hf":
+            missing = OmegaConf.missing_keys(composed(f"{role}=hf"))
+            assert missing == {f"{role}.path", f"{role}.prompt"}
+        else:
+            assert build(node).path == f"zoo:{name}"
+
+
+def test_an_option_spells_out_every_parameter_with_its_default():
+    nodes = [composed(f"method={name}").method for name in options("method")]
+    nodes += [composed(f"task={name}").task for name in options("task")]
+    nodes += [composed(f"tracker={name}").tracker for name in options("tracker")]
+    nodes += [composed().generation, composed("base=hf").base]
+    for node in nodes:
+        parameters = inspect.signature(get_class(node._target_)).parameters
+        raw = OmegaConf.to_container(node, resolve=False)
+        given = {name: value for name, value in raw.items() if name != "_target_"}
+        assert given.keys() == parameters.keys()
+        for name, value in given.items():
+            default = parameters[name].default
+            if default is not inspect.Parameter.empty:
+                assert value == (list(default) if isinstance(default, tuple) else default)
+
+
+def test_a_method_holds_the_models_of_its_roles():
+    method = build(composed("base=a-small-sft", "guide=a-small-dpo", "method=dera").method)
+    assert method.reference.path == "zoo:a-small-sft"
+    assert method.aligned.path == "zoo:a-small-dpo"
+
+
+def test_experiments_can_be_changed_from_the_command_line():
+    cfg = composed("experiment=dera-stories", "method.strength=0.5", "guide=a-small-chat")
+    assert (cfg.method.strength, cfg.guide.path) == (0.5, "zoo:a-small-chat")
+    assert (cfg.base.path, cfg.generation.temperature) == ("zoo:a-small-sft", 1)
+
+
+# ---------------------------------------------------------------------------- mistakes
+
+
+def test_all_mistakes_of_a_command_are_listed_at_once():
+    found = mistakes(
+        "base=a-large-bse",
+        "method.treshold=0.4",
+        "gide=a-small-chat",
+        "nudging",
+        "limit=many",
+        "generation.max_new_tokens=0",
+        "generation.top_p=2",
+        "method.threshold=-1",
+        "method.stop=gude",
+        "guide.dtype=flot32",
+        "method.agreement=perhaps",
+        "task=word-problem",
+    )
+    expected = [
+        ("nudging", "method=nudging"),
+        ("base=a-large-bse", "a-large-base"),
+        ("task=word-problem", "word-problems"),
+        ("method.treshold", "method.threshold"),
+        ("gide", "guide"),
+        ("limit=many", "Integer"),
+        ("guide", "float32"),
+        ("method.agreement=perhaps", "true or false"),
+        ("method", "threshold=-1"),
+        ("method", "guide"),
+        ("generation", "max_new_tokens=0"),
+        ("generation", "top_p=2"),
+    ]
+    assert len(found) == len(expected)
+    for key, hint in expected:
+        assert any(line.startswith(key) and hint in line for line in found), (key, hint, found)
+
+
+@pytest.mark.parametrize(
+    ("override", "hint"),
+    [
+        ("treshold=0.4", "method.threshold"),
+        ("method.base.path=x", "base.path"),
+        ("method.threshold=abc", "a number"),
+        ("generation.seed=1.5", "a whole number"),
+        ("base.revision=123", "\"'123'\""),
+        ("limit=0", "from 1 up"),
+        ("+method.shiny=1", "no such parameter"),
+        ("+method.threshold=1", "without the +"),
+        ("~method.shiny", "no such setting"),
+        ("method=null", "method is one of"),
+        ("base=[a-large-base,x]", "base=x"),
+        ("limit=[1", "cannot be read"),
+        ("method=nudging,dera", "--multirun"),
+        ("tracker.mode=offline", "no such setting"),
+        ("base=hf", "base.path"),
+        ("model=a-large-base", "no such setting"),
+    ],
+)
+def test_a_mistake_is_explained(override, hint):
+    found = mistakes(override)
+    assert any(hint in line for line in found), found
+
+
+def test_what_the_run_does_not_use_is_not_required():
+    check_command(["base=hf", "method=guide"], Source())
+
+
+def test_names_alone_can_be_checked_of_an_unfinished_configuration():
+    check_command(["base=hf", "task=local"], Source(), values=False)
+    with pytest.raises(ConfigError, match="no such option"):
+        check_command(["base=hg"], Source(), values=False)
+
+
+def test_every_job_of_a_multirun_is_checked():
+    found = mistakes(
+        "method=nudging,dera", "method.threshold=0.2,-1", "guide=a-small-chat,x", multirun=True
+    )
+    assert len(found) == 4
+    assert any(line.startswith("guide=x") for line in found)
+    assert any("threshold=-1" in line and line.startswith("method:") for line in found)
+    assert sum("no such setting" in line for line in found) == 2  # DeRa has no threshold
+    check_command(["method.threshold=range(0,1,0.25)", "method=nudging"], Source(), multirun=True)
+
+
+def test_a_missing_config_folder_is_a_mistake():
+    with pytest.raises(ConfigError, match="no such folder"):
+        Source(further=(Path("nowhere"),))
+
+
+def test_options_from_a_further_folder(tmp_path):
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "mine.yaml").write_text(
+        "defaults:\n  - /model/a-small-base@_here_\ndtype: bfloat16\n"
+    )
+    source = Source(further=(tmp_path,))
+    check_command(["base=mine"], source)
+    assert any("Did you mean mine" in line for line in mistakes("base=mne", source=source))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thing:
+    """Stands for a class of a user's own."""
+
+    part: object = None
+    low: int = 0
+    high: int = 1
+    names: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        if self.low < 0:
+            raise ValueError(f"low={self.low}")
+        if self.low >= self.high:
+            raise ValueError(f"low={self.low} is not below high={self.high}")
+
+
+def thing(**settings):
+    return {"_target_": f"{__name__}.Thing", **settings}
+
+
+def configuration(**nodes):
+    return OmegaConf.create({**OmegaConf.to_container(composed()), **nodes})
+
+
+def test_mistakes_in_nested_objects_do_not_hide_those_of_their_owner():
+    node = thing(low=-1, part=thing(low=-2, part=thing(lwo=3)))
+    with pytest.raises(ConfigError) as caught:
+        check(configuration(method=node, task=thing(low=5, high=4)))
+    assert caught.value.mistakes == [
+        "method.part.part.lwo: no such parameter. Did you mean method.part.part.low? "
+        "method.part.part takes: part, low, high, names.",
+        "method.part: low=-2",
+        "method: low=-1",
+        "task: low=5 is not below high=4",
+    ]
+
+
+def test_a_target_that_does_not_exist_is_named():
+    cfg = configuration()
+    cfg.task._target_ = "trimtab.tasks.WordPuzzles"
+    with pytest.raises(ConfigError, match=r"task: trimtab.tasks.WordPuzzles cannot be imported"):
+        check(cfg)
+
+
+def test_built_objects_hold_plain_values():
+    built = build(OmegaConf.create({"thing": thing(names=["a", "b"])}).thing)
+    assert type(built.names) is list
+    assert dataclasses.replace(built, low=0) == built
+
+
+# ---------------------------------------------------------------------------- fingerprint
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        ["generation.batch_size=1"],
+        ["base.device=cpu", "guide.device=cpu"],
+        ["tracker=wandb"],
+        ["results=elsewhere"],
+        ["untuned=a-large-base"],  # nudging has no untuned model
+        ["method.lookahead=16", "generation.temperature=0"],
+        ["experiment=nudging-word-problems"],
+    ],
+)
+def test_what_does_not_change_results_keeps_the_fingerprint(same):
+    assert fingerprint(composed(*same)) == fingerprint(composed())
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["limit=10", "generation.seed=1", "method.threshold=0.5", "guide=b-small-chat", "task.split=x"],
+)
+def test_what_changes_results_changes_the_fingerprint(other):
+    assert fingerprint(composed(other)) != fingerprint(composed())
+
+
+def test_a_run_is_known_by_what_it_uses():
+    one = composed("method=base", "guide=a-small-chat")
+    other = composed("method=base", "guide=b-small-chat")
+    assert fingerprint(one) == fingerprint(other)
+    assert fingerprint(one) == fingerprint(composed("method=guide", "guide=a-large-base"))
+
+
+def test_the_fingerprint_depends_on_nothing_but_the_content():
+    nodes = {
+        "limit": None,
+        "generation": {"_target_": "g", "seed": 0, "batch_size": 4},
+        "task": {"_target_": "t", "split": "test"},
+        "method": {"_target_": "m", "strength": 1.0},
+    }
+    text = (
+        '{"generation": {"_target_": "g", "seed": 0}, "limit": null, '
+        '"method": {"_target_": "m", "strength": 1}, "task": {"_target_": "t", "split": "test"}}'
+    )
+    expected = hashlib.sha256(text.encode()).hexdigest()[:12]
+    assert fingerprint(OmegaConf.create(nodes)) == expected
+
+
+def test_settings_are_named_as_on_the_command_line():
+    choices = {
+        "base": "a-large-base",
+        "guide": "a-small-chat",
+        "untuned": "a-small-base",
+        "method": "nudging",
+        "task": "word-problems",
+        "generation": "greedy",
+        "tracker": "wandb",
+    }
+    flat = settings(composed("method.threshold=0.3", "limit=5"), choices)
+    assert flat["method"] == "nudging"
+    assert flat["guide"] == "a-small-chat"
+    assert flat["method.threshold"] == 0.3
+    assert flat["guide.path"] == "zoo:a-small-chat"
+    assert flat["limit"] == 5
+    assert not any(key.startswith(("untuned", "tracker", "results")) for key in flat)
+    assert not any(isinstance(value, (dict, list)) for value in flat.values())
+    # Each of them is an override that leads to the same run.
+    again = [f"{k}={v}" for k, v in flat.items() if isinstance(v, (int, float)) or "." not in k]
+    assert fingerprint(composed(*again)) == fingerprint(composed("method.threshold=0.3", "limit=5"))

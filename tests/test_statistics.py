@@ -1,0 +1,117 @@
+import math
+import random
+
+import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trimtab.statistics import mean, paired, proportion, summarize
+
+
+@given(st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_proportion_is_the_wilson_interval(counts):
+    successes, n = counts
+    estimate = proportion(successes, n)
+    expected = scipy.stats.binomtest(successes, n).proportion_ci(method="wilson")
+    assert estimate.ci95 == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert estimate.ci95[0] <= estimate.value <= estimate.ci95[1]
+    assert estimate.stderr == pytest.approx(math.sqrt(estimate.value * (1 - estimate.value) / n))
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=50))
+def test_mean_is_the_student_interval(values):
+    estimate = mean(values)
+    stderr = scipy.stats.sem(values)
+    half = scipy.stats.t.ppf(0.975, len(values) - 1) * stderr
+    center = sum(values) / len(values)
+    assert estimate.value == pytest.approx(center, abs=1e-9)
+    assert estimate.stderr == pytest.approx(stderr, abs=1e-9)
+    assert estimate.ci95 == pytest.approx((center - half, center + half), abs=1e-9)
+
+
+def test_mean_of_one_value_claims_no_spread():
+    assert mean([0.5]).to_dict() == {"value": 0.5, "n": 1, "stderr": None, "ci95": None}
+
+
+def test_estimates_are_plain_json_data():
+    assert proportion(5, 10).to_dict() == {
+        "value": 0.5,
+        "n": 10,
+        "stderr": pytest.approx(0.158, abs=1e-3),
+        "ci95": [pytest.approx(0.2366, abs=1e-4), pytest.approx(0.7634, abs=1e-4)],
+    }
+
+
+def test_summarize_takes_the_interval_that_fits_the_scores():
+    assert summarize([0, 1, 1, True], binary=True) == proportion(3, 4)
+    assert summarize([0, 1, 0.5], binary=False) == mean([0, 1, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: mean([]), "at least one"),
+        (lambda: summarize([], binary=True), "at least one"),
+        (lambda: mean([1.0, math.nan]), "Value 1 is nan"),
+        (lambda: summarize([math.inf], binary=True), "finite"),
+        (lambda: summarize([0, 0.5], binary=True), "0.5"),
+        (lambda: proportion(0, 0), "n >= 1"),
+        (lambda: proportion(3, 2), "successes=3"),
+        (lambda: paired({}, {}), "at least one"),
+        (lambda: paired({"a": 1, "b": 0}, {"a": 1, "c": 0}), "share 1 samples.*'b'"),
+    ],
+)
+def test_input_without_meaning_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
+def test_binary_scores_get_the_exact_mcnemar_test(pairs):
+    first = {str(i): float(a) for i, (a, _) in enumerate(pairs)}
+    second = {str(i): float(b) for i, (_, b) in enumerate(pairs)}
+    result = paired(first, second)
+    wins = sum(a > b for a, b in pairs)
+    losses = sum(a < b for a, b in pairs)
+    expected = scipy.stats.binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
+    assert result.p_value == pytest.approx(expected)
+    assert result.difference == pytest.approx((wins - losses) / len(pairs))
+    assert result.ci95[0] <= result.difference <= result.ci95[1]
+    assert result.test == "exact McNemar"
+
+
+def test_the_interval_of_paired_proportions_holds_its_level():
+    rng = random.Random(0)
+    n, trials, covered = 40, 2000, 0
+    for _ in range(trials):
+        # First right alone with probability 0.25, second alone with 0.1: a difference of 0.15.
+        draws = [rng.random() for _ in range(n)]
+        first = {str(i): float(u < 0.25 or u > 0.6) for i, u in enumerate(draws)}
+        second = {str(i): float(0.25 <= u < 0.35 or u > 0.6) for i, u in enumerate(draws)}
+        low, high = paired(first, second).ci95
+        covered += low <= 0.15 <= high
+    assert 0.93 <= covered / trials <= 0.98
+
+
+def test_other_scores_get_the_paired_t_test():
+    rng = random.Random(1)
+    first = {str(i): rng.gauss(0.5, 1) for i in range(30)}
+    second = {key: value + rng.gauss(0.2, 0.3) for key, value in first.items()}
+    # The order of the samples does not matter: the ids pair them.
+    result = paired(first, dict(reversed(second.items())))
+    keys = list(first)
+    expected = scipy.stats.ttest_rel([first[k] for k in keys], [second[k] for k in keys])
+    interval = expected.confidence_interval()
+    assert result.test == "paired t"
+    assert result.p_value == pytest.approx(expected.pvalue)
+    assert result.ci95 == pytest.approx((interval.low, interval.high))
+    assert result.to_dict()["ci95"] == list(result.ci95)
+
+
+def test_runs_that_differ_everywhere_by_the_same_amount():
+    first = {"a": 0.5, "b": 1.5, "c": 2.5}
+    shifted = {key: value - 0.25 for key, value in first.items()}
+    assert paired(first, first).p_value == 1
+    assert paired(first, shifted).p_value == 0
+    assert paired({"a": 0.5}, {"a": 0.25}).p_value is None
