@@ -8,7 +8,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from trimtab import record, statistics, table
+from trimtab import cli, record, statistics, table
 
 
 def run_folder(root: Path, method: str, right: list[bool], **dial: float) -> Path:
@@ -68,3 +68,20 @@ def test_a_comparison_is_paired(tmp_path: Path) -> None:
     assert statistics.paired(
         dict(enumerate(map(float, first))), dict(enumerate(map(float, second)))
     ).p_value == pytest.approx(2 / 2**6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "'nowhere' is no folder"),
+        (["."], "No finished run below ."),
+        ([".", "--against", "nowhere"], "'nowhere' is no folder"),
+    ],
+)
+def test_what_is_missing_is_said(monkeypatch, tmp_path, capsys, arguments, message) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["trimtab", "table", *arguments])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 1
+    assert message in capsys.readouterr().err

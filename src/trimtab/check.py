@@ -22,23 +22,25 @@ from trimtab.config import REFERENCE, ConfigError, build, container, first_line,
 _Parameters = Mapping[str, inspect.Parameter]
 
 
-def check(config: DictConfig) -> None:
+def check(config: DictConfig, *, known: dict[str, list[str]] | None = None) -> None:
     """Raise one `ConfigError` that lists everything wrong with `config`.
 
     Unknown and missing parameters, values of a wrong type, and whatever the constructors refuse
-    are each named by the key that mends them on the command line.
+    are each named by the key that mends them on the command line. The jobs of a multirun have
+    most nodes in common: `known`, handed from one check to the next, keeps their mistakes.
     """
     try:
         resolved = container(config, resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigError([first_line(error)]) from error
     raw = container(config, resolve=False)
+    walk = _Check(raw, {} if known is None else known)
     mistakes = []
     for part in ("method", "task", "generation", "tracker"):
         if resolved.get(part) is None:
             mistakes.append(f"{part}: one must be chosen, as in {part}=NAME.")
         else:
-            mistakes += _Check(raw).node(part, resolved[part], raw[part])
+            mistakes += walk.node(part, resolved[part], raw[part])
     limit = resolved.get("limit")
     if limit is not None and limit < 1:
         mistakes.append(f"limit={limit}: accepted are whole numbers from 1 up, or null for all.")
@@ -49,11 +51,18 @@ def check(config: DictConfig) -> None:
 class _Check:
     """Walks the nodes of one configuration; a reference such as ${base} is walked as `base`."""
 
-    def __init__(self, root: dict[str, Any]) -> None:
+    def __init__(self, root: dict[str, Any], known: dict[str, list[str]]) -> None:
         self.root = root
+        self.known = known
 
     def node(self, key: str, value: Any, raw: Any) -> list[str]:
         """Return the mistakes of the node `value`, whose unresolved form is `raw`."""
+        content = json.dumps([key, value, raw], default=str)
+        if content not in self.known:
+            self.known[content] = self._node(key, value, raw)
+        return self.known[content]
+
+    def _node(self, key: str, value: Any, raw: Any) -> list[str]:
         reference = isinstance(raw, str) and REFERENCE.fullmatch(raw)
         if reference:
             key = reference[1]

@@ -25,6 +25,7 @@ _KINDS = {"models": "model", "methods": "method", "tasks": "task", "experiments"
 _COMMANDS = {
     "run": "evaluate a method on a task (trimtab run --help)",
     "ls": "list models, methods, tasks and experiments",
+    "table": "what was run, with intervals",
 }
 _FORESEEN = (ValueError, OSError, HydraException)
 _FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -78,6 +79,13 @@ def _parser() -> argparse.ArgumentParser:
     listing = commands.add_parser("ls", help=_COMMANDS["ls"])
     listing.add_argument("kind", nargs="?", choices=list(_KINDS), help="list these alone")
     listing.set_defaults(action=_list)
+
+    table = commands.add_parser("table", help=_COMMANDS["table"])
+    table.add_argument("roots", nargs="*", type=Path, default=[Path("results")], metavar="FOLDER")
+    table.add_argument(
+        "--against", type=Path, metavar="RUN", help="compare with this run's folder, paired"
+    )
+    table.set_defaults(action=_table)
     return parser
 
 
@@ -221,3 +229,25 @@ def _description(file: Path) -> str:
     lines = file.read_text("utf-8").splitlines()
     comments = (line[1:].strip() for line in lines if line.startswith("#"))
     return next((text for text in comments if not text.startswith("@")), "")  # @package is Hydra's
+
+
+# ---------------------------------------------------------------------------- table
+
+
+def _table(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from trimtab import record, table
+
+    for root in [*options.roots, *([options.against] if options.against else [])]:
+        if not root.is_dir():
+            raise ValueError(f"{str(root)!r} is no folder. Give the root of run folders, or some.")
+    found = list(table.rows(record.run_folders(options.roots)))
+    if not found:
+        roots = ", ".join(map(str, options.roots))
+        raise ValueError(f"No finished run below {roots}. `trimtab run` makes one.")
+    against = next(iter(table.rows([options.against])), None) if options.against else None
+    if options.against and against is None:
+        raise ValueError(f"{str(options.against)!r} is not the folder of a finished run.")
+    Console().print(table.render(found, against))
+    return 0

@@ -55,10 +55,11 @@ def build(node: Any) -> Any:
 def fingerprint(config: DictConfig) -> str:
     """Return 12 hex digits that are equal for two configurations of the same results.
 
-    What only changes speed is left out: the batch size and the models' devices.
+    What only changes speed is left out: batch size, draft length and the models' devices.
     """
     parts = relevant(config)
-    parts["generation"].pop("batch_size", None)
+    for name in ("batch_size", "draft_length"):
+        parts["generation"].pop(name, None)
     text = json.dumps(_canonical(parts), sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -49,11 +49,12 @@ def check_command(
     with initialize_config_dir(str(source.directory.absolute()), version_base="1.3"):
         reader = _Reader(source)
         overrides = reader.parse(arguments)
+        known: dict[str, list[str]] = {}
         for job in reader.jobs(overrides, multirun=multirun):
             config = reader.compose(job)
             if values and config is not None:
                 try:
-                    check(config)
+                    check(config, known=known)
                 except ConfigError as error:
                     reader.mistakes += error.mistakes
     if reader.mistakes:
@@ -67,6 +68,7 @@ class _Reader:
     source: Source
     mistakes: list[str] = field(default_factory=list)
     composed: dict[tuple[str, ...], DictConfig] = field(default_factory=dict)
+    listed: dict[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         folders = ", ".join(f"'file://{folder.absolute()}'" for folder in self.source.further)
@@ -139,9 +141,11 @@ class _Reader:
         return compose(self.source.name, overrides, return_hydra_config=hydra)
 
     def options(self, group: str) -> list[str]:
-        return self.loader.get_group_options(
-            group, ObjectType.CONFIG, config_name=self.source.name, overrides=self.search
-        )
+        if group not in self.listed:
+            self.listed[group] = self.loader.get_group_options(
+                group, ObjectType.CONFIG, config_name=self.source.name, overrides=self.search
+            )
+        return self.listed[group]
 
     def _own_groups(self) -> list[str]:
         return [group for group in self.groups if not group.startswith("hydra/")]

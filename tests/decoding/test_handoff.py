@@ -108,6 +108,27 @@ def test_batch_size_changes_nothing(zoo) -> None:
             assert span.probability == pytest.approx(twin.probability, abs=1e-4)
 
 
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+@pytest.mark.parametrize("guide_name", ["a-small-chat", "b-small-chat"])
+def test_drafts_change_the_passes_and_nothing_else(
+    zoo, guide_name: str, temperature: float
+) -> None:
+    nudging = Nudging(base=zoo("a-large-base"), guide=zoo(guide_name), threshold=0.3)
+    asked = conversations(12)
+    undrafted, *drafted = (
+        nudging.complete(
+            asked,
+            Generation(max_new_tokens=80, draft_length=length, temperature=temperature, top_p=0.95),
+        )
+        for length in (0, 1, 5, 16)
+    )
+    for answers in drafted:
+        assert [a.text for a in answers] == [a.text for a in undrafted]
+        assert [a.stop_reason for a in answers] == [a.stop_reason for a in undrafted]
+    passes = [sum(a.work["base"].passes for a in answers) for answers in (undrafted, drafted[-1])]
+    assert passes[1] < passes[0]
+
+
 def test_trace_tells_the_text_and_why_the_guide_spoke(zoo) -> None:
     nudging = Nudging(base=zoo("a-large-base"), guide=zoo("a-small-chat"), threshold=0.5)
     for answer in nudging.complete(conversations(12), Generation(max_new_tokens=128)):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from trimtab.decoding.completion import Completion
 from trimtab.decoding.voice import Ask, Reading, Voice
 
-Answer = Generator[Ask, Reading, Completion]
+Answer = Generator[Ask, list[Reading], Completion]
 """One answer in the making."""
 
 
@@ -23,17 +23,18 @@ def decode(
 
     Args:
         starts: for each answer, a function that begins it in a slot.
-        voices: everyone who may be asked.
+        voices: everyone who may be asked; earlier ones are asked first, so put the small models
+            before the large: a large one then runs when all rows wait for it, in full batches.
         batch_size: number of slots.
     """
     waiting = iter(starts)
     answers: dict[int, Answer] = {}
     asks: dict[int, Ask] = {}
 
-    def advance(slot: int, reading: Reading | None) -> Completion | None:
+    def advance(slot: int, readings: list[Reading] | None) -> Completion | None:
         try:
             answer = answers[slot]
-            asks[slot] = next(answer) if reading is None else answer.send(reading)
+            asks[slot] = next(answer) if readings is None else answer.send(readings)
             return None
         except StopIteration as done:
             del answers[slot]
@@ -57,13 +58,11 @@ def decode(
 
     yield from fill()
     while answers:
-        for voice in voices:
-            slots = sorted(slot for slot, ask in asks.items() if ask.part.voice is voice)
-            if not slots:
-                continue
-            readings = voice.read([asks[slot] for slot in slots])
-            for slot, reading in zip(slots, readings, strict=True):
-                finished = advance(slot, reading)
-                if finished is not None:
-                    yield finished
+        voice = next(v for v in voices if any(ask.part.voice is v for ask in asks.values()))
+        slots = sorted(slot for slot, ask in asks.items() if ask.part.voice is voice)
+        read = voice.read([asks[slot] for slot in slots])
+        for slot, readings in zip(slots, read, strict=True):
+            finished = advance(slot, readings)
+            if finished is not None:
+                yield finished
         yield from fill()

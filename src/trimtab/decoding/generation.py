@@ -14,6 +14,8 @@ class Generation:
         temperature: 0 takes the most likely token; otherwise logits are divided by it.
         top_k: draw among the k most likely tokens only; 0 for all.
         top_p: draw among the fewest most likely tokens that hold this probability; 1 for all.
+        draft_length: most tokens that are drafted by a small model at a time and verified together;
+            0 for none; changes speed, never the answers.
         seed: decides every random draw, with the sample's id and the position.
     """
 
@@ -22,10 +24,16 @@ class Generation:
     temperature: float = 0.0
     top_k: int = 0
     top_p: float = 1.0
+    draft_length: int = 16
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, lowest in (("max_new_tokens", 1), ("batch_size", 1), ("top_k", 0)):
+        for name, lowest in (
+            ("max_new_tokens", 1),
+            ("batch_size", 1),
+            ("top_k", 0),
+            ("draft_length", 0),
+        ):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
                 raise ValueError(f"{name}={value!r}: accepted are whole numbers from {lowest} up.")

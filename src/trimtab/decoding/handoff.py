@@ -8,22 +8,18 @@ tokens of their prompt and that text.
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import dataclass
 
 from trimtab.decoding.batching import Answer
 from trimtab.decoding.completion import Completion, Span
-from trimtab.decoding.voice import Ask, ContextFull, Part, Reading
-from trimtab.models.language_model import LanguageModel
-
-T = TypeVar("T")
-Steps = Generator[Ask, Reading, T]
-"""Part of an answer in the making, that ends with a T."""
+from trimtab.decoding.speaker import Speaker, Steps
+from trimtab.decoding.voice import ContextFull, Part, Reading
 
 _WORDS = {"space": re.compile(r" *[^ ]+| +"), "whitespace": re.compile(r"\s*\S+|\s+")}
 # The authors' guard against loops: the same guide turn this many times in a row.
 _SAME_TURNS = 4
+# Tokens that the base says without a draft after one of which nothing was kept.
+_REST = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,31 +39,6 @@ class Rules:
 
 
 @dataclass
-class _Speaker:
-    """One side of the conversation: its part, its model, its prompt as text and as tokens."""
-
-    part: Part
-    prompt: str
-    model: LanguageModel = field(init=False)
-    prompt_tokens: list[int] = field(init=False)
-
-    def __post_init__(self) -> None:
-        (self.model,) = self.part.voice.models.values()
-        (self.prompt_tokens,) = self.part.prompts
-
-    def tokens(self, text: str) -> list[int]:
-        """Return the canonical tokens of the prompt and the answer so far."""
-        return self.model.encode(self.prompt + text)
-
-    def answer_length(self, text: str) -> int:
-        """Return how many of this model's tokens the answer so far takes."""
-        return len(self.tokens(text)) - len(self.prompt_tokens)
-
-    def ask(self, tokens: list[int]) -> Ask:
-        return self.part.ask([tokens])
-
-
-@dataclass
 class _Stop(Exception):
     """The answer ends here."""
 
@@ -75,18 +46,36 @@ class _Stop(Exception):
 
 
 def nudge(
-    base: Part, guide: Part, *, prompts: dict[str, str], rules: Rules, max_new_tokens: int
+    base: Part,
+    guide: Part,
+    *,
+    prompts: dict[str, str],
+    rules: Rules,
+    max_new_tokens: int,
+    draft_length: int,
 ) -> Answer:
-    """Decode one answer; `max_new_tokens` counts the base model's tokens of it."""
-    speakers = _Speaker(base, prompts["base"]), _Speaker(guide, prompts["guide"])
-    return _Nudged(*speakers, rules, max_new_tokens).answer()
+    """Decode one answer.
+
+    Args:
+        base: the base model's part.
+        guide: the guide's part.
+        prompts: prompt text by role.
+        rules: who speaks when.
+        max_new_tokens: longest answer, in the base model's tokens.
+        draft_length: most tokens that the guide drafts for the base at a time; 0 for no drafts.
+    """
+    speakers = Speaker(base, prompts["base"]), Speaker(guide, prompts["guide"])
+    return _Nudged(*speakers, rules, max_new_tokens, _DraftLength(draft_length)).answer()
 
 
 class _Nudged:
     """One nudged answer in the making."""
 
-    def __init__(self, base: _Speaker, guide: _Speaker, rules: Rules, budget: int) -> None:
+    def __init__(
+        self, base: Speaker, guide: Speaker, rules: Rules, budget: int, length: _DraftLength
+    ) -> None:
         self.base, self.guide, self.rules, self.budget = base, guide, rules, budget
+        self.draft_length = length
         self.text = ""
         self.trace: list[Span] = []
         self.guide_turns: list[str] = []
@@ -126,10 +115,11 @@ class _Nudged:
             raise _Stop("stalled")
         spoken, doubts = words[:1], [doubt]
         opening = None
+        chunk_tokens = self.base.tokens(self.text + chunk)
         for word in words[1:]:
             tokens = self.base.tokens(self.text + "".join(spoken))
-            reading = yield self.base.ask(tokens)
-            doubt = reading.top_probabilities[0]
+            reading = yield from self.base.read(tokens, lambda t: self._rest(t, chunk_tokens))
+            doubt = reading.top_probability
             if self._takes_over(tokens, reading, word):
                 opening = (tokens, reading)
                 break
@@ -141,9 +131,16 @@ class _Nudged:
             doubts.pop()
         self._guard_guide("".join(spoken))
         self._accept_guide(spoken, doubts)
-        if self.base.answer_length(self.text) >= self.budget:
+        if self.base.answer_length(self.base.tokens(self.text)) >= self.budget:
             raise _Stop("length")
         return opening, doubt
+
+    def _rest(self, tokens: list[int], chunk_tokens: list[int]) -> Steps[list[int]]:
+        """Draft, for a base that is asked at a boundary, the rest of the guide's chunk."""
+        yield from ()
+        if self.draft_length.most and chunk_tokens[: len(tokens)] == tokens:
+            return chunk_tokens[len(tokens) :]
+        return []
 
     def _guide_chunk(self) -> Steps[tuple[str, bool]]:
         """Read the guide's next `lookahead` tokens; return their text and whether it ended."""
@@ -151,18 +148,18 @@ class _Nudged:
         chunk: list[int] = []
         ended = False
         while len(chunk) < self.rules.lookahead and not ended:
-            reading = yield self.guide.ask(context + chunk)
-            ended = reading.tokens[0] in self.guide.model.stop_tokens
+            reading = yield from self.guide.read(context + chunk)
+            ended = reading.token in self.guide.model.stop_tokens
             if not ended:
-                chunk.append(reading.tokens[0])
+                chunk.append(reading.token)
         return self.guide.model.continuation(context, chunk), ended
 
     def _takes_over(self, tokens: list[int], reading: Reading, next_word: str) -> bool:
-        if reading.top_probabilities[0] >= self.rules.threshold:
+        if reading.top_probability >= self.rules.threshold:
             return True
         if not self.rules.agreement:
             return False
-        first = self.base.model.continuation(tokens, reading.top_tokens)
+        first = self.base.model.continuation(tokens, [reading.top_token])
         return first != "" and next_word.startswith(first)
 
     def _guard_guide(self, spoken: str) -> None:
@@ -174,9 +171,9 @@ class _Nudged:
 
     def _accept_guide(self, words: list[str], doubts: list[float | None]) -> None:
         spoken = "".join(words)
-        before = self.guide.answer_length(self.text)
+        before = len(self.guide.tokens(self.text))
         self.text += spoken
-        self.tokens["guide"] += self.guide.answer_length(self.text) - before
+        self.tokens["guide"] += len(self.guide.tokens(self.text)) - before
         self.guide_turns.append(spoken)
         self.trace.extend(
             Span(text=word, speaker="guide", probability=doubt)
@@ -192,14 +189,14 @@ class _Nudged:
         sure: list[float] = []
         reason = None
         while True:
-            token, probability = reading.tokens[0], reading.top_probabilities[0]
+            token, probability = reading.token, reading.top_probability
             if turn and probability < self.rules.threshold:
                 break
             if token in self.base.model.special_tokens:
                 if self.rules.stop == "speaker" and token in self.base.model.stop_tokens:
                     reason = "base"
                 break
-            if len(tokens) + len(turn) - len(self.base.prompt_tokens) >= self.budget:
+            if self.base.answer_length(tokens + turn) >= self.budget:
                 reason = "length"
                 break
             turn.append(token)
@@ -208,7 +205,9 @@ class _Nudged:
                 del turn[-self.rules.lookahead :], sure[-self.rules.lookahead :]
                 break
             try:
-                reading = yield self.base.ask(tokens + turn)
+                reading = yield from self.base.read(
+                    tokens + turn, lambda _: self._guess(tokens, turn)
+                )
             except ContextFull:
                 reason = "context"
                 break
@@ -216,6 +215,29 @@ class _Nudged:
         if reason:
             raise _Stop(reason)
         return probability
+
+    def _guess(self, tokens: list[int], turn: list[int]) -> Steps[list[int]]:
+        """Draft what the base says next by what the guide would, in the base's tokens."""
+        length = self.draft_length.next(len(tokens) + len(turn))
+        if length == 0:
+            return []
+        text = self.text + self.base.model.continuation(tokens, turn)
+        context = self.guide.tokens(text)
+        said: list[int] = []
+        try:
+            while len(said) < length:
+                reading = yield from self.guide.read(context + said)
+                if reading.token in self.guide.model.stop_tokens:
+                    break
+                said.append(reading.token)
+        except ContextFull:
+            return []
+        guessed = self.base.tokens(text + self.guide.model.continuation(context, said))
+        spoken = tokens + turn
+        if guessed[: len(spoken)] != spoken:
+            return []  # the base's own tokens are not the canonical ones: nothing lines up
+        self.draft_length.drafted = len(guessed) - len(spoken)
+        return guessed[len(spoken) :]
 
     def _repeats(self, tokens: list[int], turn: list[int]) -> bool:
         """Whether the last full chunk of the turn says again what was said (the authors' test)."""
@@ -237,18 +259,44 @@ class _Nudged:
 
     def _completion(self, reason: str) -> Completion:
         return Completion(
-            id=self.base.part.sample_id,
+            id=self.base.sample_id,
             text=self.text,
             trace=tuple(self.trace),
             stop_reason=reason,
             prompts={"base": self.base.prompt, "guide": self.guide.prompt},
             tokens=self.tokens,
-            work=self.base.part.work | self.guide.part.work,
+            work=self.base.work | self.guide.work,
             measures={
                 "guide_ratio": _word_ratio(self.guide_turns, self.text),
                 "guide_ratio_tokens": self.tokens["guide"] / max(1, sum(self.tokens.values())),
             },
         )
+
+
+class _DraftLength:
+    """How many tokens to draft: more while all are kept, fewer when few are, none at times.
+
+    It follows from the answer alone, so the passes of a sample do not depend on its batch.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.drafted = 0
+        self._length = most
+        self._asked_at = 0
+        self._rest_until = 0
+
+    def next(self, position: int) -> int:
+        """Return the length of a draft that starts at `position`, from how the last one fared."""
+        if self.drafted:
+            kept = min(self.drafted, position - self._asked_at - 1)
+            grown = 2 * self._length if kept == self.drafted else kept + 2
+            self._length = min(self.most, grown)
+            if kept == 0:
+                self._rest_until = position + _REST
+        self.drafted = 0
+        self._asked_at = position
+        return 0 if position < self._rest_until else self._length
 
 
 def _word_ratio(guide_turns: list[str], text: str) -> float:

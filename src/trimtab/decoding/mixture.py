@@ -16,13 +16,12 @@ def speak(part: Part, *, prompts: dict[str, str], max_new_tokens: int) -> Answer
     stop_reason = "length"
     try:
         while len(tokens) < max_new_tokens:
-            reading = yield part.ask([prompt + tokens for prompt in part.prompts])
-            token = reading.tokens[0]
-            if token in part.voice.stop_tokens:
+            (reading,) = yield part.ask([prompt + tokens for prompt in part.prompts])
+            if reading.token in part.voice.stop_tokens:
                 stop_reason = "end"
                 break
-            tokens.append(token)
-            probabilities.append(reading.top_probabilities[0])
+            tokens.append(reading.token)
+            probabilities.append(reading.top_probability)
     except ContextFull:
         stop_reason = "context"
     model = next(iter(part.voice.models.values()))

@@ -5,8 +5,10 @@ Legend: N positions that are read, V vocabulary.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
@@ -17,19 +19,18 @@ from trimtab.models.language_model import LanguageModel
 from trimtab.models.session import Session
 
 
-@dataclass(frozen=True)
-class Reading:
-    """What a voice would say after each of some positions of a sequence.
+class Reading(NamedTuple):
+    """What a voice would say after one position of a sequence.
 
     Attributes:
-        tokens: the token it draws.
-        top_tokens: its most likely token.
-        top_probabilities: that token's probability at temperature 1, before any filter.
+        token: the token it draws.
+        top_token: its most likely token.
+        top_probability: that token's probability at temperature 1, before any filter.
     """
 
-    tokens: list[int]
-    top_tokens: list[int]
-    top_probabilities: list[float]
+    token: int
+    top_token: int
+    top_probability: float
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,11 @@ class Voice:
         }
         self.stop_tokens = frozenset[int]().union(*(m.stop_tokens for m in self.models.values()))
 
+    @property
+    def size(self) -> int:
+        """Number of parameters of all its models: what asking it costs."""
+        return sum(m.weights.num_parameters() for m in self.models.values())
+
     def forget(self, slot: int) -> None:
         """Free a slot for the next answer."""
         for session in self._sessions.values():
@@ -99,8 +105,8 @@ class Voice:
         """Forward passes run so far, by role."""
         return {role: session.forward_passes for role, session in self._sessions.items()}
 
-    def read(self, asks: Sequence[Ask]) -> list[Reading]:
-        """Answer several requests, one forward pass per model."""
+    def read(self, asks: Sequence[Ask]) -> list[list[Reading]]:
+        """Answer several requests, one forward pass per model; a reading per position."""
         last = [ask.last for ask in asks]
         logits = []
         for i, (role, session) in enumerate(self._sessions.items()):
@@ -119,7 +125,7 @@ class Voice:
         device = logits[0].device
         return mix_logits([each.to(device) for each in logits], self._weights)
 
-    def _readings(self, logits_NV: torch.Tensor, asks: Sequence[Ask]) -> list[Reading]:
+    def _readings(self, logits_NV: torch.Tensor, asks: Sequence[Ask]) -> list[list[Reading]]:
         top_N, top_tokens_N = logits_NV.max(dim=-1)
         probabilities = (top_N - logits_NV.logsumexp(dim=-1)).exp().tolist()
         top_tokens = top_tokens_N.tolist()
@@ -135,12 +141,8 @@ class Voice:
                     ask.position - ask.last + 1 + i for ask in asks for i in range(ask.last)
                 ],
             ).tolist()
-        readings, start = [], 0
-        for ask in asks:
-            own = slice(start, start + ask.last)
-            readings.append(Reading(tokens[own], top_tokens[own], probabilities[own]))
-            start = own.stop
-        return readings
+        readings = map(Reading, tokens, top_tokens, probabilities)
+        return [list(itertools.islice(readings, ask.last)) for ask in asks]
 
 
 class Part:

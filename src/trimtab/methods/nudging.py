@@ -92,6 +92,8 @@ class Nudging(Method):
                 prompts=prompts,
                 rules=rules,
                 max_new_tokens=generation.max_new_tokens,
+                draft_length=generation.draft_length,
             )
 
-        return list(voices.values()), start
+        by_size = sorted(voices.values(), key=lambda voice: voice.size)
+        return by_size, start

@@ -16,6 +16,9 @@ from transformers.cache_utils import CacheLayerMixin
 
 from trimtab.models.language_model import LanguageModel
 
+# Rows of up to this many new tokens always share a forward pass.
+_NARROW = 24
+
 
 class _Layer(CacheLayerMixin):
     """Keys and values of one layer: `[slots, H, capacity + 1, D]`, written by slot and position.
@@ -130,16 +133,20 @@ class Session:
             tokens[self._kept(slot, tokens, n) :]
             for slot, tokens, n in zip(slots, sequences, last, strict=True)
         ]
-        logits_RKV = self._forward(slots, sequences, news, keep=max(last))
+        rows: dict[int, torch.Tensor] = {}
+        for group in _alike([len(new) for new in news]):
+            keep = max(last[i] for i in group)
+            logits_RKV = self._forward(
+                [slots[i] for i in group],
+                [sequences[i] for i in group],
+                [news[i] for i in group],
+                keep=keep,
+            )
+            for i, logits_KV in zip(group, logits_RKV, strict=True):
+                rows[i] = logits_KV[keep - last[i] :]
         for slot, tokens in zip(slots, sequences, strict=True):
             self._cached[slot] = tokens
-        width = logits_RKV.shape[1]
-        if width == 1:
-            logits_NV = logits_RKV[:, 0]
-        else:
-            logits_NV = torch.cat(
-                [logits_RKV[row, width - n :] for row, n in enumerate(last)], dim=0
-            )
+        logits_NV = torch.cat([rows[i] for i in range(len(slots))])
         return logits_NV[:, : self.model.vocabulary_size].float(), [len(new) for new in news]
 
     def _kept(self, slot: int, tokens: list[int], last: int) -> int:
@@ -187,6 +194,22 @@ class Session:
         self.forward_passes += 1
         self.tokens_processed += sum(map(len, news))
         return logits_RKV
+
+
+def _alike(widths: list[int]) -> list[list[int]]:
+    """Part rows into groups of like width, where padding to the widest would waste too much.
+
+    A row that begins brings its whole prompt, the others a token or a draft: together they would
+    all be padded to the prompt.
+    """
+    order = sorted(range(len(widths)), key=widths.__getitem__)
+    groups: list[list[int]] = []
+    for i in order:
+        if groups and widths[i] <= max(_NARROW, 2 * widths[groups[-1][0]]):
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    return [sorted(group) for group in groups]
 
 
 def _masks(

@@ -1,0 +1,82 @@
+"""One side of a hand-off: a model, its prompt, and what it was found to say so far.
+
+A hand-off asks for one reading at a time, as if there were no drafts. A speaker answers from what
+it has read before where it can; where it must ask its model, it lets a draft of what may follow be
+read in the same forward pass. So drafts change how many passes an answer takes, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import TypeVar
+
+from trimtab.decoding.voice import Ask, ContextFull, Part, Reading
+
+T = TypeVar("T")
+Steps = Generator[Ask, list[Reading], T]
+"""Part of an answer in the making, that ends with a T."""
+Draft = Callable[[list[int]], Steps[list[int]]]
+"""Guess, in a speaker's own tokens, what may follow a sequence."""
+
+
+class Speaker:
+    """One side of a conversation of two: its model, its prompt as text and as tokens."""
+
+    def __init__(self, part: Part, prompt: str) -> None:
+        self._part = part
+        self.prompt = prompt
+        self.work = part.work
+        (self.model,) = part.voice.models.values()
+        (self._prompt_tokens,) = part.prompts
+        self._sequence: list[int] = []
+        self._readings: dict[int, Reading] = {}  # by the length of the sequence they follow
+
+    @property
+    def sample_id(self) -> str:
+        """The id of the sample that is answered."""
+        return self._part.sample_id
+
+    def tokens(self, text: str) -> list[int]:
+        """Return the canonical tokens of the prompt and the answer so far."""
+        return self.model.encode(self.prompt + text)
+
+    def answer_length(self, tokens: list[int]) -> int:
+        """Return how many of `tokens` belong to the answer."""
+        return len(tokens) - len(self._prompt_tokens)
+
+    def read(self, tokens: list[int], draft: Draft | None = None) -> Steps[Reading]:
+        """Return what the model says after `tokens`.
+
+        Raises:
+            ContextFull: if the model cannot hold them.
+        """
+        known = self._recall(tokens)
+        if known is None:
+            drafted = (yield from draft(tokens)) if draft else []
+            room = self.model.context_length - len(tokens)
+            if room < 0:
+                raise ContextFull
+            yield from self._ask(tokens, drafted[:room])
+            known = self._readings[len(tokens)]
+        return known
+
+    def _recall(self, tokens: list[int]) -> Reading | None:
+        if self._sequence[: len(tokens)] == tokens:
+            return self._readings.get(len(tokens))
+        return None
+
+    def _ask(self, tokens: list[int], drafted: list[int]) -> Steps[None]:
+        whole = tokens + drafted
+        readings = yield self._part.ask([whole], last=len(drafted) + 1)
+        shared = _shared(self._sequence, whole)
+        self._readings = {n: r for n, r in self._readings.items() if n <= shared}
+        self._readings |= dict(enumerate(readings, start=len(tokens)))
+        self._sequence = whole
+
+
+def _shared(one: list[int], other: list[int]) -> int:
+    """Return the length of the longest common prefix."""
+    length = min(len(one), len(other))
+    if one[:length] == other[:length]:
+        return length
+    return next(i for i in range(length) if one[i] != other[i])
