@@ -55,11 +55,12 @@ def build(node: Any) -> Any:
 def fingerprint(config: DictConfig) -> str:
     """Return 12 hex digits that are equal for two configurations of the same results.
 
-    What only changes speed is left out: batch size, draft length and the models' devices.
+    What only changes speed is left out: batch size, drafts and the models' devices.
     """
     parts = relevant(config)
     for name in ("batch_size", "draft_length"):
         parts["generation"].pop(name, None)
+    parts["method"].pop("draft", None)
     text = json.dumps(_canonical(parts), sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

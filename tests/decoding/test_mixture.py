@@ -143,3 +143,37 @@ def test_logits_that_are_not_finite_are_an_error_naming_model_and_sample(zoo) ->
     damaged = LanguageModel.of(weights, sound.tokenizer, prompt="chat", name="damaged")
     with pytest.raises(FloatingPointError, match=r"'damaged' gave logits .* sample '0'"):
         Plain(model=damaged).complete(["Hello"])
+
+
+@pytest.mark.parametrize("generation", [GREEDY, SAMPLED], ids=["greedy", "sampled"])
+@pytest.mark.parametrize("source", ["prompt-lookup", "model"])
+def test_drafts_change_the_passes_and_nothing_else(
+    zoo, source: str, generation: Generation
+) -> None:
+    large, small = zoo("a-large-chat"), zoo("a-small-chat")
+    reference, aligned = zoo("a-small-sft"), zoo("a-small-dpo")
+    draft = small if source == "model" else source
+    drafted_by_twin = reference if source == "model" else source
+    pairs = [
+        (Plain(model=large), Plain(model=large, draft=draft), word_problems(10)),
+        (
+            DeRa(reference=reference, aligned=aligned, strength=0.4),
+            DeRa(reference=reference, aligned=aligned, strength=0.4, draft=drafted_by_twin),
+            stories(10),
+        ),
+    ]
+    for plain, drafted, asked in pairs:
+        one, other = (method.complete(asked, generation) for method in (plain, drafted))
+        assert [a.text for a in one] == [a.text for a in other]
+        assert [a.stop_reason for a in one] == [a.stop_reason for a in other]
+        assert [a.tokens for a in one] == [a.tokens for a in other]
+        role = next(iter(one[0].work))
+        passes = [sum(a.work[role].passes for a in answers) for answers in (one, other)]
+        assert passes[1] < passes[0]
+
+
+def test_a_source_of_drafts_that_is_none_is_refused(zoo) -> None:
+    with pytest.raises(ValueError, match="draft='lookup': accepted are null"):
+        Plain(model=zoo("a-small-chat"), draft="lookup")
+    with pytest.raises(ValueError, match="do not share a vocabulary"):
+        Plain(model=zoo("a-small-chat"), draft=zoo("b-small-chat")).complete(["Hello"])

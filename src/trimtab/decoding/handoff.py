@@ -12,14 +12,13 @@ from dataclasses import dataclass
 
 from trimtab.decoding.batching import Answer
 from trimtab.decoding.completion import Completion, Span
-from trimtab.decoding.speaker import Speaker, Steps
+from trimtab.decoding.draft import DraftLength, Steps
+from trimtab.decoding.speaker import Speaker
 from trimtab.decoding.voice import ContextFull, Part, Reading
 
 _WORDS = {"space": re.compile(r" *[^ ]+| +"), "whitespace": re.compile(r"\s*\S+|\s+")}
 # The authors' guard against loops: the same guide turn this many times in a row.
 _SAME_TURNS = 4
-# Tokens that the base says without a draft after one of which nothing was kept.
-_REST = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,14 +64,14 @@ def nudge(
         draft_length: most tokens that the guide drafts for the base at a time; 0 for no drafts.
     """
     speakers = Speaker(base, prompts["base"]), Speaker(guide, prompts["guide"])
-    return _Nudged(*speakers, rules, max_new_tokens, _DraftLength(draft_length)).answer()
+    return _Nudged(*speakers, rules, max_new_tokens, DraftLength(draft_length)).answer()
 
 
 class _Nudged:
     """One nudged answer in the making."""
 
     def __init__(
-        self, base: Speaker, guide: Speaker, rules: Rules, budget: int, length: _DraftLength
+        self, base: Speaker, guide: Speaker, rules: Rules, budget: int, length: DraftLength
     ) -> None:
         self.base, self.guide, self.rules, self.budget = base, guide, rules, budget
         self.draft_length = length
@@ -271,32 +270,6 @@ class _Nudged:
                 "guide_ratio_tokens": self.tokens["guide"] / max(1, sum(self.tokens.values())),
             },
         )
-
-
-class _DraftLength:
-    """How many tokens to draft: more while all are kept, fewer when few are, none at times.
-
-    It follows from the answer alone, so the passes of a sample do not depend on its batch.
-    """
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.drafted = 0
-        self._length = most
-        self._asked_at = 0
-        self._rest_until = 0
-
-    def next(self, position: int) -> int:
-        """Return the length of a draft that starts at `position`, from how the last one fared."""
-        if self.drafted:
-            kept = min(self.drafted, position - self._asked_at - 1)
-            grown = 2 * self._length if kept == self.drafted else kept + 2
-            self._length = min(self.most, grown)
-            if kept == 0:
-                self._rest_until = position + _REST
-        self.drafted = 0
-        self._asked_at = position
-        return 0 if position < self._rest_until else self._length
 
 
 def _word_ratio(guide_turns: list[str], text: str) -> float:

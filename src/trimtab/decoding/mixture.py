@@ -4,24 +4,48 @@ from __future__ import annotations
 
 from trimtab.decoding.batching import Answer
 from trimtab.decoding.completion import Completion, Span
+from trimtab.decoding.draft import Drafter, DraftLength
 from trimtab.decoding.voice import ContextFull, Part
 
 SPEAKER = "model"
 
 
-def speak(part: Part, *, prompts: dict[str, str], max_new_tokens: int) -> Answer:
-    """Decode one answer token by token; see `Completion` for what it returns."""
+def speak(
+    part: Part,
+    *,
+    prompts: dict[str, str],
+    max_new_tokens: int,
+    drafter: Drafter,
+    draft_length: int,
+) -> Answer:
+    """Decode one answer: draft, verify in one pass, keep what would have been drawn.
+
+    Args:
+        part: the voice's part.
+        prompts: prompt text by role, for the record.
+        max_new_tokens: longest answer.
+        drafter: where drafts come from.
+        draft_length: most tokens drafted at a time.
+    """
     tokens: list[int] = []
     probabilities: list[float] = []
     stop_reason = "length"
+    length = DraftLength(draft_length)
     try:
-        while len(tokens) < max_new_tokens:
-            (reading,) = yield part.ask([prompt + tokens for prompt in part.prompts])
-            if reading.token in part.voice.stop_tokens:
-                stop_reason = "end"
-                break
-            tokens.append(reading.token)
-            probabilities.append(reading.top_probability)
+        while len(tokens) < max_new_tokens and stop_reason == "length":
+            room = min(length.next(len(tokens)), max_new_tokens - len(tokens) - 1)
+            drafted = yield from drafter.draft(tokens, min(room, part.room(tokens)))
+            length.drafted = len(drafted)
+            sequences = [prompt + tokens + drafted for prompt in part.prompts]
+            readings = yield part.ask(sequences, last=len(drafted) + 1)
+            for reading, guess in zip(readings, [*drafted, None], strict=True):
+                if reading.token in part.voice.stop_tokens:
+                    stop_reason = "end"
+                    break
+                tokens.append(reading.token)
+                probabilities.append(reading.top_probability)
+                if reading.token != guess:
+                    break
     except ContextFull:
         stop_reason = "context"
     model = next(iter(part.voice.models.values()))

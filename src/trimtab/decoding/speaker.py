@@ -7,14 +7,11 @@ read in the same forward pass. So drafts change how many passes an answer takes,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from typing import TypeVar
+from collections.abc import Callable
 
-from trimtab.decoding.voice import Ask, ContextFull, Part, Reading
+from trimtab.decoding.draft import Steps
+from trimtab.decoding.voice import ContextFull, Part, Reading
 
-T = TypeVar("T")
-Steps = Generator[Ask, list[Reading], T]
-"""Part of an answer in the making, that ends with a T."""
 Draft = Callable[[list[int]], Steps[list[int]]]
 """Guess, in a speaker's own tokens, what may follow a sequence."""
 

@@ -164,6 +164,11 @@ class Part:
         self.key = noise_key(seed, sample_id, voice.name)
         self.work = {role: Work() for role in voice.models}
 
+    def room(self, tokens: list[int]) -> int:
+        """Return how many more tokens fit behind an answer so far, in every model's context."""
+        pairs = zip(self.voice.models.values(), self.prompts, strict=True)
+        return max(0, min(m.context_length - len(p) for m, p in pairs) - len(tokens))
+
     def ask(self, sequences: Sequence[list[int]], *, last: int = 1) -> Ask:
         """Return the request to read the last positions; ContextFull if a model cannot."""
         for model, tokens in zip(self.voice.models.values(), sequences, strict=True):

@@ -1,22 +1,14 @@
 """DeRa: decoding-time realignment, a strength dial between a reference and an aligned model."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from trimtab.decoding import Generation
-from trimtab.methods.method import Method, Start, require_finite
-from trimtab.methods.single_voice import single_voice
+from trimtab.methods.method import require_finite
+from trimtab.methods.single_voice import DraftSource, SingleVoice
 from trimtab.models import LanguageModel
-
-if TYPE_CHECKING:
-    from trimtab.decoding.voice import Voice
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeRa(Method):
+class DeRa(SingleVoice):
     """Mix the logits of a reference and an aligned model at every token.
 
     `z = (1 - strength) z_reference + strength z_aligned`: Liu et al., "Decoding-time Realignment
@@ -27,20 +19,22 @@ class DeRa(Method):
         reference: the model before alignment (for instance supervised fine-tuning alone).
         aligned: the model after it, of the same vocabulary.
         strength: 0 is the reference, 1 the aligned model, beyond 1 extrapolates; any finite number.
+        draft: none, `prompt-lookup`, or a small model of the same vocabulary; for speed alone.
     """
 
     reference: LanguageModel
     aligned: LanguageModel
     strength: float = 1.0
+    draft: DraftSource = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require_finite("strength", self.strength)
 
     @property
-    def models(self) -> dict[str, LanguageModel]:
+    def mixture(self) -> dict[str, tuple[LanguageModel, float]]:
         """The two models."""
-        return {"reference": self.reference, "aligned": self.aligned}
-
-    def _prepare(self, generation: Generation) -> tuple[Sequence[Voice], Start]:
-        weights = {"reference": 1.0 - self.strength, "aligned": float(self.strength)}
-        return single_voice(self.models, weights, generation)
+        return {
+            "reference": (self.reference, 1.0 - self.strength),
+            "aligned": (self.aligned, float(self.strength)),
+        }

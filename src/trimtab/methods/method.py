@@ -43,9 +43,11 @@ class Method(ABC):
 
     @property
     def participants(self) -> dict[str, LanguageModel]:
-        """Every model that the method was given, by the name of its field."""
+        """Every model that has a say in the answers, by the name of its field."""
         return {
-            name: value for name, value in vars(self).items() if isinstance(value, LanguageModel)
+            name: value
+            for name, value in vars(self).items()
+            if isinstance(value, LanguageModel) and name != "draft"
         }
 
     def complete(

@@ -1,34 +1,24 @@
 """One model as it is: the base model, the guide, or any other alone."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from trimtab.decoding import Generation
-from trimtab.methods.method import Method, Start
-from trimtab.methods.single_voice import single_voice
+from trimtab.methods.single_voice import DraftSource, SingleVoice
 from trimtab.models import LanguageModel
-
-if TYPE_CHECKING:
-    from trimtab.decoding.voice import Voice
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plain(Method):
+class Plain(SingleVoice):
     """Ordinary decoding of one model, the yardstick of the others.
 
     Args:
         model: the model that answers.
+        draft: none, `prompt-lookup`, or a small model of the same vocabulary; for speed alone.
     """
 
     model: LanguageModel
+    draft: DraftSource = None
 
     @property
-    def models(self) -> dict[str, LanguageModel]:
+    def mixture(self) -> dict[str, tuple[LanguageModel, float]]:
         """The one model."""
-        return {"model": self.model}
-
-    def _prepare(self, generation: Generation) -> tuple[Sequence[Voice], Start]:
-        return single_voice(self.models, {"model": 1.0}, generation)
+        return {"model": (self.model, 1.0)}

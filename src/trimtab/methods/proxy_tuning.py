@@ -1,22 +1,14 @@
 """Proxy tuning: what tuning did to a small model, added to the logits of a large one."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from trimtab.decoding import Generation
-from trimtab.methods.method import Method, Start, require_finite
-from trimtab.methods.single_voice import single_voice
+from trimtab.methods.method import require_finite
+from trimtab.methods.single_voice import DraftSource, SingleVoice
 from trimtab.models import LanguageModel
-
-if TYPE_CHECKING:
-    from trimtab.decoding.voice import Voice
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProxyTuning(Method):
+class ProxyTuning(SingleVoice):
     """Add the logit difference of a tuned and an untuned small model to a base model.
 
     `z = z_base + strength (z_tuned - z_untuned)`: Liu et al., "Tuning Language Models by Proxy",
@@ -27,22 +19,24 @@ class ProxyTuning(Method):
         tuned: the small tuned model (the expert), of the same vocabulary.
         untuned: the small model before tuning (the anti-expert), of the same vocabulary.
         strength: 0 is the base model, 1 the paper's setting; any finite number.
+        draft: none, `prompt-lookup`, or a small model of the same vocabulary; for speed alone.
     """
 
     base: LanguageModel
     tuned: LanguageModel
     untuned: LanguageModel
     strength: float = 1.0
+    draft: DraftSource = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require_finite("strength", self.strength)
 
     @property
-    def models(self) -> dict[str, LanguageModel]:
+    def mixture(self) -> dict[str, tuple[LanguageModel, float]]:
         """The three models."""
-        return {"base": self.base, "tuned": self.tuned, "untuned": self.untuned}
-
-    def _prepare(self, generation: Generation) -> tuple[Sequence[Voice], Start]:
-        strength = float(self.strength)
-        weights = {"base": 1.0, "tuned": strength, "untuned": -strength}
-        return single_voice(self.models, weights, generation)
+        return {
+            "base": (self.base, 1.0),
+            "tuned": (self.tuned, float(self.strength)),
+            "untuned": (self.untuned, -float(self.strength)),
+        }

@@ -1,0 +1,117 @@
+"""Drafts: guesses of what comes next, which several positions of one forward pass then verify.
+
+Speculative decoding (Leviathan et al., arXiv 2211.17192) with one difference: a draw is a function
+of logits and of place (see `sampling`), so a draft is kept exactly as far as it says what would
+have been drawn, and answers are the same with and without drafts, sampled ones included.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator
+from typing import TypeVar
+
+from trimtab.decoding.voice import Ask, ContextFull, Part, Reading
+
+T = TypeVar("T")
+Steps = Generator[Ask, list[Reading], T]
+"""Part of an answer in the making, that ends with a T."""
+
+# Tokens that are said without a draft after one of which nothing was kept.
+_REST = 2
+_LONGEST_MATCH = 3
+
+
+class Drafter(ABC):
+    """A source of drafts for one answer."""
+
+    @abstractmethod
+    def draft(self, tokens: list[int], length: int) -> Steps[list[int]]:
+        """Return at most `length` tokens that may follow the answer so far."""
+
+
+class NoDraft(Drafter):
+    """Guesses nothing: one token at a time."""
+
+    def draft(self, tokens: list[int], length: int) -> Steps[list[int]]:
+        """Return nothing."""
+        yield from ()
+        return []
+
+
+class PromptLookup(Drafter):
+    """Guesses that the answer goes on as its prompt, or the answer itself, did before.
+
+    Saxena, "Prompt lookup decoding", 2023: the latest place where the last few tokens stood.
+
+    Args:
+        prompt: the prompt's tokens.
+    """
+
+    def __init__(self, prompt: list[int]) -> None:
+        self._prompt = prompt
+
+    def draft(self, tokens: list[int], length: int) -> Steps[list[int]]:
+        """Return what followed the latest earlier match of up to three last tokens."""
+        yield from ()
+        text = self._prompt + tokens
+        for size in range(min(_LONGEST_MATCH, len(text) - 1), 0, -1):
+            last = text[-size:]
+            for start in range(len(text) - size - 1, -1, -1):
+                if text[start : start + size] == last:
+                    return text[start + size : start + size + length]
+        return []
+
+
+class ModelDraft(Drafter):
+    """Guesses what a small model of the same vocabulary would say, with the same noise.
+
+    Args:
+        part: the small model's part in the answer.
+    """
+
+    def __init__(self, part: Part) -> None:
+        self._part = part
+
+    def draft(self, tokens: list[int], length: int) -> Steps[list[int]]:
+        """Return the small model's next tokens."""
+        drafted: list[int] = []
+        try:
+            while len(drafted) < length:
+                prompts = self._part.prompts
+                (reading,) = yield self._part.ask([p + tokens + drafted for p in prompts])
+                drafted.append(reading.token)
+                if reading.token in self._part.voice.stop_tokens:
+                    break
+        except ContextFull:
+            pass
+        return drafted
+
+
+class DraftLength:
+    """How many tokens to draft: more while all are kept, fewer when few are, none at times.
+
+    It follows from the answer alone, so the passes of a sample do not depend on its batch.
+
+    Args:
+        most: the longest draft; 0 for no drafts.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.drafted = 0
+        self._length = most
+        self._asked_at = 0
+        self._rest_until = 0
+
+    def next(self, position: int) -> int:
+        """Return the length of a draft that starts at `position`, from how the last one fared."""
+        if self.drafted:
+            kept = min(self.drafted, position - self._asked_at - 1)
+            grown = 2 * self._length if kept == self.drafted else kept + 2
+            self._length = min(self.most, grown)
+            if kept == 0:
+                self._rest_until = position + _REST
+        self.drafted = 0
+        self._asked_at = position
+        return 0 if position < self._rest_until else self._length
