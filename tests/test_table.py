@@ -42,12 +42,12 @@ def test_rows_say_what_the_summaries_say(tmp_path: Path) -> None:
     assert (row.task, row.method, row.models, row.dial) == (
         "word-problems",
         "nudging",
-        "one + two",
+        "one\N{NO-BREAK SPACE}+ two",
         0.4,
     )
     text = shown([row])
     low, high = row.score["ci95"]
-    assert f"accuracy 0.900 [{low:.3f}, {high:.3f}]" in text
+    assert f"0.900 [{low:.3f}, {high:.3f}]" in text
     assert "1,234" in text or "1,235" in text
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
 from rich.table import Table
 
 from trimtab import record, statistics
@@ -36,14 +38,18 @@ def rows(folders: Sequence[Path]) -> Iterator[Row]:
         if summary is None:
             continue
         method = record.read_config(folder)["method"]
-        models = [node["path"] for node in method.values() if isinstance(node, dict)]
+        models = [
+            node["path"]
+            for role, node in method.items()
+            if isinstance(node, dict) and role != "draft"
+        ]
         ratio = summary["metrics"].get("guide_ratio")
         metric = summary["task"]["metric"]
         yield Row(
             folder=folder,
             task=folder.parent.parent.name,
             method=folder.parent.name,
-            models=" + ".join(path.removeprefix("zoo:") for path in models),
+            models="\N{NO-BREAK SPACE}+ ".join(path.removeprefix("zoo:") for path in models),
             dial=next((method[name] for name in _DIALS if name in method), None),
             metric=metric,
             score=summary["metrics"][metric],
@@ -52,26 +58,39 @@ def rows(folders: Sequence[Path]) -> Iterator[Row]:
         )
 
 
-def render(found: Sequence[Row], against: Row | None = None) -> Table:
-    """Return the table; with `against`, a column compares each run with that one, paired."""
-    table = Table(title=None, header_style="bold")
-    for name in ("task", "method", "models"):
-        table.add_column(name, overflow="fold")
-    for name in ("dial", "n", "score [95 % interval]", "guide words", "tokens/s"):
-        table.add_column(name, justify="right")
+def render(found: Sequence[Row], against: Row | None = None) -> Group:
+    """Return a table per task; with `against`, a column compares each run with that one, paired."""
+    tasks = sorted({(row.task, row.metric) for row in found})
+    return Group(
+        *(
+            _task_table(task, metric, [row for row in found if row.task == task], against)
+            for task, metric in tasks
+        )
+    )
+
+
+def _task_table(task: str, metric: str, found: Sequence[Row], against: Row | None) -> Table:
+    table = Table(
+        title=f"\n{task}: {metric} [95 % interval]",
+        title_justify="left",
+        title_style="bold",
+        header_style="",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("method", no_wrap=True)
+    table.add_column("models", overflow="fold")
+    for name in ("dial", "n", metric, "guide words", "tokens/s"):
+        table.add_column(name, justify="right", no_wrap=name != "guide words")
     if against:
-        table.add_column("difference, p", justify="right")
-    order = sorted(found, key=lambda r: (r.task, r.method, r.models, r.dial or 0))
-    for before, row in zip([None, *order], order, strict=False):
-        if before and before.task != row.task:
-            table.add_section()
+        table.add_column("difference", justify="right", no_wrap=True)
+    for row in sorted(found, key=lambda r: (r.method, r.models, r.dial or 0)):
         cells = [
-            row.task,
             row.method,
             row.models,
             "" if row.dial is None else f"{row.dial:g}",
             str(row.score["n"]),
-            f"{row.metric} {_score(row.score)}",
+            _score(row.score),
             "" if row.guide_ratio is None else f"{100 * row.guide_ratio:.1f} %",
             "" if row.tokens_per_second is None else f"{row.tokens_per_second:,.0f}",
         ]
