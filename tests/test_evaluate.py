@@ -18,6 +18,7 @@ from trimtab.evaluate import evaluate
 from trimtab.tasks import Stories, WordProblems
 from trimtab.tracking import NoTracker
 
+NO_TRACKER = NoTracker().start(run_id="", name="", job_type="", config={}, folder=Path())
 GENERATION = Generation(max_new_tokens=32, batch_size=4)
 
 
@@ -43,14 +44,14 @@ def run(folder: Path, **changes: Any) -> dict[str, Any]:
         "limit": 12,
         "folder": folder,
         "config": {"method": {"name": "guide"}, "limit": 12},
-        "tracker": NoTracker(),
+        "start_tracker": lambda: NO_TRACKER,
     }
     return evaluate(**(settings | changes))
 
 
 def test_a_run_leaves_the_whole_record(tmp_path: Path) -> None:
     recorder = Recorder()
-    summary = run(tmp_path, tracker=recorder)
+    summary = run(tmp_path, start_tracker=lambda: recorder)
     assert sorted(f.name for f in tmp_path.iterdir() if f.name != ".lock") == [
         "config.yaml",
         "run.json",
@@ -109,7 +110,7 @@ def test_interrupted_and_resumed_equals_undisturbed(tmp_path: Path) -> None:
     model = LanguageModel(path="zoo:a-small-chat", prompt="chat")
     recorder = Recorder()
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "cut", method=Stopping(model=model), tracker=recorder)
+        run(tmp_path / "cut", method=Stopping(model=model), start_tracker=lambda: recorder)
     assert recorder.finished == [(None, 0)]
     assert json.loads((tmp_path / "cut/run.json").read_text())["status"] == "interrupted"
     kept = samples_of(tmp_path / "cut").splitlines()
@@ -200,12 +201,15 @@ def test_other_weights_under_the_same_name_are_refused(tmp_path: Path) -> None:
 
     model = tmp_path / "model"
     shutil.copytree(zoo.path("a-small-chat"), model)
-    described = LanguageModel(path=str(model), prompt="chat")
-    run(tmp_path / "run", method=Plain(model=described), limit=2)
+
+    def method() -> Plain:
+        return Plain(model=LanguageModel(path=str(model), prompt="chat"))
+
+    run(tmp_path / "run", method=method(), limit=2)
     shutil.copy(zoo.path("a-small-sft") / "model.safetensors", model)
     (tmp_path / "run" / "summary.json").unlink()
     with pytest.raises(ValueError, match="was begun with other models"):
-        run(tmp_path / "run", method=Plain(model=described), limit=2)
+        run(tmp_path / "run", method=method(), limit=2)
 
 
 def test_a_failure_keeps_what_was_computed_and_says_why(tmp_path: Path) -> None:
@@ -244,7 +248,7 @@ def test_the_guide_ratio_is_reported(tmp_path: Path) -> None:
     )
     summary = run(tmp_path, method=method, limit=4)
     records = record.read_samples(tmp_path)
-    for name in ("guide_ratio", "guide_ratio_tokens"):
+    for name in ("guide_ratio", "guide_ratio_with_ending", "guide_ratio_tokens"):
         values = [r["measures"][name] for r in records]
         assert summary["metrics"][name]["value"] == pytest.approx(sum(values) / 4)
     assert set(records[0]["prompts"]) == {"base", "guide"}
@@ -259,3 +263,35 @@ def test_completions_are_what_the_library_gives(tmp_path: Path) -> None:
     answers = method.complete([s.conversation for s in samples], GENERATION)
     assert all(isinstance(a, Completion) for a in answers)
     assert [a.text for a in answers] == [r["completion"] for r in record.read_samples(tmp_path)]
+
+
+def test_an_edited_chat_template_is_another_model(tmp_path: Path) -> None:
+    template = tmp_path / "mine.j2"
+
+    def method(text: str) -> Plain:
+        template.write_text("{% for m in messages %}" + text + "{{ m.content }}{% endfor %}")
+        model = LanguageModel(path="zoo:a-small-chat", prompt="chat", chat_template=str(template))
+        return Plain(model=model)
+
+    run(tmp_path / "run", method=method("one "), limit=2)
+    (line, _) = record.read_samples(tmp_path / "run")
+    assert line["prompts"]["model"].startswith("one Answer")
+    with pytest.raises(ValueError, match="was begun with other models"):
+        run(tmp_path / "run", method=method("two "), limit=2)
+
+
+def test_a_damaged_line_is_named(tmp_path: Path) -> None:
+    run(tmp_path)
+    with (tmp_path / "samples.jsonl").open("a") as stream:
+        stream.write("\0\0\0\n")
+    with pytest.raises(ValueError, match=r"samples\.jsonl, line 13, is damaged"):
+        run(tmp_path)
+
+
+def test_forward_passes_of_one_method_object_do_not_add_up_over_runs(tmp_path: Path) -> None:
+    method = Plain(model=LanguageModel(path="zoo:a-small-chat", prompt="chat"))
+    passes = [
+        run(tmp_path / name, method=method)["cost"]["models"]["model"]["forward_passes"]
+        for name in ("one", "two")
+    ]
+    assert passes[0] == passes[1]

@@ -42,7 +42,7 @@ def test_rows_say_what_the_summaries_say(tmp_path: Path) -> None:
     assert (row.task, row.method, row.models, row.dial) == (
         "word-problems",
         "nudging",
-        "one\N{NO-BREAK SPACE}+ two",
+        "one + two",
         0.4,
     )
     text = shown([row])

@@ -91,3 +91,15 @@ def test_weights_that_do_not_match_are_listed(zoo) -> None:
 def test_a_strength_that_is_no_number_is_refused(zoo, strength: float) -> None:
     with pytest.raises(ValueError, match="strength="):
         AlignmentVector(base=zoo("a-small-sft"), aligned=zoo("a-small-sft"), strength=strength)
+
+
+def test_weights_tied_in_one_model_alone_are_refused(zoo) -> None:
+    """Names and shapes agree, yet no sum is both models."""
+    import copy
+
+    tied = zoo("a-small-sft")
+    weights = copy.deepcopy(tied.weights)
+    weights.lm_head.weight = torch.nn.Parameter(weights.lm_head.weight.clone())
+    untied = LanguageModel.of(weights, tied.tokenizer, prompt="chat", name="untied")
+    with pytest.raises(ValueError, match="tie different weights"):
+        move(tied, untied, 0.5)

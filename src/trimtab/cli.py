@@ -4,6 +4,7 @@ Imports here are light: shell completion and mistakes in a command should not wa
 """
 
 import argparse
+import functools
 import logging
 import os
 import sys
@@ -27,17 +28,18 @@ _COMMANDS = {
     "ls": "list models, methods, tasks and experiments",
     "table": "what was run, with intervals",
 }
-_FORESEEN = (ValueError, OSError, HydraException)
+_FORESEEN = (ValueError, OSError, FloatingPointError, HydraException)
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 _TRACEBACKS = os.environ.get(_FULL_ERROR) == "1"  # the user's wish, as in any Hydra application
+_TABLE_WIDTH = 112
 _INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
 def main() -> None:
     """Run the command line; a user's mistake ends with a message and no traceback."""
     # A console script does not have the current folder on its path, where a user's own
-    # methods and tasks are.
-    sys.path.insert(0, os.getcwd())
+    # methods and tasks are. Last, so that no file there stands in for a library.
+    sys.path.append(os.getcwd())
     logging.basicConfig(format="%(message)s")
     for name in ("trimtab", "hydra"):
         logging.getLogger(name).setLevel(logging.INFO)
@@ -156,26 +158,23 @@ def _experiment(cfg: DictConfig) -> None:
     runtime = HydraConfig.get().runtime
     folder, choices = Path(runtime.output_dir), dict(runtime.choices)
     run_id = config.fingerprint(cfg)
-    tracker = config.build(cfg.tracker).start(
+    start_tracker = functools.partial(
+        config.build(cfg.tracker).start,
         run_id=run_id,
         name=f"{choices['task']}-{choices['method']}-{run_id}",
         job_type=choices["method"],
         config=config.settings(cfg, choices),
         folder=folder,
     )
-    try:
-        summary = evaluate(
-            task=config.build(cfg.task),
-            method=config.build(cfg.method),
-            generation=config.build(cfg.generation),
-            limit=cfg.limit,
-            folder=folder,
-            config=config.relevant(cfg),
-            tracker=tracker,
-        )
-    except BaseException:
-        tracker.finish(None, [])  # whatever stopped the evaluation, also before it began
-        raise
+    summary = evaluate(
+        task=config.build(cfg.task),
+        method=config.build(cfg.method),
+        generation=config.build(cfg.generation),
+        limit=cfg.limit,
+        folder=folder,
+        config=config.relevant(cfg),
+        start_tracker=start_tracker,
+    )
     print(_result(summary), folder)
 
 
@@ -249,5 +248,8 @@ def _table(options: argparse.Namespace) -> int:
     against = next(iter(table.rows([options.against])), None) if options.against else None
     if options.against and against is None:
         raise ValueError(f"{str(options.against)!r} is not the folder of a finished run.")
-    Console().print(table.render(found, against))
+    console = Console()
+    # Narrower, the columns would break into pieces; a narrow terminal then wraps the lines.
+    console.width = max(console.width, _TABLE_WIDTH)
+    console.print(table.render(found, against))
     return 0

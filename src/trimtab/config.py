@@ -18,9 +18,9 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 PARTS = ("method", "task", "generation", "limit")
 # A method's models are references to the roles.
 REFERENCE = re.compile(r"\$\{(\w+)\}")
-_CHECKOUT = Path(__file__).parents[2] / "conf"
+_PACKAGED = Path(__file__).parent / "conf"
 # A checkout has conf/ at its root; a wheel carries it inside the package.
-DIRECTORY = _CHECKOUT if _CHECKOUT.is_dir() else Path(__file__).parent / "conf"
+DIRECTORY = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[2] / "conf"
 
 
 @dataclass

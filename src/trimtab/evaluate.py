@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from trimtab.tracking import Tracker
 
 _log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LOGS = 5.0
+_NO_COST = {"forward_passes": 0, "tokens_processed": 0}
 
 
 def evaluate(
@@ -30,7 +31,7 @@ def evaluate(
     limit: int | None,
     folder: Path,
     config: Mapping[str, Any],
-    tracker: Tracker,
+    start_tracker: Callable[[], Tracker],
 ) -> dict[str, Any]:
     """Run a method on a task and return the summary; the folder then holds the whole record.
 
@@ -43,78 +44,69 @@ def evaluate(
         limit: how many samples, from the first; None for all.
         folder: the run folder.
         config: the resolved config, to be recorded.
-        tracker: where running scores go too.
+        start_tracker: opens the place where running scores go too; not called for a run that is
+            finished or that another process works on.
 
     Raises:
         ValueError: if another process holds the folder, or if it was begun with other model
             weights or other data than these.
     """
-    with record.RunFolder(folder) as run:
-        try:
-            summary = _evaluate(task, method, generation, limit, run, config, tracker)
-        except BaseException:
-            tracker.finish(None, [])
-            raise
-        tracker.finish(summary, record.read_samples(folder))
-        return summary
-
-
-def _evaluate(
-    task: Task,
-    method: Method,
-    generation: Generation,
-    limit: int | None,
-    run: record.RunFolder,
-    config: Mapping[str, Any],
-    tracker: Tracker,
-) -> dict[str, Any]:
     _show_one_bar_only()
     samples = {sample.id: sample for sample in task.samples(limit)}
-    content = {
-        "models": {role: m.content_hash() for role, m in method.participants.items()},
-        "data": _data_hash(samples.values()),
-    }
-    earlier = record.read_run(run.path)
-    if earlier:
-        _require_same(content, earlier["content_sha256"], run.path)
-    done = {line["id"]: line for line in record.read_samples(run.path) if line["id"] in samples}
-    finished = record.read_summary(run.path)
-    if finished and len(done) == len(samples):
-        return finished
+    with record.RunFolder(folder) as run:
+        content = {
+            "models": {role: model.identity for role, model in method.participants.items()},
+            "data": _data_hash(samples.values()),
+        }
+        earlier = record.read_run(folder)
+        if earlier:
+            _require_same(content, earlier["content"], folder)
+        done = {line["id"]: line for line in record.read_samples(folder) if line["id"] in samples}
+        finished = record.read_summary(folder)
+        if finished and len(done) == len(samples):
+            return finished
 
-    conversations = {i: s.conversation for i, s in samples.items() if i not in done}
-    method.check(conversations)
-    facts = {
-        "status": "running",
-        "content_sha256": content,
-        **record.environment(),
-        "models": {role: m.provenance() for role, m in method.participants.items()},
-        "data": {"source": task.source, "samples": len(samples)},
-        "seeds": {"generation": generation.seed},
-        "segments": earlier["segments"] if earlier else [],
-    }
-    if earlier and earlier["git"] != facts["git"]:
-        _log.warning("%s was begun at another commit: %s", run.path, earlier["git"])
-    run.write_config(config)
-    with _segment(run, facts) as segment, running(task.metric, done.values(), len(samples)) as now:
-        last_log = time.monotonic()
-        for completion in method.stream(conversations, generation):
-            sample = samples[completion.id]
-            score = task.score(completion.text, sample.target)
-            done[sample.id] = record.sample_record(sample, completion, score)
-            run.append(done[sample.id])
-            now.add(done[sample.id])
-            segment["samples"] += 1
-            segment["seconds"] = round(now.seconds, 3)
-            segment["forward_passes"] = dict(method.forward_passes)
-            if time.monotonic() - last_log >= _SECONDS_BETWEEN_LOGS:
-                last_log = time.monotonic()
+        conversations = {i: s.conversation for i, s in samples.items() if i not in done}
+        method.check(conversations)
+        facts = {
+            "status": "running",
+            "content": content,
+            **record.environment(),
+            "models": {role: model.provenance() for role, model in method.all_models.items()},
+            "data": {"source": task.source, "samples": len(samples)},
+            "seeds": {"generation": generation.seed},
+            "segments": earlier["segments"] if earlier else [],
+        }
+        if earlier and earlier["git"] != facts["git"]:
+            _log.warning("%s was begun at another commit: %s", folder, earlier["git"])
+        run.write_config(config)
+        passes_before, last_log = dict(method.forward_passes), time.monotonic()
+        with (
+            _tracked(start_tracker) as tracker,
+            _segment(run, facts) as segment,
+            running(task.metric, done.values(), len(samples)) as now,
+        ):
+            for completion in method.stream(conversations, generation):
+                sample = samples[completion.id]
+                score = task.score(completion.text, sample.target)
+                done[sample.id] = record.sample_record(sample, completion, score)
+                run.append(done[sample.id])
+                now.add(done[sample.id])
+                segment["samples"] += 1
+                segment["seconds"] = round(now.seconds, 3)
+                segment["forward_passes"] = {
+                    role: passes - passes_before.get(role, 0)
+                    for role, passes in method.forward_passes.items()
+                }
                 run.write_run(facts)
-                tracker.log(now.metrics, now.count)
-        run.put_in_order(samples)
-        summary = summarize(task, [done[i] for i in samples], facts["segments"])
-        run.write_summary(summary)
-    return summary
+                if time.monotonic() - last_log >= _SECONDS_BETWEEN_LOGS:
+                    last_log = time.monotonic()
+                    tracker.log(now.metrics, now.count)
+            run.put_in_order(samples)
+            summary = summarize(task, [done[i] for i in samples], facts["segments"])
+            run.write_summary(summary)
+        tracker.finish(summary, [done[i] for i in samples])
+        return summary
 
 
 def summarize(
@@ -136,11 +128,10 @@ def summarize(
     models: dict[str, dict[str, int]] = {}
     for line in records:
         for role, work in line["work"].items():
-            cost = models.setdefault(role, {"forward_passes": 0, "tokens_processed": 0})
-            cost["tokens_processed"] += work["tokens"]
+            models.setdefault(role, dict(_NO_COST))["tokens_processed"] += work["tokens"]
     for segment in segments:
         for role, passes in segment["forward_passes"].items():
-            models[role]["forward_passes"] += passes
+            models.setdefault(role, dict(_NO_COST))["forward_passes"] += passes
     spoken = sum(sum(line["tokens"].values()) for line in records)
     seconds = sum(segment["seconds"] for segment in segments)
     return {
@@ -156,6 +147,17 @@ def summarize(
             "models": models,
         },
     }
+
+
+@contextmanager
+def _tracked(start_tracker: Callable[[], Tracker]) -> Iterator[Tracker]:
+    """Open the tracker, and close it as failed if the block fails."""
+    tracker = start_tracker()
+    try:
+        yield tracker
+    except BaseException:
+        tracker.finish(None, [])
+        raise
 
 
 @contextmanager
@@ -190,8 +192,8 @@ def _require_same(now: Mapping[str, Any], then: Mapping[str, Any], folder: Path)
     for what in ("models", "data"):
         if now[what] != then[what]:
             raise ValueError(
-                f"{folder} was begun with other {what} of the same name (compare content_sha256 "
-                "in run.json). Move the folder away, or give another results=DIR."
+                f"{folder} was begun with other {what} of the same name (compare `content` in "
+                "run.json). Move the folder away, or give another results=DIR."
             )
 
 

@@ -171,7 +171,9 @@ class _Reader:
         key, line = override.key_or_group, override.input_line
         adds = override.is_add() or override.is_force_add()
         mistake = self._unknown(key, raw)
-        if adds:
+        if adds and "." not in key:
+            mistake = mistake or "the setting exists; write it without the +."
+        elif adds:
             known = mistake is None and not override.is_force_add()
             mistake = "the setting exists; write it without the +." if known else None
         if mistake:

@@ -105,8 +105,12 @@ def read_samples(folder: Path) -> list[dict[str, Any]]:
     file = folder / "samples.jsonl"
     if not file.exists():
         return []
-    with file.open(encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+    records = []
+    with file.open(encoding="utf-8", errors="replace") as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.endswith("\n"):  # a last line without it is still being written
+                records.append(_parse(line, f"{file}, line {number},"))
+    return records
 
 
 def read_run(folder: Path) -> dict[str, Any] | None:
@@ -206,7 +210,17 @@ def _line(record: Mapping[str, Any]) -> str:
 def _read_json(file: Path) -> dict[str, Any] | None:
     if not file.exists():
         return None
-    content = json.loads(file.read_text("utf-8"))
+    return _parse(file.read_text("utf-8", errors="replace"), str(file))
+
+
+def _parse(text: str, where: str) -> dict[str, Any]:
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"{where} is damaged ({error.msg}). Delete it and repeat the command: what is missing "
+            "is computed again."
+        ) from error
     assert isinstance(content, dict)
     return content
 

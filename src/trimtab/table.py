@@ -14,6 +14,7 @@ from rich.table import Table
 from trimtab import record, statistics
 
 _DIALS = ("threshold", "strength")
+_SHORT = 6  # digits of a fingerprint that tell runs apart at a glance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,7 @@ def rows(folders: Sequence[Path]) -> Iterator[Row]:
             folder=folder,
             task=folder.parent.parent.name,
             method=folder.parent.name,
-            models="\N{NO-BREAK SPACE}+ ".join(path.removeprefix("zoo:") for path in models),
+            models=" + ".join(path.removeprefix("zoo:") for path in models),
             dial=next((method[name] for name in _DIALS if name in method), None),
             metric=metric,
             score=summary["metrics"][metric],
@@ -78,14 +79,16 @@ def _task_table(task: str, metric: str, found: Sequence[Row], against: Row | Non
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
+    table.add_column("run", no_wrap=True)
     table.add_column("method", no_wrap=True)
-    table.add_column("models", overflow="fold")
+    table.add_column("models", min_width=28)
     for name in ("dial", "n", metric, "guide words", "tokens/s"):
         table.add_column(name, justify="right", no_wrap=name != "guide words")
     if against:
         table.add_column("difference", justify="right", no_wrap=True)
     for row in sorted(found, key=lambda r: (r.method, r.models, r.dial or 0)):
         cells = [
+            row.folder.name[:_SHORT],
             row.method,
             row.models,
             "" if row.dial is None else f"{row.dial:g}",
@@ -115,6 +118,8 @@ def _difference(row: Row, against: Row) -> str:
         {r["id"]: r["scores"][row.metric] for r in record.read_samples(f.folder)}
         for f in (row, against)
     )
+    if first.keys() != second.keys():
+        return "other samples"
     paired = statistics.paired(first, second)
     p = "" if paired.p_value is None else f", p = {paired.p_value:.2g}"
     return f"{paired.difference:+.3f}{p}"

@@ -42,12 +42,27 @@ def move(base: LanguageModel, aligned: LanguageModel, strength: float) -> Langua
     """
     base_tensors, aligned_tensors = base.weights.state_dict(), aligned.weights.state_dict()
     require_same_tensors(base_tensors, aligned_tensors, (base.path, aligned.path))
+    if _shared(base_tensors) != _shared(aligned_tensors):
+        raise ValueError(
+            f"{base.path!r} and {aligned.path!r} tie different weights together "
+            "(tie_word_embeddings in config.json); one sum cannot be both. Untie both, or neither."
+        )
     weights = copy.deepcopy(base.weights)
     with torch.no_grad():
         for name, tensor in weights.state_dict().items():
             other = aligned_tensors[name].to(tensor.device)
             tensor.copy_(combine(base_tensors[name], [(other, strength)]))
-    return LanguageModel.of(weights, base.tokenizer, prompt=base.prompt, name=base.path)
+    moved = copy.copy(base)
+    moved.__dict__["weights"] = weights
+    return moved
+
+
+def _shared(tensors: Tensors) -> set[frozenset[str]]:
+    """Return the groups of names that are one tensor in memory."""
+    groups: dict[int, set[str]] = {}
+    for name, tensor in tensors.items():
+        groups.setdefault(tensor.data_ptr(), set()).add(name)
+    return {frozenset(names) for names in groups.values() if len(names) > 1}
 
 
 def require_same_tensors(base: Tensors, aligned: Tensors, paths: tuple[str, str]) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from trimtab import Conversation, Generation, Nudging
 from trimtab import zoo as embedded
-from trimtab.decoding.handoff import Rules, _word_ratio
+from trimtab.decoding.handoff import Rules
 from trimtab.tasks import WordProblems
 
 BUDGET = 72
@@ -190,17 +190,18 @@ def test_words_keep_their_leading_space() -> None:
     assert rules.words("Step\nOne two") == ["Step\nOne", " two"]
 
 
-@pytest.mark.parametrize(
-    ("guide_turns", "text", "ratio"),
-    [
-        (["Let us", " The answer is 3."], "Let us see, so 3. The answer is 3.", 2 / 9),
-        ([""], "", 0.0),
-        (["only this"], "only this", 0.0),
-        (["a", "b", ""], "a b", 1.0),
-    ],
-)
-def test_word_ratio_leaves_out_the_ending(guide_turns: list[str], text: str, ratio: float) -> None:
-    assert _word_ratio(guide_turns, text) == pytest.approx(ratio)
+def test_the_papers_ratio_leaves_out_the_ending(zoo) -> None:
+    nudging = Nudging(base=zoo("a-large-base"), guide=zoo("a-small-chat"), threshold=0.4)
+    for answer in nudging.complete(conversations(5), Generation(max_new_tokens=200)):
+        assert answer.stop_reason == "guide"
+        total = len(answer.text.split())
+        by_guide = [text for speaker, text in turns(answer.trace) if speaker == "guide"]
+        assert answer.measures["guide_ratio"] == pytest.approx(
+            len(" ".join(by_guide[:-1]).split()) / total
+        )
+        assert answer.measures["guide_ratio_with_ending"] == pytest.approx(
+            len(" ".join(by_guide).split()) / total
+        )
 
 
 def test_rows_and_prompts_are_disjoint_from_training_by_construction() -> None:

@@ -177,3 +177,9 @@ def test_a_source_of_drafts_that_is_none_is_refused(zoo) -> None:
         Plain(model=zoo("a-small-chat"), draft="lookup")
     with pytest.raises(ValueError, match="do not share a vocabulary"):
         Plain(model=zoo("a-small-chat"), draft=zoo("b-small-chat")).complete(["Hello"])
+
+
+def test_a_mixture_that_overflows_is_an_error(zoo) -> None:
+    dera = DeRa(reference=zoo("a-small-sft"), aligned=zoo("a-small-dpo"), strength=1e39)
+    with pytest.raises(FloatingPointError, match="The mixture with weights"):
+        dera.complete(["Hello"])

@@ -105,7 +105,8 @@ def test_provenance_names_exactly_what_was_loaded(copied: Path) -> None:
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    assert model.content_hash() != twin.content_hash()
+    changed = LanguageModel(path=str(copied), prompt="chat")
+    assert changed.identity != twin.identity == model.identity
     json.dumps(facts)
 
 

@@ -123,3 +123,34 @@ def test_an_architecture_with_recurrent_state_is_refused(
     model = AutoModelForCausalLM.from_config(config)
     with pytest.raises(ValueError, match="cannot be rewound"):
         Session(LanguageModel.of(model, tokenizer, prompt="plain", name="mamba"), slots=1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "reason"),
+    [
+        ("bloom", {"hidden_size": 32, "n_layer": 1, "n_head": 4}, "ALiBi"),
+        ("gpt_neo", {"attention_types": [[["global", "local"], 1]], "num_layers": 2}, "local"),
+        (
+            "phi3",
+            SMALL
+            | {
+                "original_max_position_embeddings": 32,
+                "rope_parameters": {
+                    "rope_type": "longrope",
+                    "rope_theta": 1e4,
+                    "short_factor": [1.0] * 4,
+                    "long_factor": [2.0] * 4,
+                },
+            },
+            "longrope",
+        ),
+    ],
+)
+def test_an_architecture_whose_rows_depend_on_each_other_is_refused(
+    tokenizer: PreTrainedTokenizerFast, kind: str, options: dict, reason: str
+) -> None:
+    small = {"vocab_size": VOCABULARY, "hidden_size": 32, "num_heads": 4, "pad_token_id": 0}
+    config = AutoConfig.for_model(kind, **(small | options))
+    model = AutoModelForCausalLM.from_config(config)
+    with pytest.raises(ValueError, match=reason):
+        Session(LanguageModel.of(model, tokenizer, prompt="plain", name=kind), slots=1)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from trimtab.tasks.answers import final_phrase, last_number, same_number
+from trimtab.tasks.answers import final_phrase, gold_number, last_number, same_number
 
 
 @pytest.mark.parametrize(
@@ -44,8 +44,26 @@ def test_numbers_are_compared_by_value(one: str | None, other: str, same: bool) 
         ("Ana ends with a. The answer is abc.", "abc"),
         ("The answer is x. No: the answer is 'yz'", "yz"),
         ("THE ANSWER IS: Q\nmore", "Q"),
+        ("The answer is St. John.", "St. John"),
         ("nothing", None),
     ],
 )
 def test_final_phrase(text: str, phrase: str | None) -> None:
     assert final_phrase(text) == phrase
+
+
+@pytest.mark.parametrize(
+    ("target", "number"),
+    [
+        ("18", "18"),
+        ("so 4 + 14 = 18\n#### 18", "18"),
+        ("$1,200", "1200"),
+        ("-2.5", "-2.5"),
+        ("July 4, 1776", None),
+        ("2020-01-02", None),
+        ("B2", None),
+        ("yes", None),
+    ],
+)
+def test_a_target_counts_as_a_number_only_as_a_whole(target: str, number: str | None) -> None:
+    assert gold_number(target) == number

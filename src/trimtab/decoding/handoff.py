@@ -266,16 +266,19 @@ class _Nudged:
             tokens=self.tokens,
             work=self.base.work | self.guide.work,
             measures={
-                "guide_ratio": _word_ratio(self.guide_turns, self.text),
+                "guide_ratio": _word_ratio(self.guide_turns[:-1], self.text),
+                "guide_ratio_with_ending": _word_ratio(self.guide_turns, self.text),
                 "guide_ratio_tokens": self.tokens["guide"] / max(1, sum(self.tokens.values())),
             },
         )
 
 
 def _word_ratio(guide_turns: list[str], text: str) -> float:
-    """Return the paper's nudging ratio: words by the guide, its last turn left out, of all words.
+    """Return the share of an answer's words that are the guide's.
 
-    Leaving out the last turn, which is the ending, and capping at 1 is what the authors' code does.
+    The paper's nudging ratio leaves out the last turn, which is the ending. Turns are joined by
+    spaces, so a word that two speakers share counts as the guide's; hence the cap at 1. Both are
+    what the authors' code does.
     """
-    by_guide = " ".join(turn.strip() for turn in guide_turns[:-1]).split()
+    by_guide = " ".join(turn.strip() for turn in guide_turns).split()
     return min(1.0, len(by_guide) / max(1, len(text.split())))

@@ -83,7 +83,6 @@ class Voice:
         self.models = {role: m for role, m in models.items() if weights[role] != 0}
         if not self.models:
             raise ValueError("All weights of the mixture are 0: nobody is left to speak.")
-        require_one_vocabulary(self.models)
         self._weights = [weights[role] for role in self.models]
         self._generation = generation
         self._sessions = {
@@ -112,12 +111,16 @@ class Voice:
         for i, (role, session) in enumerate(self._sessions.items()):
             sequences = [ask.sequences[i] for ask in asks]
             logits_NV, processed = session.read([ask.part.slot for ask in asks], sequences, last)
-            _refuse_nan(logits_NV, session.model, asks)
+            _require_finite(logits_NV, repr(session.model.path), asks)
             logits.append(logits_NV)
             for ask, tokens in zip(asks, processed, strict=True):
                 ask.part.work[role].passes += 1
                 ask.part.work[role].tokens += tokens
-        return self._readings(self._mixed(logits), asks)
+        mixed_NV = self._mixed(logits)
+        if len(logits) > 1:
+            weights = ", ".join(f"{w:g}" for w in self._weights)
+            _require_finite(mixed_NV, f"The mixture with weights {weights}", asks)
+        return self._readings(mixed_NV, asks)
 
     def _mixed(self, logits: list[torch.Tensor]) -> torch.Tensor:
         if self._weights == [1.0]:
@@ -178,28 +181,12 @@ class Part:
         return Ask(self, tuple(sequences), last, position)
 
 
-def require_one_vocabulary(models: Mapping[str, LanguageModel]) -> None:
-    """Refuse models whose token ids mean different tokens, naming the first difference."""
-    (first_role, first), *others = models.items()
-    for role, other in others:
-        if other.vocabulary == first.vocabulary:
-            continue
-        by_id = {i: t for t, i in first.vocabulary.items()}
-        other_by_id = {i: t for t, i in other.vocabulary.items()}
-        i = min(i for i in by_id.keys() | other_by_id.keys() if by_id.get(i) != other_by_id.get(i))
-        raise ValueError(
-            f"{first_role} ({first.path}) and {role} ({other.path}) do not share a vocabulary: "
-            f"token {i} is {by_id.get(i)!r} in one and {other_by_id.get(i)!r} in the other. "
-            "Mixing logits or weights needs models of one tokenizer; nudging takes any two."
-        )
-
-
-def _refuse_nan(logits_NV: torch.Tensor, model: LanguageModel, asks: Sequence[Ask]) -> None:
+def _require_finite(logits_NV: torch.Tensor, whose: str, asks: Sequence[Ask]) -> None:
     bad_N = ~torch.isfinite(logits_NV.amax(dim=-1))
     if bad_N.any():
         rows = [ask.part.sample_id for ask in asks for _ in range(ask.last)]
         sample = rows[int(bad_N.nonzero()[0])]
         raise FloatingPointError(
-            f"{model.path!r} gave logits that are not finite for sample {sample!r}. Its weights "
-            f"are damaged or overflow in {model.dtype}; try dtype=float32 or another checkpoint."
+            f"{whose} gave logits that are not finite for sample {sample!r}: the weights are "
+            "damaged, the dtype overflows (try dtype=float32), or the strength is too large."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -44,18 +45,25 @@ class Method(ABC):
     @property
     def participants(self) -> dict[str, LanguageModel]:
         """Every model that has a say in the answers, by the name of its field."""
-        return {
-            name: value
-            for name, value in vars(self).items()
-            if isinstance(value, LanguageModel) and name != "draft"
-        }
+        return {role: model for role, model in self.all_models.items() if role != "draft"}
+
+    @property
+    def all_models(self) -> dict[str, LanguageModel]:
+        """Every model that the method was given, by the name of its field."""
+        assert dataclasses.is_dataclass(self)
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, LanguageModel)}
 
     def complete(
         self,
         questions: Sequence[str | Conversation],
         generation: Generation | None = None,
     ) -> list[Completion]:
-        """Answer questions, in their order; a string is a conversation of only a question."""
+        """Answer questions, in their order; a string is a conversation of only a question.
+
+        A question's place in the list is its sample id; `stream` takes ids of your own, which
+        make random draws independent of the order.
+        """
         asked = {
             str(i): Conversation(question=q) if isinstance(q, str) else q
             for i, q in enumerate(questions)
@@ -64,8 +72,12 @@ class Method(ABC):
         return [done[sample_id] for sample_id in asked]
 
     def check(self, conversations: Mapping[str, Conversation]) -> None:
-        """Raise ValueError for prompts that no model can render or hold; loads no weights."""
+        """Raise ValueError for models or prompts that cannot work; loads no weights."""
+        self._require_compatible()
         self._prompts(conversations)
+
+    def _require_compatible(self) -> None:  # noqa: B027 - most pairs of models go together
+        """Raise ValueError for models that do not go together, by what their tokenizers say."""
 
     def stream(
         self, conversations: Mapping[str, Conversation], generation: Generation
@@ -76,6 +88,7 @@ class Method(ABC):
             ValueError: before any weights load, for prompts that no model can render or hold.
             FloatingPointError: if a model gives logits that are not finite.
         """
+        self._require_compatible()
         rendered, tokens = self._prompts(conversations)
         voices, start = self._prepare(generation)
 

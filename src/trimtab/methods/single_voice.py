@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from trimtab.decoding import Generation
 from trimtab.methods.method import Method, Prompts, Start
 from trimtab.models import LanguageModel
+from trimtab.models.language_model import require_one_vocabulary
 
 if TYPE_CHECKING:
     from trimtab.decoding.batching import Answer
@@ -46,16 +47,18 @@ class SingleVoice(Method):
                 "small model of the same vocabulary (+model@method.draft=NAME)."
             )
 
+    def _require_compatible(self) -> None:
+        require_one_vocabulary(self.all_models)
+
     def _prepare(self, generation: Generation) -> tuple[Sequence[Voice], Start]:
         from trimtab.decoding.draft import Drafter, ModelDraft, NoDraft, PromptLookup
         from trimtab.decoding.mixture import SPEAKER, speak
-        from trimtab.decoding.voice import Part, Voice, require_one_vocabulary
+        from trimtab.decoding.voice import Part, Voice
 
         models = {role: model for role, (model, _) in self.mixture.items()}
         weights = {role: weight for role, (_, weight) in self.mixture.items()}
         voices = [Voice(models, weights, name=SPEAKER, generation=generation)]
         if isinstance(self.draft, LanguageModel):
-            require_one_vocabulary(voices[0].models | {"draft": self.draft})
             # The same name, hence the same noise: a sampled draft is likely what will be drawn.
             drafts = Voice(
                 {"draft": self.draft}, {"draft": 1.0}, name=SPEAKER, generation=generation

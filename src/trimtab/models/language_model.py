@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,7 @@ from trimtab.models.conversation import Conversation
 
 if TYPE_CHECKING:
     import torch
+    from tokenizers import Tokenizer
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 PROMPTS = ("chat", "plain")
@@ -69,6 +71,13 @@ class LanguageModel:
                 f"device of {self.path}: {self.device!r} is not known. "
                 "Accepted: auto, cpu, mps, cuda, cuda:0, cuda:1, ..."
             )
+        if self.chat_template and not _is_template(self.chat_template):
+            file = Path(self.chat_template).expanduser()
+            if not file.is_file():
+                raise ValueError(
+                    f"chat_template of {self.path}: there is no file {self.chat_template!r}. "
+                    "Give a file that holds a Jinja template, or the template itself."
+                )
         folder = self.folder
         if folder is not None:
             _check_folder(folder, needs_template=self.prompt == "chat" and not self.chat_template)
@@ -112,9 +121,11 @@ class LanguageModel:
 
         tokenizer = self._from_pretrained(AutoTokenizer, "tokenizer")
         if self.chat_template:
-            file = Path(self.chat_template)
-            template = file.read_text("utf-8") if file.suffix == ".jinja" else self.chat_template
-            tokenizer.chat_template = template
+            given = self.chat_template
+            is_file = not _is_template(given)
+            tokenizer.chat_template = (
+                Path(given).expanduser().read_text("utf-8") if is_file else given
+            )
         if self.prompt == "chat" and not tokenizer.chat_template:
             raise ValueError(_no_template(self.path))
         return tokenizer
@@ -125,6 +136,14 @@ class LanguageModel:
         import torch
         from transformers import AutoModelForCausalLM
 
+        device = self.device
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        elif device.startswith("cuda") and not torch.cuda.is_available():
+            raise ValueError(
+                f"device of {self.path}: {device!r}, but torch sees no CUDA device here. "
+                "Use device=auto or device=cpu."
+            )
         dtype = self.dtype if self.dtype == "auto" else getattr(torch, self.dtype)
         # True insists on safetensors, None takes what there is.
         safetensors = None if self.allow_pickle else True
@@ -134,16 +153,15 @@ class LanguageModel:
             dtype=dtype,
             use_safetensors=safetensors,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,
         )
         # transformers would fill these at random and go on.
-        if absent := sorted(map(str, {*loaded["missing_keys"], *loaded["mismatched_keys"]})):
+        mismatched = (name for name, *_ in loaded["mismatched_keys"])
+        if absent := sorted({*loaded["missing_keys"], *mismatched}):
             raise ValueError(
                 f"The weights of {self.path!r} do not fit its config.json: {len(absent)} tensors "
                 f"are missing or of another shape, such as {', '.join(absent[:3])}."
             )
-        device = self.device
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
         return model.to(device).eval()
 
     @cached_property
@@ -208,11 +226,25 @@ class LanguageModel:
 
     def encode(self, text: str) -> list[int]:
         """Return the canonical tokens of `text`, with the beginning-of-sequence token once."""
-        tokens: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
+        tokens = self._tokens(text)
         bos = self.tokenizer.bos_token_id
         if self._adds_bos and tokens[:1] != [bos]:
             return [bos, *tokens]
         return tokens
+
+    def _tokens(self, text: str) -> list[int]:
+        if self._backend is None:
+            tokens: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
+            return tokens
+        # An earlier call by someone else may have left these on.
+        self._backend.no_truncation()
+        self._backend.no_padding()
+        return self._backend.encode(text, add_special_tokens=False).ids
+
+    @cached_property
+    def _backend(self) -> Tokenizer | None:
+        """The Rust tokenizer, where there is one: wrapping it costs as much as short texts do."""
+        return getattr(self.tokenizer, "backend_tokenizer", None)
 
     @cached_property
     def _adds_bos(self) -> bool:
@@ -264,9 +296,11 @@ class LanguageModel:
         return context[-length:], text
 
     def _decode(self, tokens: list[int]) -> str:
-        text = self.tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
-        assert isinstance(text, str)
-        return text
+        if self._backend is None:
+            text = self.tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
+            assert isinstance(text, str)
+            return text
+        return self._backend.decode(tokens, skip_special_tokens=False)
 
     @cached_property
     def special_tokens(self) -> frozenset[int]:
@@ -320,23 +354,52 @@ class LanguageModel:
         """The device that holds the weights."""
         return self.weights.device
 
-    def content_hash(self) -> str | None:
-        """Return the hash of a local folder's weights, config and tokenizer; None for a hub id."""
-        if self.folder is None:
-            return None
-        files = sorted(f for f in self.folder.iterdir() if f.suffix in _CONTENT)
-        return _sha256("".join(f"{f.name} {_file_sha256(f)}\n" for f in files))
+    @cached_property
+    def identity(self) -> dict[str, str | None]:
+        """What tells two contents under one name apart; needs no weights.
+
+        A local folder has the hash of its files, a hub id its commit, and both that of the chat
+        template in use.
+        """
+        folder = self.folder
+        files = sorted(f for f in folder.iterdir() if f.suffix in _CONTENT) if folder else []
+        template = self.tokenizer.chat_template if self.prompt == "chat" else None
+        return {
+            "content_sha256": _sha256("".join(f"{f.name} {_file_sha256(f)}\n" for f in files))
+            if folder
+            else None,
+            "commit": None if folder else getattr(self.config, "_commit_hash", None),
+            "chat_template_sha256": _sha256(str(template)) if template else None,
+        }
 
     def provenance(self) -> dict[str, Any]:
         """Return what a record needs to name exactly this model: where from, revision, hashes."""
-        template = self.tokenizer.chat_template if self.prompt == "chat" else None
         return {
             **dataclasses.asdict(self),
-            "content_sha256": self.content_hash(),
-            "commit": getattr(self.weights.config, "_commit_hash", None),
+            **self.identity,
             "tokenizer_sha256": _sha256(json.dumps(sorted(self.vocabulary.items()))),
-            "chat_template_sha256": _sha256(str(template)) if template else None,
         }
+
+
+def require_one_vocabulary(models: Mapping[str, LanguageModel]) -> None:
+    """Refuse models whose token ids mean different tokens, naming the first difference."""
+    (first_role, first), *others = models.items()
+    for role, other in others:
+        if other.vocabulary == first.vocabulary:
+            continue
+        by_id = {i: t for t, i in first.vocabulary.items()}
+        other_by_id = {i: t for t, i in other.vocabulary.items()}
+        i = min(i for i in by_id.keys() | other_by_id.keys() if by_id.get(i) != other_by_id.get(i))
+        raise ValueError(
+            f"{first_role} ({first.path}) and {role} ({other.path}) do not share a vocabulary: "
+            f"token {i} is {by_id.get(i)!r} in one and {other_by_id.get(i)!r} in the other. "
+            "Mixing logits or weights needs models of one tokenizer; nudging takes any two."
+        )
+
+
+def _is_template(text: str) -> bool:
+    """Tell a Jinja template from the name of a file that holds one."""
+    return "{{" in text or "{%" in text
 
 
 def _check_folder(folder: Path, *, needs_template: bool) -> None:

@@ -101,7 +101,6 @@ class Session:
     def __init__(self, model: LanguageModel, slots: int) -> None:
         self.model = model
         self.forward_passes = 0
-        self.tokens_processed = 0
         self._cached: list[list[int]] = [[] for _ in range(slots)]
         _require_attention(model)
         layers = model.weights.config.get_text_config().num_hidden_layers
@@ -192,7 +191,6 @@ class Session:
             logits_to_keep=keep,
         ).logits
         self.forward_passes += 1
-        self.tokens_processed += sum(map(len, news))
         return logits_RKV
 
 
@@ -243,13 +241,23 @@ def _masks(
 
 
 def _require_attention(model: LanguageModel) -> None:
-    """Refuse architectures whose state is not keys and values at positions."""
+    """Refuse architectures whose answers do not follow from keys and values at positions alone."""
     config = model.weights.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or [])
-    other = kinds - {"full_attention", "sliding_attention"}
-    if other or getattr(model.weights, "_is_stateful", False):
+    rope = str((getattr(config, "rope_parameters", None) or {}).get("rope_type", ""))
+    reason = None
+    if other := kinds - {"full_attention", "sliding_attention"}:
+        reason = f"has layers of kind {', '.join(sorted(other))}, whose state cannot be rewound"
+    elif getattr(model.weights, "_is_stateful", False):
+        reason = "has a recurrent state, which cannot be rewound"
+    elif "local" in getattr(config, "attention_layers", []):
+        reason = "counts its local attention from the longest row of a batch"
+    elif getattr(config, "alibi", False) or config.model_type == "bloom":
+        reason = "has position biases (ALiBi) that take no mask of our own"
+    elif rope in {"longrope", "dynamic"}:
+        reason = f"has rotary frequencies ({rope}) that follow the longest row of a batch"
+    if reason:
         raise ValueError(
-            f"{model.path!r} ({config.model_type}) has layers that are not plain attention "
-            f"({', '.join(sorted(other)) or 'recurrent state'}); their state cannot be rewound. "
-            "Accepted: models with full or sliding-window attention in every layer."
+            f"{model.path!r} ({config.model_type}) {reason}. Accepted: models with full or "
+            "sliding-window attention in every layer, at positions of their own."
         )

@@ -5,7 +5,9 @@ from decimal import Decimal, InvalidOperation
 
 # A sign counts only where no word or number stands before it: "7-2" ends in 2, "is -2" in -2.
 _NUMBER = re.compile(r"(?:(?<![\w.)])-)?\d+(?:,\d{3})*(?:\.\d+)?")
-_FINAL = re.compile(r"answer is:?\s*(.+?)\s*(?:[.!\n]|$)", re.IGNORECASE)
+_FINAL = re.compile(r"answer is:?\s*(.+?)\s*[.!]?\s*$", re.IGNORECASE | re.MULTILINE)
+# What GSM8K writes before its answers.
+_MARK = "####"
 
 
 def last_number(text: str) -> str | None:
@@ -22,7 +24,14 @@ def same_number(prediction: str | None, target: str) -> bool:
         return False
 
 
+def gold_number(target: str) -> str | None:
+    """Return the number that a target is, or that it ends in after `####`; None if it is text."""
+    stated = target.rpartition(_MARK)[2].strip().strip("$%.").replace(",", "")
+    return stated if re.fullmatch(r"-?\d+(\.\d+)?", stated) else None
+
+
 def final_phrase(text: str) -> str | None:
     """Return what follows the last "answer is", or None."""
-    found = _FINAL.findall(text)
-    return found[-1].strip().strip("\"'") if found else None
+    last = text.lower().rfind("answer is")
+    found = _FINAL.match(text, last) if last >= 0 else None
+    return found[1].strip("\"'") if found else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from trimtab.choices import not_a_choice
 from trimtab.models import Conversation
-from trimtab.tasks.answers import final_phrase, last_number, same_number
+from trimtab.tasks.answers import final_phrase, gold_number, last_number, same_number
 from trimtab.tasks.embedded import REASONING_PREFIX, REASONING_SYSTEM
 from trimtab.tasks.task import Sample, Score, Task
 
@@ -23,8 +23,9 @@ _READERS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parqu
 class QuestionAnswer(Task):
     """Rows of a local file, right if the answer agrees with the target.
 
-    Where the target holds a number the last numbers of both are compared (so GSM8K's `#### 18`
-    works as it is); otherwise what follows "answer is", or the whole answer, letter case aside.
+    Where the target is a number, or ends in one after `####` as GSM8K's do, it is compared with
+    the answer's last number; otherwise with what follows "answer is", or with the whole answer,
+    letter case and a final full stop aside.
 
     Args:
         path: a .json, .jsonl, .csv or .parquet file, or a folder saved by `datasets`.
@@ -74,7 +75,7 @@ class QuestionAnswer(Task):
                 rows = Dataset.from_list([])
             else:
                 rows = load_dataset(_READERS[file.suffix], data_files=str(file), split="train")
-        except (DatasetGenerationError, FileNotFoundError, OSError) as error:
+        except (DatasetGenerationError, OSError) as error:
             cause = error.__cause__ or error
             raise ValueError(f"Data file {self.path!r} cannot be read: {cause}") from error
         if isinstance(rows, DatasetDict):
@@ -104,11 +105,15 @@ class QuestionAnswer(Task):
     def score(self, text: str, target: str | None) -> Score:
         """Compare numbers if the target has one, else the stated answer."""
         assert target is not None
-        number = last_number(target)
+        number = gold_number(target)
         if number is not None:
             prediction = last_number(text)
             right = same_number(prediction, number)
         else:
             prediction = final_phrase(text) or text.strip()
-            right = prediction.lower() == target.strip().lower()
+            right = _plain(prediction) == _plain(target)
         return Score(prediction=prediction, values={"accuracy": float(right)})
+
+
+def _plain(text: str) -> str:
+    return text.strip().rstrip(".").lower()

@@ -1,0 +1,225 @@
+"""Nudging's rules, one by one, with replies scripted by hand.
+
+The cases are those that the authors' released API code was found to decide in a way of its own.
+Each speaker's model is a table from the text so far to what it says next; nothing is sampled.
+"""
+
+from collections.abc import Mapping
+
+import pytest
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from trimtab import Completion, LanguageModel
+from trimtab.decoding.batching import Answer
+from trimtab.decoding.handoff import Rules, nudge
+from trimtab.decoding.voice import Part, Reading
+
+END = "<end>"
+Said = tuple[str, float]  # the next piece, and its probability
+
+
+def scripted_model(name: str) -> LanguageModel:
+    """A model whose tokens are single characters, so that scripts can say anything."""
+    letters = [chr(i) for i in range(32, 127)] + ["\n"]
+    vocabulary = {END: 0} | {letter: i + 1 for i, letter in enumerate(letters)}
+    inner = Tokenizer(models.WordLevel(vocabulary, unk_token=END))
+    inner.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+    inner.decoder = decoders.Fuse()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token=END)
+
+    class Weights:
+        config = type("Config", (), {"max_position_embeddings": 10_000})()
+        generation_config = None
+
+        def eval(self) -> "Weights":
+            return self
+
+    Weights.config.get_text_config = lambda: Weights.config
+    return LanguageModel.of(Weights(), tokenizer, prompt="plain", name=name)
+
+
+class ScriptedVoice:
+    """Says what a table maps the answer so far to; the longest text that it ends with decides."""
+
+    def __init__(self, name: str, script: Mapping[str, Said]) -> None:
+        self.name = name
+        self.models = {name: scripted_model(name)}
+        self.script = script
+
+    def reply(self, text: str) -> Reading:
+        """Return the next character after `text`: within a scripted piece, or its first."""
+        best = None
+        for start, (piece, probability) in self.script.items():
+            for said in range(len(piece) if piece != END else 1):
+                here = start + ("" if piece == END else piece[:said])
+                if text.endswith(here) and (best is None or len(here) > best[0]):
+                    letter = piece if piece == END else piece[said]
+                    best = (len(here), letter, probability if said == 0 else 1.0)
+        assert best, f"{self.name} has no line after {text!r}"
+        token = self.models[self.name].vocabulary[best[1]]
+        return Reading(token, token, best[2])
+
+
+def play(
+    base: Mapping[str, Said], guide: Mapping[str, Said], *, budget: int = 200, **rules: object
+) -> Completion:
+    """Let the two scripts make one answer; `>` is the prompt of both."""
+    settings = {
+        "threshold": 0.4,
+        "agreement": True,
+        "boundary": "space",
+        "stop": "guide",
+        "lookahead": 16,
+        "repetition_guard": True,
+    }
+    voices = {name: ScriptedVoice(name, s) for name, s in (("base", base), ("guide", guide))}
+    parts = [
+        Part(voice, slot=0, sample_id="0", prompts={name: voice.models[name].encode(">")}, seed=0)
+        for name, voice in voices.items()
+    ]
+    answer: Answer = nudge(
+        *parts,
+        prompts={"base": ">", "guide": ">"},
+        rules=Rules(**(settings | rules)),
+        max_new_tokens=budget,
+        draft_length=0,
+    )
+    try:
+        ask = next(answer)
+        while True:
+            (tokens,) = ask.sequences
+            model = voices[ask.part.voice.name].models[ask.part.voice.name]
+            ask = answer.send([voices[ask.part.voice.name].reply(model._decode(tokens))])
+    except StopIteration as done:
+        return done.value
+
+
+def spoken(answer: Completion) -> list[tuple[str, str]]:
+    """Turns, letters joined."""
+    turns: list[tuple[str, str]] = []
+    for span in answer.trace:
+        if turns and turns[-1][0] == span.speaker:
+            turns[-1] = (span.speaker, turns[-1][1] + span.text)
+        else:
+            turns.append((span.speaker, span.text))
+    return turns
+
+
+def test_an_end_within_the_lookahead_is_accepted_whole() -> None:
+    answer = play({}, {">": ("All done now.", 1.0), ".": (END, 1.0)})
+    assert (answer.text, answer.stop_reason) == ("All done now.", "guide")
+    assert answer.work["base"].passes == 0
+
+
+def test_the_first_word_is_always_the_guides_and_a_sure_base_takes_over_at_the_space() -> None:
+    answer = play(
+        {"Let": (" it be so", 0.9), "so": ("?", 0.1)},
+        {">": ("Let us sing along now", 1.0), "so": (" end", 1.0), "end": (END, 1.0)},
+    )
+    assert spoken(answer) == [("guide", "Let"), ("base", " it be so"), ("guide", " end")]
+
+
+@pytest.mark.parametrize(("probability", "taken"), [(0.4, True), (0.3999, False)])
+def test_a_probability_equal_to_the_threshold_is_sure(probability: float, taken: bool) -> None:
+    answer = play(
+        {"One": (" base", probability), "base": ("!", 0.1), "two": ("x", 0.0), "three": ("x", 0.0)},
+        {
+            ">": ("One two three four", 1.0),
+            "base": (END, 1.0),
+            "two": (" three four five", 1.0),
+            "three": (END, 1.0),
+        },
+        agreement=False,
+        budget=12,
+    )
+    assert (("base", " base") in spoken(answer)) is taken
+
+
+def test_an_unsure_base_that_agrees_takes_over() -> None:
+    """Its first token begins the guide's next word, leading space included."""
+    base = {"One": (" two base", 0.1), "base": ("!", 0.1)}
+    guide = {">": ("One two three four", 1.0), "base": (END, 1.0), "two": (" three", 1.0)}
+    assert spoken(play(base, guide))[1][0] == "base"
+    # Unsure and in disagreement, the next word stays the guide's.
+    base = {"One": ("x", 0.1), "two": (" base", 0.9), "base": ("!", 0.1)}
+    assert spoken(play(base, guide))[0] == ("guide", "One two")
+
+
+def test_the_bases_end_only_ends_its_turn() -> None:
+    answer = play(
+        {"Yes": (" sir", 0.9), "sir": (END, 0.9)},
+        {">": ("Yes it is all true", 1.0), "sir": (" bye", 1.0), "bye": (END, 1.0)},
+    )
+    assert (answer.text, answer.stop_reason) == ("Yes sir bye", "guide")
+
+
+def test_with_stop_speaker_the_bases_end_ends_the_answer() -> None:
+    answer = play(
+        {"Yes": (" sir", 0.9), "sir": (END, 0.9)},
+        {">": ("Yes it is all true", 1.0), "sir": (" bye", 1.0), "bye": (END, 1.0)},
+        stop="speaker",
+    )
+    assert (answer.text, answer.stop_reason) == ("Yes sir", "base")
+
+
+def test_a_base_that_ends_at_once_leaves_the_next_word_to_the_guide() -> None:
+    answer = play(
+        {"Yes": (END, 0.9), "it": (" base", 0.9), "base": ("!", 0.0)},
+        {
+            ">": ("Yes it is all true", 1.0),
+            "Yes": (" it is all true now", 1.0),
+            "base": (END, 1.0),
+        },
+    )
+    assert spoken(answer) == [("guide", "Yes it"), ("base", " base")]
+
+
+def test_a_newline_is_no_boundary_unless_asked_for() -> None:
+    base = {"Step": ("\nbase", 0.9), "One": (" base", 0.9), "base": ("!", 0.0)}
+    guide = {">": ("Step\nOne two three", 1.0), "base": (END, 1.0)}
+    assert spoken(play(base, guide))[0] == ("guide", "Step\nOne")
+    assert spoken(play(base, guide, boundary="whitespace"))[0] == ("guide", "Step")
+
+
+def test_a_chunk_without_a_space_is_accepted_whole_and_the_base_not_asked() -> None:
+    answer = play(
+        {"z": (" base", 0.9), "base": ("!", 0.0)},
+        {">": ("abcdefghijklmnopqrstuvwxyz and so on", 1.0), "base": (END, 1.0)},
+    )
+    assert spoken(answer) == [("guide", "abcdefghijklmnopqrstuvwxyz"), ("base", " base")]
+
+
+def test_the_last_word_of_a_chunk_is_read_again_and_never_cut() -> None:
+    """The lookahead ends inside "bananas"; a base that is never sure leaves it whole."""
+    answer = play(
+        {w: ("~", 0.0) for w in ("We", "eat", "many", "bananas", "all", "day")},
+        {">": ("We eat many bananas all day long", 1.0), "long": (END, 1.0)},
+    )
+    assert answer.text == "We eat many bananas all day long"
+    assert {speaker for speaker, _ in spoken(answer)} == {"guide"}
+
+
+def test_a_guide_that_says_the_same_four_times_is_stopped() -> None:
+    """Three times in a row are kept; the fourth is not."""
+    base = {"no": (".", 0.9), ".": ("!", 0.0)}
+    guide = {">": (" no, it is not so at all", 1.0), ".": (" no, it is not so at all", 1.0)}
+    base |= {"no,": (".", 0.9)}
+    answer = play(base, guide)
+    assert (answer.text, answer.stop_reason) == (" no,." * 3, "repetition")
+    unguarded = play(base, guide, repetition_guard=False, budget=60)
+    assert unguarded.stop_reason == "length"
+
+
+def test_a_turn_of_the_base_that_repeats_itself_is_ended() -> None:
+    """The second sixteen tokens say again what the first did, so they are not kept."""
+    base = {"Go": (" abcdefghijklmno", 0.9), "o abcdefghijklmno": (" abcdefghijklmno", 0.9)}
+    guide = {">": ("Go on and on and on", 1.0), "mno": (END, 1.0)}
+    answer = play(base, guide, agreement=False)
+    assert (answer.text, answer.stop_reason) == ("Go abcdefghijklmno", "guide")
+
+
+def test_the_budget_ends_a_turn_of_the_base() -> None:
+    base = {"Go": (" " + "abcdefghijklmnopqrstuvwxyz" * 3, 0.9)}
+    answer = play(base, {">": ("Go on and on and on", 1.0)}, budget=30, repetition_guard=False)
+    assert (len(answer.text), answer.stop_reason) == (30, "length")
