@@ -81,6 +81,8 @@ def test_a_run_leaves_the_whole_record(tmp_path: Path) -> None:
     passes = summary["cost"]["models"]["model"]["forward_passes"]
     taken_part = sum(r["work"]["model"]["passes"] for r in records)
     assert taken_part / 4 <= passes < taken_part
+    per_token = summary["cost"]["models"]["model"]["passes_per_token"]
+    assert per_token == pytest.approx(taken_part / summary["cost"]["tokens"], abs=1e-4)
     assert recorder.finished == [(summary, 12)]
 
 

@@ -20,7 +20,8 @@ from trimtab.tracking import Tracker
 
 _log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LOGS = 5.0
-_NO_COST = {"forward_passes": 0, "tokens_processed": 0}
+# `forward_passes` serve whole batches; `passes_per_token` is what an answer alone would take.
+_NO_COST = {"forward_passes": 0, "tokens_processed": 0, "passes_per_token": 0.0}
 
 
 def evaluate(
@@ -125,15 +126,19 @@ def summarize(
         for name, value in {**line["scores"], **line["measures"], "ended": float(ended)}.items():
             columns.setdefault(name, []).append(value)
     proportions = task.proportions | {"ended"}
-    models: dict[str, dict[str, int]] = {}
+    spoken = sum(sum(line["tokens"].values()) for line in records)
+    seconds = sum(segment["seconds"] for segment in segments)
+    models: dict[str, dict[str, float]] = {}
     for line in records:
         for role, work in line["work"].items():
-            models.setdefault(role, dict(_NO_COST))["tokens_processed"] += work["tokens"]
+            cost = models.setdefault(role, dict(_NO_COST))
+            cost["tokens_processed"] += work["tokens"]
+            cost["passes_per_token"] += work["passes"] / max(1, spoken)
     for segment in segments:
         for role, passes in segment["forward_passes"].items():
             models.setdefault(role, dict(_NO_COST))["forward_passes"] += passes
-    spoken = sum(sum(line["tokens"].values()) for line in records)
-    seconds = sum(segment["seconds"] for segment in segments)
+    for cost in models.values():
+        cost["passes_per_token"] = round(cost["passes_per_token"], 4)
     return {
         "task": {"metric": task.metric, "source": task.source},
         "metrics": {

@@ -90,7 +90,7 @@ def play(
         while True:
             (tokens,) = ask.sequences
             model = voices[ask.part.voice.name].models[ask.part.voice.name]
-            ask = answer.send([voices[ask.part.voice.name].reply(model._decode(tokens))])
+            ask = answer.send([voices[ask.part.voice.name].reply(model.tokenizer.decode(tokens))])
     except StopIteration as done:
         return done.value
 

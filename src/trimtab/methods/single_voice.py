@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from trimtab.decoding import Generation
 from trimtab.methods.method import Method, Prompts, Start
 from trimtab.models import LanguageModel
-from trimtab.models.language_model import require_one_vocabulary
+from trimtab.models.vocabulary import require_one_vocabulary
 
 if TYPE_CHECKING:
     from trimtab.decoding.batching import Answer

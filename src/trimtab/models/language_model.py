@@ -9,7 +9,6 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from trimtab import zoo
 from trimtab.choices import not_a_choice
+from trimtab.models.codec import Codec
 from trimtab.models.conversation import Conversation
+from trimtab.models.folder import check_folder, is_template, no_template
 
 if TYPE_CHECKING:
     import torch
-    from tokenizers import Tokenizer
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 PROMPTS = ("chat", "plain")
@@ -29,9 +29,6 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _CONTENT = {".safetensors", ".bin", ".json", ".jinja", ".model"}
 _UNBOUNDED = 1 << 30
-_INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
-# Tokens of context that decide how the next ones decode (spaces, characters split over tokens).
-_DECODE_WINDOW = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +68,7 @@ class LanguageModel:
                 f"device of {self.path}: {self.device!r} is not known. "
                 "Accepted: auto, cpu, mps, cuda, cuda:0, cuda:1, ..."
             )
-        if self.chat_template and not _is_template(self.chat_template):
+        if self.chat_template and not is_template(self.chat_template):
             file = Path(self.chat_template).expanduser()
             if not file.is_file():
                 raise ValueError(
@@ -80,7 +77,7 @@ class LanguageModel:
                 )
         folder = self.folder
         if folder is not None:
-            _check_folder(folder, needs_template=self.prompt == "chat" and not self.chat_template)
+            check_folder(folder, needs_template=self.prompt == "chat" and not self.chat_template)
 
     @classmethod
     def of(
@@ -122,12 +119,12 @@ class LanguageModel:
         tokenizer = self._from_pretrained(AutoTokenizer, "tokenizer")
         if self.chat_template:
             given = self.chat_template
-            is_file = not _is_template(given)
+            is_file = not is_template(given)
             tokenizer.chat_template = (
                 Path(given).expanduser().read_text("utf-8") if is_file else given
             )
         if self.prompt == "chat" and not tokenizer.chat_template:
-            raise ValueError(_no_template(self.path))
+            raise ValueError(no_template(self.path))
         return tokenizer
 
     @cached_property
@@ -226,81 +223,20 @@ class LanguageModel:
 
     def encode(self, text: str) -> list[int]:
         """Return the canonical tokens of `text`, with the beginning-of-sequence token once."""
-        tokens = self._tokens(text)
-        bos = self.tokenizer.bos_token_id
-        if self._adds_bos and tokens[:1] != [bos]:
-            return [bos, *tokens]
-        return tokens
-
-    def _tokens(self, text: str) -> list[int]:
-        if self._backend is None:
-            tokens: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
-            return tokens
-        # An earlier call by someone else may have left these on.
-        self._backend.no_truncation()
-        self._backend.no_padding()
-        return self._backend.encode(text, add_special_tokens=False).ids
-
-    @cached_property
-    def _backend(self) -> Tokenizer | None:
-        """The Rust tokenizer, where there is one: wrapping it costs as much as short texts do."""
-        return getattr(self.tokenizer, "backend_tokenizer", None)
-
-    @cached_property
-    def _adds_bos(self) -> bool:
-        bos = self.tokenizer.bos_token_id
-        return bos is not None and self.tokenizer("").input_ids[:1] == [bos]
+        return self.codec.encode(text)
 
     def continuation(self, context: list[int], tokens: list[int]) -> str:
-        """Return the text that `tokens` add after `context`: the join of their `pieces`."""
-        return "".join(text for text, _ in self.pieces(context, tokens))
+        """Return the text that `tokens` add after `context`; see `Codec.pieces`."""
+        return self.codec.continuation(context, tokens)
 
     def pieces(self, context: list[int], tokens: list[int]) -> list[tuple[str, int]]:
-        """Cut `tokens`, spoken after `context`, into texts of whole characters.
+        """Cut `tokens`, spoken after `context`, into texts of whole characters; see `Codec`."""
+        return self.codec.pieces(context, tokens)
 
-        Special tokens are not text. A character whose last bytes are still to come is left out.
-
-        Returns:
-            Each text with the index of its first token.
-        """
-        pieces: list[tuple[str, int]] = []
-        start, pending = 0, list[int]()
-        tail, before = self._window(context)
-        for index, token in enumerate(tokens):
-            if token in self.special_tokens:
-                continue
-            if not pending:
-                start = index
-            pending.append(token)
-            text = self._decode(tail + pending)[len(before) :]
-            if text and not text.endswith(_INCOMPLETE):
-                pieces.append((text, start))
-                tail, before = self._window(tail + pending)
-                pending = []
-        if pending:
-            text = self._decode(tail + pending)[len(before) :].rstrip(_INCOMPLETE)
-            if text:
-                pieces.append((text, start))
-        return pieces
-
-    def _window(self, context: list[int]) -> tuple[list[int], str]:
-        """Return the end of `context`, long enough that what follows decodes as after all of it.
-
-        With it comes its own text.
-        """
-        length = _DECODE_WINDOW
-        text = self._decode(context[-length:])
-        while length < len(context) and text.startswith(_INCOMPLETE):
-            length *= 2
-            text = self._decode(context[-length:])
-        return context[-length:], text
-
-    def _decode(self, tokens: list[int]) -> str:
-        if self._backend is None:
-            text = self.tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
-            assert isinstance(text, str)
-            return text
-        return self._backend.decode(tokens, skip_special_tokens=False)
+    @cached_property
+    def codec(self) -> Codec:
+        """Text to tokens and back."""
+        return Codec(self.tokenizer, self.special_tokens)
 
     @cached_property
     def special_tokens(self) -> frozenset[int]:
@@ -379,53 +315,6 @@ class LanguageModel:
             **self.identity,
             "tokenizer_sha256": _sha256(json.dumps(sorted(self.vocabulary.items()))),
         }
-
-
-def require_one_vocabulary(models: Mapping[str, LanguageModel]) -> None:
-    """Refuse models whose token ids mean different tokens, naming the first difference."""
-    (first_role, first), *others = models.items()
-    for role, other in others:
-        if other.vocabulary == first.vocabulary:
-            continue
-        by_id = {i: t for t, i in first.vocabulary.items()}
-        other_by_id = {i: t for t, i in other.vocabulary.items()}
-        i = min(i for i in by_id.keys() | other_by_id.keys() if by_id.get(i) != other_by_id.get(i))
-        raise ValueError(
-            f"{first_role} ({first.path}) and {role} ({other.path}) do not share a vocabulary: "
-            f"token {i} is {by_id.get(i)!r} in one and {other_by_id.get(i)!r} in the other. "
-            "Mixing logits or weights needs models of one tokenizer; nudging takes any two."
-        )
-
-
-def _is_template(text: str) -> bool:
-    """Tell a Jinja template from the name of a file that holds one."""
-    return "{{" in text or "{%" in text
-
-
-def _check_folder(folder: Path, *, needs_template: bool) -> None:
-    if not (folder / "config.json").is_file():
-        raise ValueError(f"Model folder {str(folder)!r} has no config.json: it holds no model.")
-    if not any((folder / f).is_file() for f in ("tokenizer.json", "tokenizer_config.json")):
-        raise ValueError(
-            f"Model folder {str(folder)!r} has no tokenizer (tokenizer.json). Save one there with "
-            "tokenizer.save_pretrained(folder)."
-        )
-    if needs_template and not _has_template(folder):
-        raise ValueError(_no_template(str(folder)))
-
-
-def _has_template(folder: Path) -> bool:
-    if (folder / "chat_template.jinja").is_file() or (folder / "chat_template.json").is_file():
-        return True
-    config = folder / "tokenizer_config.json"
-    return config.is_file() and "chat_template" in json.loads(config.read_text("utf-8"))
-
-
-def _no_template(path: str) -> str:
-    return (
-        f"prompt=chat, but {path!r} has no chat template. Give one with "
-        "chat_template=<file.jinja>, or use prompt=plain if it is a base model."
-    )
 
 
 def _sha256(text: str) -> str:
