@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The three methods on the embedded models, in about three minutes on two cores: nudging on word
+# The three methods on the embedded models, in about a minute on two idle cores: nudging on word
 # problems, DeRa and an alignment vector from one behaviour to another. Run folders go to
 # results/demo; the same command resumes, and repeats nothing that is finished.
 set -euo pipefail

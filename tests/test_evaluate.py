@@ -236,7 +236,7 @@ def test_measures_and_means_get_t_intervals(tmp_path: Path) -> None:
     method = Plain(model=LanguageModel(path="zoo:a-small-sft", prompt="chat"))
     summary = run(tmp_path, task=Stories(), method=method)
     rewards = [r["scores"]["reward"] for r in record.read_samples(tmp_path)]
-    assert summary["metrics"]["reward"] == statistics.mean(rewards).to_dict()
+    assert summary["metrics"]["reward"] == statistics.mean(rewards, (0, 1)).to_dict()
     ended = summary["metrics"]["ended"]["value"]
     reasons = [r["stop_reason"] for r in record.read_samples(tmp_path)]
     assert ended == sum(reason == "end" for reason in reasons) / 12

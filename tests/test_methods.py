@@ -124,3 +124,9 @@ def test_an_answer_that_fills_the_context_stops_there(zoo) -> None:
     if answer.stop_reason != "end":
         assert answer.stop_reason == "context"
         assert answer.tokens["model"] == room + 1
+
+
+@pytest.mark.parametrize("questions", ["a plain string", [3]])
+def test_questions_of_another_kind_are_refused(zoo, questions) -> None:
+    with pytest.raises(ValueError, match="accepted is a list of strings and Conversations"):
+        Plain(model=zoo("a-small-chat")).complete(questions)

@@ -115,3 +115,9 @@ def test_runs_that_differ_everywhere_by_the_same_amount():
     assert paired(first, first).p_value == 1
     assert paired(first, shifted).p_value == 0
     assert paired({"a": 0.5}, {"a": 0.25}).p_value is None
+
+
+def test_an_interval_stays_within_what_values_can_be():
+    low, high = mean([0.0, 0.0, 1.0], bounds=(0, 1)).ci95
+    assert (low, high) == (0, 1)
+    assert mean([0.4, 0.5, 0.6], bounds=(0, 1)) == mean([0.4, 0.5, 0.6])

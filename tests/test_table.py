@@ -22,7 +22,7 @@ def run_folder(root: Path, method: str, right: list[bool], **dial: float) -> Pat
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     score = statistics.proportion(sum(right), len(right)).to_dict()
     summary = {
-        "task": {"metric": "accuracy"},
+        "task": {"metric": "accuracy", "source": "made by hand"},
         "metrics": {"accuracy": score},
         "cost": {"tokens_per_second": 1234.5},
     }

@@ -133,7 +133,7 @@ def _refusals(
     parameters: _Parameters,
     wrong: set[str],
 ) -> list[str]:
-    """Return what the constructor says against the settings that are not known to be wrong.
+    """Return what the constructor says, line by line, against settings not known to be wrong.
 
     It stops at its first objection. So the setting that it objects to is put back to its default,
     and the constructor asked again.
@@ -146,7 +146,8 @@ def _refusals(
     settings = {n: v for n, v in node.items() if n not in wrong} | dict.fromkeys(lost)
     mistakes = []
     while refusal := _refusal(settings, stand_ins=bool(lost)):
-        mistakes.append(f"{key}: {refusal}")
+        said = [f"{key}: {line}" for line in refusal.splitlines()]
+        mistakes += [line for line in said if line not in mistakes]
         without = [
             {n: v for n, v in settings.items() if n != name}
             for name in settings
@@ -167,7 +168,7 @@ def _refusal(node: dict[str, Any], *, stand_ins: bool) -> str | None:
     except InstantiationException as error:
         cause = error.__cause__ or error
         if isinstance(cause, ValueError) or not stand_ins:
-            return " ".join(str(cause).split())
+            return str(cause)
     return None
 
 

@@ -19,6 +19,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig
+from yaml import YAMLError
 
 from trimtab import __version__, config, overrides
 
@@ -28,7 +29,7 @@ _COMMANDS = {
     "ls": "list models, methods, tasks and experiments",
     "table": "what was run, with intervals",
 }
-_FORESEEN = (ValueError, OSError, FloatingPointError, HydraException)
+_FORESEEN = (ValueError, OSError, FloatingPointError, HydraException, YAMLError)
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 _TRACEBACKS = os.environ.get(_FULL_ERROR) == "1"  # the user's wish, as in any Hydra application
 _TABLE_WIDTH = 112
@@ -189,7 +190,7 @@ def _report(error: Exception, where: str = "") -> None:
     """Print a user's mistake as a message; a traceback is for what we did not foresee."""
     if not isinstance(error, _FORESEEN) or _TRACEBACKS:
         traceback.print_exception(error)
-    place = f" in {where}" if where else ""
+    place = f" in {where}" if where and where not in str(error) else ""
     print(f"trimtab: error{place}: {error}", file=sys.stderr)
 
 
@@ -244,7 +245,11 @@ def _table(options: argparse.Namespace) -> int:
     found = list(table.rows(record.run_folders(options.roots)))
     if not found:
         roots = ", ".join(map(str, options.roots))
-        raise ValueError(f"No finished run below {roots}. `trimtab run` makes one.")
+        begun = len(record.run_folders(options.roots))
+        raise ValueError(
+            f"No finished run below {roots}, {begun} unfinished. `trimtab run` makes one, and the "
+            "same command again finishes it."
+        )
     against = next(iter(table.rows([options.against])), None) if options.against else None
     if options.against and against is None:
         raise ValueError(f"{str(options.against)!r} is not the folder of a finished run.")
@@ -252,4 +257,6 @@ def _table(options: argparse.Namespace) -> int:
     # Narrower, the columns would break into pieces; a narrow terminal then wraps the lines.
     console.width = max(console.width, _TABLE_WIDTH)
     console.print(table.render(found, against))
+    if unfinished := len(record.run_folders(options.roots)) - len(found):
+        print(f"{unfinished} unfinished left out; the same command as before finishes a run.")
     return 0

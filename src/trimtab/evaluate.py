@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,9 @@ from trimtab.tracking import Tracker
 
 _log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LOGS = 5.0
+_BOUNDS = dict.fromkeys(
+    ("guide_ratio", "guide_ratio_with_ending", "guide_ratio_tokens"), (0.0, 1.0)
+)
 # `forward_passes` serve whole batches; `passes_per_token` is what an answer alone would take.
 _NO_COST = {"forward_passes": 0, "tokens_processed": 0, "passes_per_token": 0.0}
 
@@ -126,6 +130,7 @@ def summarize(
         for name, value in {**line["scores"], **line["measures"], "ended": float(ended)}.items():
             columns.setdefault(name, []).append(value)
     proportions = task.proportions | {"ended"}
+    bounds = _BOUNDS | dict(task.bounds)
     spoken = sum(sum(line["tokens"].values()) for line in records)
     seconds = sum(segment["seconds"] for segment in segments)
     models: dict[str, dict[str, float]] = {}
@@ -142,7 +147,11 @@ def summarize(
     return {
         "task": {"metric": task.metric, "source": task.source},
         "metrics": {
-            name: statistics.summarize(values, binary=name in proportions).to_dict()
+            name: (
+                statistics.summarize(values, binary=True)
+                if name in proportions
+                else statistics.mean(values, bounds.get(name, (-math.inf, math.inf)))
+            ).to_dict()
             for name, values in columns.items()
         },
         "cost": {

@@ -66,8 +66,8 @@ def proportion(successes: int, n: int) -> Estimate:
     return Estimate(value=share, n=n, stderr=math.sqrt(share * (1 - share) / n), ci95=(low, high))
 
 
-def mean(values: Sequence[float]) -> Estimate:
-    """Return the mean with its Student t interval."""
+def mean(values: Sequence[float], bounds: tuple[float, float] = (-math.inf, math.inf)) -> Estimate:
+    """Return the mean with its Student t interval, cut to the `bounds` that values can have."""
     sample = _checked(values)
     n = sample.size
     center = float(sample.mean())
@@ -75,7 +75,8 @@ def mean(values: Sequence[float]) -> Estimate:
         return Estimate(value=center, n=n, stderr=None, ci95=None)
     stderr = float(sample.std(ddof=1)) / math.sqrt(n)
     half = float(stdtrit(n - 1, _TAIL)) * stderr
-    return Estimate(value=center, n=n, stderr=stderr, ci95=(center - half, center + half))
+    interval = (max(bounds[0], center - half), min(bounds[1], center + half))
+    return Estimate(value=center, n=n, stderr=stderr, ci95=interval)
 
 
 def summarize(values: Sequence[float], *, binary: bool) -> Estimate:

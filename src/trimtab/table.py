@@ -23,6 +23,7 @@ class Row:
 
     folder: Path
     task: str
+    source: str
     method: str
     models: str
     dial: float | None
@@ -49,6 +50,7 @@ def rows(folders: Sequence[Path]) -> Iterator[Row]:
         yield Row(
             folder=folder,
             task=folder.parent.parent.name,
+            source=summary["task"]["source"],
             method=folder.parent.name,
             models=" + ".join(path.removeprefix("zoo:") for path in models),
             dial=next((method[name] for name in _DIALS if name in method), None),
@@ -61,18 +63,27 @@ def rows(folders: Sequence[Path]) -> Iterator[Row]:
 
 def render(found: Sequence[Row], against: Row | None = None) -> Group:
     """Return a table per task; with `against`, a column compares each run with that one, paired."""
-    tasks = sorted({(row.task, row.metric) for row in found})
+    tasks = sorted({(row.task, row.source, row.metric) for row in found})
     return Group(
         *(
-            _task_table(task, metric, [row for row in found if row.task == task], against)
-            for task, metric in tasks
+            _task_table(
+                f"{task} ({source}): {metric}",
+                [
+                    row
+                    for row in found
+                    if (row.task, row.source, row.metric) == (task, source, metric)
+                ],
+                against,
+            )
+            for task, source, metric in tasks
         )
     )
 
 
-def _task_table(task: str, metric: str, found: Sequence[Row], against: Row | None) -> Table:
+def _task_table(title: str, found: Sequence[Row], against: Row | None) -> Table:
+    metric = found[0].metric
     table = Table(
-        title=f"\n{task}: {metric} [95 % interval]",
+        title=f"\n{title} [95 % interval]",
         title_justify="left",
         title_style="bold",
         header_style="",

@@ -187,3 +187,10 @@ def test_a_tokenizer_saved_elsewhere_can_be_wrapped(zoo) -> None:
     model = LanguageModel.of(zoo("a-small-chat").weights, tokenizer, prompt="chat", name="mine")
     assert model.path == "mine"
     assert model.render(ASKED) == zoo("a-small-chat").render(ASKED)
+
+
+def test_all_that_is_wrong_with_a_description_is_said_at_once() -> None:
+    with pytest.raises(ValueError) as error:
+        LanguageModel(path="zoo:a-lage-base", prompt="plin", dtype="float17")
+    for near in ("'a-large-base'", "'plain'", "'float16'"):
+        assert f"Did you mean {near}" in str(error.value)

@@ -64,6 +64,13 @@ class Method(ABC):
         A question's place in the list is its sample id; `stream` takes ids of your own, which
         make random draws independent of the order.
         """
+        if isinstance(questions, str) or not all(
+            isinstance(q, str | Conversation) for q in questions
+        ):
+            raise ValueError(
+                f"questions={questions!r}: accepted is a list of strings and Conversations; for "
+                "one question, a list of one."
+            )
         asked = {
             str(i): Conversation(question=q) if isinstance(q, str) else q
             for i, q in enumerate(questions)

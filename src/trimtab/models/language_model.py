@@ -59,10 +59,20 @@ class LanguageModel:
     allow_pickle: bool = False
 
     def __post_init__(self) -> None:
-        if self.prompt not in PROMPTS:
-            raise ValueError(not_a_choice(f"prompt of {self.path}:", self.prompt, PROMPTS))
-        if self.dtype not in DTYPES:
-            raise ValueError(not_a_choice(f"dtype of {self.path}:", self.dtype, DTYPES))
+        mistakes = [
+            not_a_choice(f"{name} of {self.path}:", value, accepted)
+            for name, value, accepted in (
+                ("prompt", self.prompt, PROMPTS),
+                ("dtype", self.dtype, DTYPES),
+            )
+            if value not in accepted
+        ]
+        try:
+            folder = self.folder
+        except ValueError as error:
+            mistakes.append(str(error))
+        if mistakes:
+            raise ValueError("\n".join(mistakes))
         if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", self.device):
             raise ValueError(
                 f"device of {self.path}: {self.device!r} is not known. "
@@ -75,7 +85,6 @@ class LanguageModel:
                     f"chat_template of {self.path}: there is no file {self.chat_template!r}. "
                     "Give a file that holds a Jinja template, or the template itself."
                 )
-        folder = self.folder
         if folder is not None:
             check_folder(folder, needs_template=self.prompt == "chat" and not self.chat_template)
 

@@ -75,9 +75,12 @@ class QuestionAnswer(Task):
                 rows = Dataset.from_list([])
             else:
                 rows = load_dataset(_READERS[file.suffix], data_files=str(file), split="train")
-        except (DatasetGenerationError, OSError) as error:
+        except (DatasetGenerationError, OSError, ValueError) as error:
             cause = error.__cause__ or error
-            raise ValueError(f"Data file {self.path!r} cannot be read: {cause}") from error
+            raise ValueError(
+                f"Data file {self.path!r} cannot be read as {file.suffix or 'a saved data set'}: "
+                f"{cause} In .jsonl each line is one JSON object."
+            ) from error
         if isinstance(rows, DatasetDict):
             raise ValueError(
                 f"{self.path!r} holds several splits; give the folder of one of: {', '.join(rows)}."
@@ -91,8 +94,9 @@ class QuestionAnswer(Task):
     def sample(self, row: Mapping[str, Any], index: int) -> Sample:
         """Return the row's question; its id is the row's `id`, or its number."""
         question, answer = row[self.question], row[self.answer]
-        if question is None or answer is None or not str(question).strip():
-            raise ValueError(f"Row {index} of {self.path!r} has no {self.question} or no answer.")
+        for column, value in ((self.question, question), (self.answer, answer)):
+            if value is None or not str(value).strip():
+                raise ValueError(f"Row {index + 1} of {self.path!r} has no {column!r}.")
         conversation = Conversation(
             system=self.system,
             context=self.context,

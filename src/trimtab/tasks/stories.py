@@ -1,6 +1,7 @@
 """Stories on request, with a reward for their length: the task of the embedded DeRa pair."""
 
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from trimtab.tasks.embedded import HELPFUL_PREFIX, HELPFUL_SYSTEM, Embedded
 from trimtab.tasks.task import Score
@@ -29,6 +30,7 @@ class Stories(Embedded):
 
     split: str = "test"
     metric = "reward"
+    bounds = MappingProxyType({"reward": (0.0, 1.0)})
     rows = "stories"
     system = HELPFUL_SYSTEM
     prefix = HELPFUL_PREFIX

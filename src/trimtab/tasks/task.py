@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from trimtab.models import Conversation
@@ -37,10 +38,12 @@ class Task(ABC):
     Attributes:
         metric: the metric that the task is about; higher is better.
         proportions: metrics whose values are 0 or 1, which get a Wilson interval.
+        bounds: least and largest value of other metrics, where they have any.
     """
 
     metric: str
     proportions: frozenset[str] = frozenset()
+    bounds: Mapping[str, tuple[float, float]] = MappingProxyType({})
 
     @abstractmethod
     def load(self) -> Dataset:
