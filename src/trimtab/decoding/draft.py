@@ -30,15 +30,6 @@ class Drafter(ABC):
         """Return at most `length` tokens that may follow the answer so far."""
 
 
-class NoDraft(Drafter):
-    """Guesses nothing: one token at a time."""
-
-    def draft(self, tokens: list[int], length: int) -> Steps[list[int]]:
-        """Return nothing."""
-        yield from ()
-        return []
-
-
 class PromptLookup(Drafter):
     """Guesses that the answer goes on as its prompt, or the answer itself, did before.
 

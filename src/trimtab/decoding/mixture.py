@@ -15,7 +15,7 @@ def speak(
     *,
     prompts: dict[str, str],
     max_new_tokens: int,
-    drafter: Drafter,
+    drafter: Drafter | None,
     draft_length: int,
 ) -> Answer:
     """Decode one answer: draft, verify in one pass, keep what would have been drawn.
@@ -24,18 +24,20 @@ def speak(
         part: the voice's part.
         prompts: prompt text by role, for the record.
         max_new_tokens: longest answer.
-        drafter: where drafts come from.
+        drafter: where drafts come from, if anywhere.
         draft_length: most tokens drafted at a time.
     """
     tokens: list[int] = []
     probabilities: list[float] = []
     stop_reason = "length"
     length = DraftLength(draft_length)
+    drafted: list[int] = []
     try:
         while len(tokens) < max_new_tokens and stop_reason == "length":
-            room = min(length.next(len(tokens)), max_new_tokens - len(tokens) - 1)
-            drafted = yield from drafter.draft(tokens, min(room, part.room(tokens)))
-            length.drafted = len(drafted)
+            if drafter is not None:
+                room = min(max_new_tokens - len(tokens) - 1, part.room(tokens))
+                drafted = yield from drafter.draft(tokens, min(length.next(len(tokens)), room))
+                length.drafted = len(drafted)
             sequences = [prompt + tokens + drafted for prompt in part.prompts]
             readings = yield part.ask(sequences, last=len(drafted) + 1)
             for reading, guess in zip(readings, [*drafted, None], strict=True):

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from trimtab.decoding.draft import Steps
 from trimtab.decoding.voice import ContextFull, Part, Reading
+from trimtab.models.session import common_prefix
 
 Draft = Callable[[list[int]], Steps[list[int]]]
 """Guess, in a speaker's own tokens, what may follow a sequence."""
@@ -65,15 +66,7 @@ class Speaker:
     def _ask(self, tokens: list[int], drafted: list[int]) -> Steps[None]:
         whole = tokens + drafted
         readings = yield self._part.ask([whole], last=len(drafted) + 1)
-        shared = _shared(self._sequence, whole)
+        shared = common_prefix(self._sequence, whole)
         self._readings = {n: r for n, r in self._readings.items() if n <= shared}
         self._readings |= dict(enumerate(readings, start=len(tokens)))
         self._sequence = whole
-
-
-def _shared(one: list[int], other: list[int]) -> int:
-    """Return the length of the longest common prefix."""
-    length = min(len(one), len(other))
-    if one[:length] == other[:length]:
-        return length
-    return next(i for i in range(length) if one[i] != other[i])

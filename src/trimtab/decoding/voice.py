@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -33,8 +32,7 @@ class Reading(NamedTuple):
     top_probability: float
 
 
-@dataclass(frozen=True)
-class Ask:
+class Ask(NamedTuple):
     """A request to a voice: read the last positions of a sequence.
 
     Attributes:
@@ -107,20 +105,23 @@ class Voice:
     def read(self, asks: Sequence[Ask]) -> list[list[Reading]]:
         """Answer several requests, one forward pass per model; a reading per position."""
         last = [ask.last for ask in asks]
+        slots = [ask.part.slot for ask in asks]
         logits = []
         for i, (role, session) in enumerate(self._sessions.items()):
             sequences = [ask.sequences[i] for ask in asks]
-            logits_NV, processed = session.read([ask.part.slot for ask in asks], sequences, last)
-            _require_finite(logits_NV, repr(session.model.path), asks)
+            logits_NV, processed = session.read(slots, sequences, last)
             logits.append(logits_NV)
             for ask, tokens in zip(asks, processed, strict=True):
-                ask.part.work[role].passes += 1
-                ask.part.work[role].tokens += tokens
+                work = ask.part.work[role]
+                work.passes += 1
+                work.tokens += tokens
         mixed_NV = self._mixed(logits)
-        if len(logits) > 1:
-            weights = ", ".join(f"{w:g}" for w in self._weights)
-            _require_finite(mixed_NV, f"The mixture with weights {weights}", asks)
-        return self._readings(mixed_NV, asks)
+        readings = self._readings(mixed_NV, asks)
+        # A probability is a number exactly where every logit is finite, or where some are -inf.
+        if any(reading.top_probability != reading.top_probability for reading in readings):
+            self._refuse_not_finite(logits, mixed_NV, asks)
+        following = iter(readings)
+        return [list(itertools.islice(following, ask.last)) for ask in asks]
 
     def _mixed(self, logits: list[torch.Tensor]) -> torch.Tensor:
         if self._weights == [1.0]:
@@ -128,7 +129,7 @@ class Voice:
         device = logits[0].device
         return mix_logits([each.to(device) for each in logits], self._weights)
 
-    def _readings(self, logits_NV: torch.Tensor, asks: Sequence[Ask]) -> list[list[Reading]]:
+    def _readings(self, logits_NV: torch.Tensor, asks: Sequence[Ask]) -> list[Reading]:
         top_N, top_tokens_N = logits_NV.max(dim=-1)
         probabilities = (top_N - logits_NV.logsumexp(dim=-1)).exp().tolist()
         top_tokens = top_tokens_N.tolist()
@@ -144,8 +145,15 @@ class Voice:
                     ask.position - ask.last + 1 + i for ask in asks for i in range(ask.last)
                 ],
             ).tolist()
-        readings = map(Reading, tokens, top_tokens, probabilities)
-        return [list(itertools.islice(readings, ask.last)) for ask in asks]
+        return list(map(Reading, tokens, top_tokens, probabilities))
+
+    def _refuse_not_finite(
+        self, logits: list[torch.Tensor], mixed_NV: torch.Tensor, asks: Sequence[Ask]
+    ) -> None:
+        for session, logits_NV in zip(self._sessions.values(), logits, strict=True):
+            _require_finite(logits_NV, repr(session.model.path), asks)
+        weights = ", ".join(f"{w:g}" for w in self._weights)
+        _require_finite(mixed_NV, f"The mixture with weights {weights}", asks)
 
 
 class Part:
@@ -166,16 +174,17 @@ class Part:
         self.prompts = [prompts[role] for role in voice.models]
         self.key = noise_key(seed, sample_id, voice.name)
         self.work = {role: Work() for role in voice.models}
+        self._contexts = [model.context_length for model in voice.models.values()]
 
     def room(self, tokens: list[int]) -> int:
         """Return how many more tokens fit behind an answer so far, in every model's context."""
-        pairs = zip(self.voice.models.values(), self.prompts, strict=True)
-        return max(0, min(m.context_length - len(p) for m, p in pairs) - len(tokens))
+        pairs = zip(self._contexts, self.prompts, strict=True)
+        return max(0, min(context - len(prompt) for context, prompt in pairs) - len(tokens))
 
     def ask(self, sequences: Sequence[list[int]], *, last: int = 1) -> Ask:
         """Return the request to read the last positions; ContextFull if a model cannot."""
-        for model, tokens in zip(self.voice.models.values(), sequences, strict=True):
-            if len(tokens) > model.context_length:
+        for context, tokens in zip(self._contexts, sequences, strict=True):
+            if len(tokens) > context:
                 raise ContextFull
         position = len(sequences[0]) - len(self.prompts[0])
         return Ask(self, tuple(sequences), last, position)

@@ -51,7 +51,7 @@ class SingleVoice(Method):
         require_one_vocabulary(self.all_models)
 
     def _prepare(self, generation: Generation) -> tuple[Sequence[Voice], Start]:
-        from trimtab.decoding.draft import Drafter, ModelDraft, NoDraft, PromptLookup
+        from trimtab.decoding.draft import Drafter, ModelDraft, PromptLookup
         from trimtab.decoding.mixture import SPEAKER, speak
         from trimtab.decoding.voice import Part, Voice
 
@@ -72,7 +72,7 @@ class SingleVoice(Method):
                 Part(voice, slot=slot, sample_id=sample_id, prompts=tokens, seed=generation.seed)
                 for voice in voices
             )
-            drafter: Drafter = NoDraft()
+            drafter: Drafter | None = None
             if self.draft == PROMPT_LOOKUP:
                 drafter = PromptLookup(part.prompts[0])
             elif small:

@@ -81,8 +81,9 @@ class Codec:
             text = self._decode(tail + pending)[len(before) :]
             if text and not text.endswith(_INCOMPLETE):
                 pieces.append((text, start))
-                tail, before = self._window(tail + pending)
-                pending = []
+                tail, before, pending = tail + pending, before + text, []
+                if len(tail) > 2 * _DECODE_WINDOW:
+                    tail, before = self._window(tail)
         if pending:
             text = self._decode(tail + pending)[len(before) :].rstrip(_INCOMPLETE)
             if text:
