@@ -1,88 +1,57 @@
-"""Speed of plain decoding against transformers' `generate()`, as a ratio in one run.
+"""Plain decoding against transformers' `generate()`, on an embedded model.
 
-    python benchmarks/decoding.py [--model a-large-base] [--repeats 5]
+    python benchmarks/decoding.py [--model a-large-base] [--repeats 7]
 
-Both decode the same number of tokens for the same prompts, greedily, and must agree; the repeats
-alternate, and the median of the ratios is what counts, since machines are noisy.
+Twice: answers as they end by themselves, and answers of 128 tokens each. With long answers of one
+length both do the same work, and what differs is the loop around the model.
 """
 
 import argparse
-import json
-import statistics
-import time
+from pathlib import Path
 
-import torch
+import peers
+import timing
 
-from trimtab import Generation, LanguageModel, Plain
+from trimtab import LanguageModel
 from trimtab.tasks import WordProblems
 
-NEW_TOKENS = 96
 
-
-def ours(model: LanguageModel, prompts: list, batch_size: int) -> int:
-    """Decode with trimtab; return the number of tokens."""
-    settings = Generation(max_new_tokens=NEW_TOKENS, batch_size=batch_size)
-    return sum(a.tokens["model"] for a in Plain(model=model).complete(prompts, settings))
-
-
-def peers(model: LanguageModel, prompts: list, batch_size: int) -> int:
-    """Decode with `generate()` on left-padded batches; return the number of tokens."""
-    tokenizer = model.tokenizer
-    tokenizer.padding_side = "left"
-    tokens = 0
-    for start in range(0, len(prompts), batch_size):
-        texts = [model.render(p) for p in prompts[start : start + batch_size]]
-        batch = tokenizer(texts, return_tensors="pt", padding=True)
-        whole = model.weights.generate(
-            **batch,
-            max_new_tokens=NEW_TOKENS,
-            do_sample=False,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-        ends = torch.tensor(sorted(model.stop_tokens | {tokenizer.pad_token_id}))
-        new = whole[:, batch["input_ids"].shape[1] :]
-        tokens += int((~torch.isin(new, ends)).sum())
-    return tokens
-
-
-def main() -> None:
-    """Print a row per batch size, then the figures as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="a-large-base")
-    parser.add_argument("--repeats", type=int, default=5)
-    options = parser.parse_args()
-    model = LanguageModel(path=f"zoo:{options.model}", prompt="plain", device="cpu")
-    figures = []
-    for batch_size, count in ((1, 4), (32, 64)):
-        prompts = [s.conversation for s in WordProblems().samples(count)]
-        ratios, speeds = [], []
-        for repeat in range(options.repeats + 1):
-            rates = {}
-            for name, decode in (("trimtab", ours), ("generate", peers)):
-                start = time.perf_counter()
-                tokens = decode(model, prompts, batch_size)
-                rates[name] = tokens / (time.perf_counter() - start)
-            if repeat:  # the first warms up
-                ratios.append(rates["trimtab"] / rates["generate"])
-                speeds.append(rates)
-        figures.append(
+def rows(name: str, repeats: int, device: str) -> list[dict[str, object]]:
+    """Return speeds and ratios at two batch sizes and two kinds of length."""
+    model = LanguageModel(path=f"zoo:{name}", prompt="plain", device=device)
+    made = []
+    for lengths, batch_size, count in (
+        ("own", 1, 8),
+        ("own", 32, 128),
+        ("128 tokens", 1, 2),
+        ("128 tokens", 32, 32),
+    ):
+        asked = [sample.conversation for sample in WordProblems().samples(count)]
+        chosen = model if lengths == "own" else peers.endless(model)
+        model.weights.generation_config.eos_token_id = sorted(chosen.stop_tokens) or None
+        rates = timing.in_turns(
             {
+                "trimtab": lambda: peers.ours(chosen, asked, 128, batch_size),  # noqa: B023
+                "generate": lambda: peers.generate(chosen, asked, 128, batch_size),  # noqa: B023
+            },
+            repeats,
+        )
+        made.append(
+            {
+                "lengths": lengths,
                 "batch_size": batch_size,
-                "ratio": statistics.median(ratios),
-                "lowest": min(ratios),
-                "highest": max(ratios),
-                **{
-                    f"{n}_tokens_per_second": statistics.median(s[n] for s in speeds) for n in rates
-                },
+                "tokens_per_second": timing.speeds(rates),
+                "trimtab_over_generate": timing.ratio(rates, "trimtab", "generate"),
             }
         )
-        row = figures[-1]
-        print(
-            f"batch {batch_size:3}: {row['trimtab_tokens_per_second']:7,.0f} tokens/s, "
-            f"{row['ratio']:.2f}x generate() [{row['lowest']:.2f}, {row['highest']:.2f}]"
-        )
-    print(json.dumps(figures, indent=2))
+    return made
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="a-large-base")
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--out", type=Path, default=Path("results/benchmarks"))
+    options = parser.parse_args()
+    timing.report("decoding", rows(options.model, options.repeats, options.device), options.out)

@@ -32,4 +32,5 @@ def widened(model: LanguageModel, parameters: int) -> LanguageModel:
         )
         mlp.down_proj.in_features += units
     config.intermediate_size += units
-    return LanguageModel.of(weights, model.tokenizer, prompt=model.prompt, name=model.path)
+    name = model.path.removeprefix("zoo:")
+    return LanguageModel.of(weights, model.tokenizer, prompt=model.prompt, name=name)

@@ -1,20 +1,25 @@
 """Slow, cache-free re-tellings of the decoders, written from the papers' descriptions.
 
-Nothing here uses `trimtab.decoding`: whole sequences go through plain transformers models, text is
-cut character by character, noise is computed with Python integers. What the oracles share with the
-library is only the loaded model.
+Nothing here uses `trimtab.decoding` or `trimtab.models.codec`: whole sequences go through plain
+transformers models, tokens are spelled out byte by byte, text is cut character by character, noise
+is computed with Python integers. What the oracles share with the library is only the loaded model
+and its tokenizer's way from text to tokens.
 """
 
 import functools
 import hashlib
+import itertools
 import math
+import re
 from dataclasses import dataclass
 
 import torch
+from transformers import PreTrainedTokenizerBase
 
 from trimtab import Generation, LanguageModel
 
 WORD = 2**32
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 def scramble(x: int) -> int:
@@ -62,20 +67,127 @@ class Reader:
 
     def __init__(self, model: LanguageModel) -> None:
         self.tokenizer = model.tokenizer
-        self.ends = {self.tokenizer.eos_token_id}
+        ends = model.weights.generation_config.eos_token_id
+        self.ends = {self.tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
+        self.ends.discard(None)
+        self.signs = self.ends | signs_of(self.tokenizer)
+        self.room = model.weights.config.max_position_embeddings
+        self._spelling = Spelling(self.tokenizer)
         width = len(self.tokenizer)
 
         @functools.lru_cache(maxsize=100_000)
         def logits(tokens: tuple[int, ...]) -> torch.Tensor:
+            if len(tokens) > self.room:
+                raise Full
             with torch.inference_mode():
                 out = model.weights(input_ids=torch.tensor([tokens]), use_cache=False)
             return out.logits[0, -1, :width].float()
 
         self.logits = logits
 
-    def text(self, context: list[int], new: list[int]) -> str:
-        whole = self.tokenizer.decode(context + new, clean_up_tokenization_spaces=False)
-        return whole[len(self.tokenizer.decode(context, clean_up_tokenization_spaces=False)) :]
+    def tokens(self, text: str) -> list[int]:
+        """A text's own tokens, after the beginning that the tokenizer puts there, once."""
+        tokens = self.tokenizer(text).input_ids
+        twice = len(tokens) > 1 and tokens[0] == tokens[1] == self.tokenizer.bos_token_id
+        return tokens[twice:]
+
+    def pieces(self, new: list[int]) -> list[tuple[str, int]]:
+        """What is said after some text, in whole characters, each with its first token."""
+        return self._spelling.pieces([None if token in self.signs else token for token in new])
+
+    def text(self, new: list[int]) -> str:
+        """What is said after some text."""
+        return "".join(piece for piece, _ in self.pieces(new))
+
+
+def signs_of(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """The tokens that a tokenizer itself leaves out of a text that is to be read."""
+    added = tokenizer.added_tokens_decoder.items()
+    return set(tokenizer.all_special_ids) | {i for i, token in added if token.special}
+
+
+class Spelling:
+    """What each token stands for, by its id: bytes that join with others, or text that does not.
+
+    Three kinds are known: bytes written as letters (GPT-2's), and a sign for the space, with or
+    without tokens for single bytes (SentencePiece's).
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        vocabulary = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+        self._all_bytes = "▁" not in vocabulary
+        of = self._from_letters if self._all_bytes else self._from_pieces
+        self._stands_for = [of(token) for token in vocabulary]
+
+    @staticmethod
+    def _from_letters(token: str) -> bytes:
+        shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
+        hidden = [byte for byte in range(256) if byte not in shown]
+        letters = {chr(byte): byte for byte in shown}
+        letters |= {chr(256 + i): byte for i, byte in enumerate(hidden)}
+        known = all(letter in letters for letter in token)
+        return bytes(letters[letter] for letter in token) if known else token.encode()
+
+    @staticmethod
+    def _from_pieces(token: str) -> bytes | str:
+        byte = re.fullmatch("<0x([0-9A-F]{2})>", token)
+        return bytes.fromhex(byte[1]) if byte else token.replace("▁", " ")
+
+    def join(self, tokens: list[int]) -> str:
+        """Join what tokens stand for.
+
+        A vocabulary of bytes shows what is no character by Unicode's rules. Single bytes between
+        pieces are whole characters together, or one sign of replacement each.
+        """
+        text = ""
+        each = [self._stands_for[token] for token in tokens]
+        for kind, run in itertools.groupby(each, type):
+            joined = kind().join(run)
+            if isinstance(joined, str):
+                text += joined
+                continue
+            try:
+                text += joined.decode()
+            except UnicodeDecodeError:
+                shown = joined.decode(errors="replace")
+                text += shown if self._all_bytes else REPLACEMENT * len(joined)
+        return text
+
+    def pieces(self, new: list[int | None]) -> list[tuple[str, int]]:
+        """Cut what is said after some text into whole characters, each with its first token.
+
+        None is a sign that is no text. Bytes that are no character show as signs of replacement,
+        and are left out at the end, where the rest of a character may be to come. A character
+        that is whole stays whole, whatever comes after it.
+        """
+        pieces: list[tuple[str, int]] = []
+        pending: list[int] = []
+        first = 0
+        for place, token in enumerate(new):
+            if token is None:
+                continue
+            if not pending:
+                first = place
+            pending.append(token)
+            text = self.join(pending)
+            if text and not text.endswith(REPLACEMENT):
+                pieces.append((text, first))
+                pending = []
+        rest = self.join(pending).rstrip(REPLACEMENT)
+        return pieces + ([(rest, first)] if rest else [])
+
+
+class Full(Exception):
+    """A sequence is longer than the model was built for."""
+
+
+@dataclass
+class Said:
+    """A piece of an oracle's answer, with the top-1 probability that was asked for before it."""
+
+    text: str
+    speaker: str
+    probability: float | None
 
 
 @dataclass
@@ -84,22 +196,53 @@ class Told:
 
     text: str
     stop_reason: str
-    turns: list[tuple[str, str]]
+    trace: list[Said]
+
+    @property
+    def turns(self) -> list[tuple[str, str]]:
+        return [(said.speaker, said.text) for said in self.trace]
+
+
+def surest(logits: torch.Tensor) -> tuple[float, int]:
+    """The most likely token and its probability."""
+    probability, token = logits.softmax(-1).max(-1)
+    return float(probability), int(token)
 
 
 def plain(
     readers: list[tuple[Reader, float, list[int]]], generation: Generation, sample_id: str
 ) -> list[int]:
     """Decode a linear mixture of (reader, weight, prompt tokens), token by token."""
+    return _mixed(readers, generation, sample_id)[0]
+
+
+def alone(
+    readers: list[tuple[Reader, float, list[int]]], generation: Generation, sample_id: str
+) -> Told:
+    """The same as an answer."""
+    new, sure, reason = _mixed(readers, generation, sample_id)
+    trace = [Said(text, "model", sure[first]) for text, first in readers[0][0].pieces(new)]
+    return Told("".join(said.text for said in trace), reason, trace)
+
+
+def _mixed(
+    readers: list[tuple[Reader, float, list[int]]], generation: Generation, sample_id: str
+) -> tuple[list[int], list[float], str]:
+    readers = [each for each in readers if each[1]]
     new: list[int] = []
-    ends = set().union(*(r.ends for r, weight, _ in readers if weight))
+    sure: list[float] = []
+    ends = set().union(*(r.ends for r, _, _ in readers))
     while len(new) < generation.max_new_tokens:
-        mixed = sum(w * r.logits((*prompt, *new)) for r, w, prompt in readers)
+        try:
+            mixed = sum(w * r.logits((*prompt, *new)) for r, w, prompt in readers)
+        except Full:
+            return new, sure, "context"
         token = choose(mixed, generation, sample_id=sample_id, role="model", position=len(new))
         if token in ends:
-            break
+            return new, sure, "end"
         new.append(token)
-    return new
+        sure.append(surest(mixed)[0])
+    return new, sure, "length"
 
 
 def words_of(text: str) -> list[str]:
@@ -124,78 +267,88 @@ def nudge(
     agreement: bool = True,
     lookahead: int = 16,
 ) -> Told:
-    """Nudging by the rules of the authors' released API code (without their repetition guards).
-
-    A plain prompt gets the tokenizer's beginning-of-sequence; a chat template brings its own.
-    """
-
-    def base_tokens(text: str) -> list[int]:
-        return base.tokenizer(base_prompt + text).input_ids
-
-    def guide_tokens(text: str) -> list[int]:
-        return guide.tokenizer(guide_prompt + text, add_special_tokens=False).input_ids
-
-    def sure(tokens: list[int]) -> tuple[float, int]:
-        probability, token = base.logits(tuple(tokens)).softmax(-1).max(-1)
-        return float(probability), int(token)
-
+    """Nudging by the rules of the authors' released API code (without their repetition guards)."""
     answer = ""
-    turns: list[tuple[str, str]] = []
-    base_start, guide_start = len(base_tokens("")), len(guide_tokens(""))
+    trace: list[Said] = []
+    base_start, guide_start = len(base.tokens(base_prompt)), len(guide.tokens(guide_prompt))
 
-    def say(who: str, text: str) -> None:
+    def say(who: str, text: str, probability: float | None) -> None:
         nonlocal answer
         answer += text
-        turns.append((who, text))
+        if text:
+            trace.append(Said(text, who, probability))
 
-    while True:
-        start, new, ended = guide_tokens(answer), [], False
-        while len(new) < lookahead and not ended:
-            token = choose(
-                guide.logits((*start, *new)),
-                generation,
-                sample_id=sample_id,
-                role="guide",
-                position=len(start) + len(new) - guide_start,
-            )
-            ended = token in guide.ends
-            new += [] if ended else [token]
-        chunk = guide.text(start, new)
-        if ended:
-            say("guide", chunk)
-            return Told(answer, "guide", turns)
-        words = words_of(chunk)
-        taken = None
-        for count in range(1, len(words)):
-            tokens = base_tokens(answer + "".join(words[:count]))
-            probability, top = sure(tokens)
-            agrees = False
-            if agreement and top not in base.ends:
-                agrees = words[count].startswith(base.text(tokens, [top]))
-            if probability >= threshold or agrees:
-                taken = count
-                break
-        say("guide", "".join(words[: taken or max(1, len(words) - 1)]))
-        if len(base_tokens(answer)) - base_start >= generation.max_new_tokens:
-            return Told(answer, "length", turns)
-        if taken is None:
-            continue
-        tokens, spoken = base_tokens(answer), list[int]()
+    def draw(reader: Reader, role: str, tokens: list[int], start: int) -> int:
+        return choose(
+            reader.logits(tuple(tokens)),
+            generation,
+            sample_id=sample_id,
+            role=role,
+            position=len(tokens) - start,
+        )
+
+    def base_speaks(doubt: float) -> tuple[float, str | None]:
+        """The base's turn; return its last probability, and the reason if the answer ends."""
+        tokens, spoken, sure, reason = base.tokens(base_prompt + answer), [], [], None
         while True:
-            probability, _ = sure(tokens + spoken)
-            if spoken and probability < threshold:
+            try:
+                doubt, _ = surest(base.logits((*tokens, *spoken)))
+            except Full:
+                reason = "context"
                 break
-            token = choose(
-                base.logits((*tokens, *spoken)),
-                generation,
-                sample_id=sample_id,
-                role="base",
-                position=len(tokens) + len(spoken) - base_start,
-            )
-            if token in base.ends:
+            if spoken and doubt < threshold:
+                break
+            token = draw(base, "base", tokens + spoken, base_start)
+            if token in base.signs:
                 break
             if len(tokens) + len(spoken) - base_start >= generation.max_new_tokens:
-                say("base", base.text(tokens, spoken))
-                return Told(answer, "length", turns)
+                reason = "length"
+                break
             spoken.append(token)
-        say("base", base.text(tokens, spoken))
+            sure.append(doubt)
+        for text, first in base.pieces(spoken):
+            say("base", text, sure[first])
+        return doubt, reason
+
+    # What the base was last asked, if that was where the next word begins.
+    doubt: float | None = None
+    while True:
+        start, new, ended = guide.tokens(guide_prompt + answer), [], False
+        while len(new) < lookahead and not ended:
+            try:
+                token = draw(guide, "guide", start + new, guide_start)
+            except Full:
+                return Told(answer, "context", trace)
+            ended = token in guide.ends
+            new += [] if ended else [token]
+        chunk = guide.text(new)
+        if ended:
+            say("guide", chunk, None)
+            return Told(answer, "guide", trace)
+        words = words_of(chunk)
+        if not words:
+            return Told(answer, "stalled", trace)
+        doubts, taken = [doubt], False
+        for word in words[1:]:
+            tokens = base.tokens(base_prompt + answer + "".join(words[: len(doubts)]))
+            try:
+                doubt, top = surest(base.logits(tuple(tokens)))
+            except Full:
+                return Told(answer, "context", trace)
+            first = base.text([top])
+            if doubt >= threshold or (agreement and first and word.startswith(first)):
+                taken = True
+                break
+            doubts.append(doubt)
+        if len(words) == 1:
+            doubt = None
+        elif not taken:
+            doubts.pop()
+        for word, asked in zip(words, doubts, strict=False):
+            say("guide", word, asked)
+        if len(base.tokens(base_prompt + answer)) - base_start >= generation.max_new_tokens:
+            return Told(answer, "length", trace)
+        if taken:
+            doubt, reason = base_speaks(doubt)
+            if reason:
+                return Told(answer, reason, trace)

@@ -4,7 +4,7 @@ Importing this package is cheap: torch and transformers are imported when a mode
 """
 
 from trimtab.decoding import Completion, Generation, Span
-from trimtab.methods import AlignmentVector, DeRa, Method, Nudging, Plain, ProxyTuning
+from trimtab.methods import AlignmentVector, DeRa, Ensemble, Method, Nudging, Plain, ProxyTuning
 from trimtab.models import Conversation, LanguageModel
 
 __version__ = "0.1.0"
@@ -14,6 +14,7 @@ __all__ = [
     "Completion",
     "Conversation",
     "DeRa",
+    "Ensemble",
     "Generation",
     "LanguageModel",
     "Method",

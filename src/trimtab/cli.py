@@ -29,7 +29,14 @@ _COMMANDS = {
     "ls": "list models, methods, tasks and experiments",
     "table": "what was run, with intervals",
 }
-_FORESEEN = (ValueError, OSError, FloatingPointError, HydraException, YAMLError)
+_FORESEEN = (
+    ValueError,
+    OSError,
+    MemoryError,
+    FloatingPointError,
+    HydraException,
+    YAMLError,
+)
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 _TRACEBACKS = os.environ.get(_FULL_ERROR) == "1"  # the user's wish, as in any Hydra application
 _TABLE_WIDTH = 112

@@ -55,7 +55,7 @@ def build(node: Any) -> Any:
 def fingerprint(config: DictConfig) -> str:
     """Return 12 hex digits that are equal for two configurations of the same results.
 
-    What only changes speed is left out: batch size, drafts and the models' devices.
+    What only changes speed is left out: batch size, drafts, the models' devices and compiling.
     """
     parts = relevant(config)
     for name in ("batch_size", "draft_length"):
@@ -126,8 +126,9 @@ def _leaves(key: str, raw: Any, root: dict[str, Any]) -> Iterator[tuple[str, Any
 
 def _canonical(node: Any) -> Any:
     if isinstance(node, dict):
-        device = {"device"} if str(node.get("_target_", "")).endswith(".LanguageModel") else set()
-        return {k: _canonical(v) for k, v in node.items() if k not in device}
+        is_model = str(node.get("_target_", "")).endswith(".LanguageModel")
+        speed = {"device", "compile"} if is_model else set()
+        return {k: _canonical(v) for k, v in node.items() if k not in speed}
     if isinstance(node, list):
         return [_canonical(child) for child in node]
     # 1 and 1.0 are the same setting, however it was typed.

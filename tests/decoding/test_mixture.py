@@ -1,12 +1,14 @@
 """Single-voice decoding: against generate(), against oracles, and the identities of the dials."""
 
+import copy
+
 import oracles
 import pytest
 import torch
 
-from trimtab import Conversation, DeRa, Generation, Plain, ProxyTuning
+from trimtab import Conversation, DeRa, Ensemble, Generation, LanguageModel, Plain, ProxyTuning
 from trimtab import zoo as embedded
-from trimtab.decoding.voice import mix_logits
+from trimtab.decoding.voice import mix_logits, mix_probabilities
 from trimtab.tasks import Stories, WordProblems
 
 SAMPLED = Generation(max_new_tokens=40, batch_size=8, temperature=0.9, top_p=0.9, seed=3)
@@ -125,6 +127,59 @@ def test_mixed_logits_are_the_geometric_mixture() -> None:
     torch.testing.assert_close(mixed, product / product.sum(-1, keepdim=True))
 
 
+def test_mixed_probabilities_are_their_weighted_mean() -> None:
+    first, second = torch.randn(2, 5, 30, generator=torch.Generator().manual_seed(0))
+    mixed = mix_probabilities([first, second], [0.3, 0.7])
+    expected = 0.3 * first.softmax(-1) + 0.7 * second.softmax(-1)
+    torch.testing.assert_close(mixed.exp(), expected)
+
+
+@pytest.mark.parametrize("generation", [GREEDY, SAMPLED], ids=["greedy", "sampled"])
+def test_an_ensemble_says_what_the_mean_of_probabilities_says(zoo, generation: Generation) -> None:
+    base, guide = zoo("a-small-sft"), zoo("a-small-expert")
+    readers = oracles.Reader(base), oracles.Reader(guide)
+    asked = stories(6)
+    ensemble = Ensemble(base=base, guide=guide, strength=0.4)
+    differs = False
+    for i, answer in enumerate(ensemble.complete(asked, generation)):
+        prompt = base.encode(base.render(asked[i]))
+        new: list[int] = []
+        while len(new) < generation.max_new_tokens:
+            one, other = (r.logits((*prompt, *new)).double().softmax(-1) for r in readers)
+            logits = (0.6 * one + 0.4 * other).log()
+            token = oracles.choose(
+                logits, generation, sample_id=str(i), role="model", position=len(new)
+            )
+            if token in readers[0].ends:
+                break
+            new.append(token)
+        assert answer.text == base.continuation(prompt, new)
+        alone = oracles.plain([(readers[0], 1.0, prompt)], generation, str(i))
+        differs |= alone != new
+    assert differs, "a test in which the guide has a say"
+
+
+def test_an_ensemble_at_its_ends_is_one_of_its_models(zoo) -> None:
+    asked = stories(6)
+    for strength, name in ((0.0, "a-small-sft"), (1.0, "a-small-dpo")):
+        ensemble = Ensemble(base=zoo("a-small-sft"), guide=zoo("a-small-dpo"), strength=strength)
+        mixed, alone = (m.complete(asked, SAMPLED) for m in (ensemble, Plain(model=zoo(name))))
+        assert [a.text for a in mixed] == [a.text for a in alone]
+
+
+def test_an_ensembles_share_is_a_share(zoo) -> None:
+    with pytest.raises(ValueError, match=r"strength=1.5: accepted are shares from 0 to 1"):
+        Ensemble(base=zoo("a-small-sft"), guide=zoo("a-small-dpo"), strength=1.5)
+
+
+def test_running_out_of_memory_names_the_setting_to_lower(zoo) -> None:
+    sound = zoo("a-small-chat")
+    greedy = LanguageModel.of(copy.deepcopy(sound.weights), sound.tokenizer, prompt="chat")
+    greedy.weights.model.forward = lambda **inputs: torch.empty(1 << 60)
+    with pytest.raises(MemoryError, match=r"batch_size=7. Lower it"):
+        Plain(model=greedy).complete(["Hello"], Generation(batch_size=7))
+
+
 def test_two_vocabularies_are_refused_with_their_first_difference(zoo) -> None:
     dera = DeRa(reference=zoo("a-small-chat"), aligned=zoo("b-small-chat"), strength=0.5)
     with pytest.raises(ValueError, match=r"do not share a vocabulary: token \d+ is '.+' in one"):
@@ -132,10 +187,6 @@ def test_two_vocabularies_are_refused_with_their_first_difference(zoo) -> None:
 
 
 def test_logits_that_are_not_finite_are_an_error_naming_model_and_sample(zoo) -> None:
-    import copy
-
-    from trimtab import LanguageModel
-
     sound = zoo("a-small-chat")
     weights = copy.deepcopy(sound.weights)
     with torch.no_grad():
@@ -159,6 +210,11 @@ def test_drafts_change_the_passes_and_nothing_else(
         (
             DeRa(reference=reference, aligned=aligned, strength=0.4),
             DeRa(reference=reference, aligned=aligned, strength=0.4, draft=drafted_by_twin),
+            stories(10),
+        ),
+        (
+            Ensemble(base=reference, guide=aligned),
+            Ensemble(base=reference, guide=aligned, draft=drafted_by_twin),
             stories(10),
         ),
     ]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from trimtab import Conversation, LanguageModel
+from trimtab import Conversation, Generation, LanguageModel, Plain
 from trimtab import zoo as embedded
 
 ASKED = Conversation(
@@ -119,7 +119,10 @@ def test_provenance_names_exactly_what_was_loaded(copied: Path) -> None:
         ({"path": "zoo:a-large-base", "prompt": "chta"}, "Did you mean 'chat'"),
         ({"path": "zoo:a-large-base", "prompt": "chat"}, "has no chat template"),
         ({"path": "zoo:a-large-base", "prompt": "plain", "dtype": "fp32"}, "Accepted: auto, bf"),
-        ({"path": "zoo:a-large-base", "prompt": "plain", "device": "gpu"}, "Accepted: auto, cpu"),
+        (
+            {"path": "zoo:a-large-base", "prompt": "plain", "device": "gpu"},
+            "Accepted: auto, balanced, cpu",
+        ),
     ],
 )
 def test_a_wrong_description_is_refused_at_once(arguments: dict, message: str) -> None:
@@ -194,3 +197,27 @@ def test_all_that_is_wrong_with_a_description_is_said_at_once() -> None:
         LanguageModel(path="zoo:a-lage-base", prompt="plin", dtype="float17")
     for near in ("'a-large-base'", "'plain'", "'float16'"):
         assert f"Did you mean {near}" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"device": "balanced"},
+        pytest.param(
+            {"device": "cpu", "compile": True},
+            marks=[
+                # torch warns of itself.
+                pytest.mark.filterwarnings("ignore::DeprecationWarning:torch"),
+                pytest.mark.skipif(not shutil.which("g++"), reason="torch compiles with g++"),
+            ],
+        ),
+    ],
+)
+def test_other_ways_to_run_a_model_change_nothing_it_says(zoo, option) -> None:
+    asked = ["Tom has 3 pens. He buys 4. How many pens does Tom have?"]
+    other = LanguageModel(path="zoo:b-small-chat", prompt="chat", **option)
+    brief = Generation(max_new_tokens=16, batch_size=1)
+    expected, got = (
+        Plain(model=model).complete(asked, brief)[0].text for model in (zoo("b-small-chat"), other)
+    )
+    assert got == expected

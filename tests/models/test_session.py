@@ -62,6 +62,12 @@ def random_model(kind: str, tokenizer: PreTrainedTokenizerFast) -> LanguageModel
     return LanguageModel.of(model, tokenizer, prompt="plain", name=kind)
 
 
+@torch.inference_mode()
+def whole(model: LanguageModel, tokens: list[int]) -> torch.Tensor:
+    """Return the logits of a model that sees a sequence at once."""
+    return model.weights(input_ids=torch.tensor([tokens]), use_cache=False).logits[0]
+
+
 @pytest.mark.parametrize("kind", ARCHITECTURES)
 def test_any_growth_and_rewind_equals_the_whole_sequence(
     kind: str, tokenizer: PreTrainedTokenizerFast
@@ -79,11 +85,7 @@ def test_any_growth_and_rewind_equals_the_whole_sequence(
             sequences[slot] = (old[:kept] + more)[-60:]
         last = [rng.randint(1, min(3, len(sequences[slot]))) for slot in slots]
         logits, _ = session.read(slots, [sequences[slot] for slot in slots], last)
-        expected = []
-        for slot, n in zip(slots, last, strict=True):
-            with torch.inference_mode():
-                whole = model.weights(input_ids=torch.tensor([sequences[slot]])).logits
-            expected.append(whole[0, -n:])
+        expected = [whole(model, sequences[s])[-n:] for s, n in zip(slots, last, strict=True)]
         torch.testing.assert_close(logits, torch.cat(expected), rtol=1e-4, atol=1e-4)
 
 
@@ -154,3 +156,41 @@ def test_an_architecture_whose_rows_depend_on_each_other_is_refused(
     model = AutoModelForCausalLM.from_config(config)
     with pytest.raises(ValueError, match=reason):
         Session(LanguageModel.of(model, tokenizer, prompt="plain", name=kind), slots=1)
+
+
+def test_a_fork_goes_on_as_its_source_would(tokenizer) -> None:
+    model = random_model("llama", tokenizer)
+    session = Session(model, slots=2)
+    prompt = list(range(3, 23))
+    session.read([0], [prompt], [1])
+    session.fork(0, 1, 20)
+    logits, _ = session.read([1], [[*prompt, 7]], [1])
+    torch.testing.assert_close(logits, whole(model, [*prompt, 7])[-1:], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["llama", "mistral", "gpt2"])
+def test_sequences_that_begin_share_what_they_have_in_common(kind: str, tokenizer) -> None:
+    model = random_model(kind, tokenizer)
+    read = 0
+
+    def counted(*args, **inputs):
+        nonlocal read
+        read += inputs["input_ids"].numel()
+        return forward(*args, **inputs)
+
+    forward, model.weights.forward = model.weights.forward, counted
+    common = list(range(3, 43))
+    sequences = [[*common, 40 - i] for i in range(4)]
+    session = Session(model, slots=4)
+    logits, alone = session.read(range(4), sequences, [1] * 4)
+    assert alone == [41] * 4
+    assert read == 40 + 4 * 1
+    for row, tokens in zip(logits, sequences, strict=True):
+        torch.testing.assert_close(row, whole(model, tokens)[-1], atol=1e-5, rtol=1e-4)
+    # A later one finds it in a slot that another left.
+    session.forget(2)
+    before = read
+    logits, alone = session.read([2], [[*common, 30, 31]], [2])
+    assert alone == [42]
+    assert read - before <= 3
+    torch.testing.assert_close(logits, whole(model, [*common, 30, 31])[-2:], atol=1e-5, rtol=1e-4)

@@ -11,7 +11,8 @@ class Span:
         text: the piece; the spans of an answer join to its text.
         speaker: who said it (`base`, `guide`, or `model` where there is only one voice).
         probability: top-1 probability, at T = 1, of the model that decides who speaks (the base
-            model in nudging, the mixture elsewhere), before the piece; None where it was not asked.
+            model in nudging, the mixture elsewhere), before the piece; None where it was not
+            asked, and for an ending that is the guide's.
     """
 
     text: str
@@ -41,6 +42,8 @@ class Completion:
         prompts: the prompt text each model saw, by its role.
         tokens: tokens spoken, by speaker.
         work: what each model did for it, by its role.
+        token_ids: what was drawn, its ending included; empty where several speakers of different
+            tokenizers made the text.
         measures: numbers the method reports of its own working, such as the guide ratio.
     """
 
@@ -51,4 +54,5 @@ class Completion:
     prompts: dict[str, str]
     tokens: dict[str, int]
     work: dict[str, Work]
+    token_ids: tuple[int, ...] = ()
     measures: dict[str, float] = field(default_factory=dict)

@@ -17,9 +17,17 @@ T = TypeVar("T")
 Steps = Generator[Ask, list[Reading], T]
 """Part of an answer in the making, that ends with a T."""
 
-# Tokens that are said without a draft after one of which nothing was kept.
-_REST = 2
+_SURE = 0.5
 _LONGEST_MATCH = 3
+
+
+def is_sure(reading: Reading) -> bool:
+    """Whether a drafter's token is worth verifying.
+
+    Where the drafter itself is unsure, the draft ends: the pass that verifies it also gives the
+    next token, so the doubtful place costs nothing, and the next draft starts behind it.
+    """
+    return reading.top_probability >= _SURE
 
 
 class Drafter(ABC):
@@ -71,6 +79,8 @@ class ModelDraft(Drafter):
             while len(drafted) < length:
                 prompts = self._part.prompts
                 (reading,) = yield self._part.ask([p + tokens + drafted for p in prompts])
+                if not is_sure(reading):
+                    break
                 drafted.append(reading.token)
                 if reading.token in self._part.voice.stop_tokens:
                     break
@@ -80,7 +90,7 @@ class ModelDraft(Drafter):
 
 
 class DraftLength:
-    """How many tokens to draft: more while all are kept, fewer when few are, none at times.
+    """How many tokens to draft: twice as many while most are kept, else half as many.
 
     It follows from the answer alone, so the passes of a sample do not depend on its batch.
 
@@ -93,16 +103,14 @@ class DraftLength:
         self.drafted = 0
         self._length = most
         self._asked_at = 0
-        self._rest_until = 0
 
     def next(self, position: int) -> int:
         """Return the length of a draft that starts at `position`, from how the last one fared."""
         if self.drafted:
             kept = min(self.drafted, position - self._asked_at - 1)
-            grown = 2 * self._length if kept == self.drafted else kept + 2
-            self._length = min(self.most, grown)
-            if kept == 0:
-                self._rest_until = position + _REST
+            fared_well = 2 * kept >= self.drafted
+            self._length = min(self.most, 2 * self._length) if fared_well else self._length // 2
+            self._length = max(1, self._length)
         self.drafted = 0
         self._asked_at = position
-        return 0 if position < self._rest_until else self._length
+        return self._length

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 
 from trimtab.decoding.batching import Answer
 from trimtab.decoding.completion import Completion, Span
-from trimtab.decoding.draft import DraftLength, Steps
+from trimtab.decoding.draft import DraftLength, Steps, is_sure
 from trimtab.decoding.speaker import Speaker
 from trimtab.decoding.voice import ContextFull, Part, Reading
 
@@ -114,6 +115,8 @@ class _Nudged:
             raise _Stop("stalled")
         spoken, doubts = words[:1], [doubt]
         opening = None
+        if len(words) == 1:
+            doubt = None  # at its end the base is not asked
         chunk_tokens = self.base.tokens(self.text + chunk)
         for word in words[1:]:
             tokens = self.base.tokens(self.text + "".join(spoken))
@@ -186,6 +189,8 @@ class _Nudged:
         """Let the base speak until it is unsure; return the probability at which it stopped."""
         turn: list[int] = []
         sure: list[float] = []
+        spoken = self.base.speak_after(tokens)
+        size, segment = self.rules.lookahead, ""
         reason = None
         while True:
             token, probability = reading.token, reading.top_probability
@@ -200,59 +205,61 @@ class _Nudged:
                 break
             turn.append(token)
             sure.append(probability)
-            if self._repeats(tokens, turn):
-                del turn[-self.rules.lookahead :], sure[-self.rules.lookahead :]
-                break
+            spoken.add(token)
+            if len(turn) % size == 0:
+                whole = spoken.whole()
+                if self._repeats(whole[len(segment) :], segment):
+                    probability = sure[-size]
+                    del turn[-size:]
+                    spoken = self.base.speak_after(tokens, turn)
+                    break
+                segment = whole
             try:
-                reading = yield from self.base.read(
-                    tokens + turn, lambda _: self._guess(tokens, turn)
-                )
+                said = self.text + spoken.whole()
+                reading = yield from self.base.read(tokens + turn, partial(self._guess, said))
             except ContextFull:
                 reason = "context"
                 break
-        self._accept_base(tokens, turn, sure)
+        self.tokens["base"] += len(turn)
+        for text, first in spoken.pieces():
+            self.text += text
+            self.trace.append(Span(text=text, speaker="base", probability=sure[first]))
         if reason:
             raise _Stop(reason)
         return probability
 
-    def _guess(self, tokens: list[int], turn: list[int]) -> Steps[list[int]]:
-        """Draft what the base says next by what the guide would, in the base's tokens."""
-        length = self.draft_length.next(len(tokens) + len(turn))
+    def _guess(self, text: str, spoken: list[int]) -> Steps[list[int]]:
+        """Draft what the base says next by what the guide would, in the base's tokens.
+
+        Args:
+            text: the answer so far.
+            spoken: the base's tokens so far.
+        """
+        length = self.draft_length.next(len(spoken))
         if length == 0:
             return []
-        text = self.text + self.base.model.continuation(tokens, turn)
         context = self.guide.tokens(text)
         said: list[int] = []
         try:
             while len(said) < length:
                 reading = yield from self.guide.read(context + said)
-                if reading.token in self.guide.model.stop_tokens:
+                if reading.token in self.guide.model.stop_tokens or not is_sure(reading):
                     break
                 said.append(reading.token)
         except ContextFull:
             return []
         guessed = self.base.tokens(text + self.guide.model.continuation(context, said))
-        spoken = tokens + turn
         if guessed[: len(spoken)] != spoken:
             return []  # the base's own tokens are not the canonical ones: nothing lines up
         self.draft_length.drafted = len(guessed) - len(spoken)
         return guessed[len(spoken) :]
 
-    def _repeats(self, tokens: list[int], turn: list[int]) -> bool:
-        """Whether the last full chunk of the turn says again what was said (the authors' test)."""
-        size = self.rules.lookahead
-        if not self.rules.repetition_guard or len(turn) % size or len(turn) < size:
+    def _repeats(self, chunk: str, segment: str) -> bool:
+        """Whether a chunk of the base's turn says again what was said (the authors' test)."""
+        if not self.rules.repetition_guard:
             return False
-        chunk = self.base.model.continuation(tokens + turn[:-size], turn[-size:])
-        segment = self.base.model.continuation(tokens, turn[:-size])
         long_enough = len(chunk.split()) > 5
         return chunk in segment or (long_enough and chunk in self.text + segment)
-
-    def _accept_base(self, context: list[int], turn: list[int], sure: list[float]) -> None:
-        self.tokens["base"] += len(turn)
-        for text, first in self.base.model.pieces(context, turn):
-            self.text += text
-            self.trace.append(Span(text=text, speaker="base", probability=sure[first]))
 
     # -------------------------------------------------------------- the whole
 

@@ -28,6 +28,7 @@ def speak(
         draft_length: most tokens drafted at a time.
     """
     tokens: list[int] = []
+    ending: list[int] = []
     probabilities: list[float] = []
     stop_reason = "length"
     length = DraftLength(draft_length)
@@ -43,6 +44,7 @@ def speak(
             for reading, guess in zip(readings, [*drafted, None], strict=True):
                 if reading.token in part.voice.stop_tokens:
                     stop_reason = "end"
+                    ending = [reading.token]
                     break
                 tokens.append(reading.token)
                 probabilities.append(reading.top_probability)
@@ -63,4 +65,5 @@ def speak(
         prompts=prompts,
         tokens={SPEAKER: len(tokens)},
         work=part.work,
+        token_ids=(*tokens, *ending),
     )

@@ -7,11 +7,16 @@ read in the same forward pass. So drafts change how many passes an answer takes,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from trimtab.decoding.draft import Steps
 from trimtab.decoding.voice import ContextFull, Part, Reading
+from trimtab.models.codec import Spoken
+from trimtab.models.growing import GrowingText
 from trimtab.models.session import common_prefix
+
+# Readings further back than this are not asked for again, or else are asked of the model again.
+_RECENT = 64
 
 Draft = Callable[[list[int]], Steps[list[int]]]
 """Guess, in a speaker's own tokens, what may follow a sequence."""
@@ -26,6 +31,7 @@ class Speaker:
         self.work = part.work
         (self.model,) = part.voice.models.values()
         (self._prompt_tokens,) = part.prompts
+        self._text = GrowingText(self.model.codec)
         self._sequence: list[int] = []
         self._readings: dict[int, Reading] = {}  # by the length of the sequence they follow
 
@@ -36,11 +42,18 @@ class Speaker:
 
     def tokens(self, text: str) -> list[int]:
         """Return the canonical tokens of the prompt and the answer so far."""
-        return self.model.encode(self.prompt + text)
+        return self._text.tokens(self.prompt + text)
 
     def answer_length(self, tokens: list[int]) -> int:
         """Return how many of `tokens` belong to the answer."""
         return len(tokens) - len(self._prompt_tokens)
+
+    def speak_after(self, context: list[int], tokens: Sequence[int] = ()) -> Spoken:
+        """Return the text that grows after a context, with its first tokens."""
+        spoken = Spoken(self.model.codec, context)
+        for token in tokens:
+            spoken.add(token)
+        return spoken
 
     def read(self, tokens: list[int], draft: Draft | None = None) -> Steps[Reading]:
         """Return what the model says after `tokens`.
@@ -67,6 +80,7 @@ class Speaker:
         whole = tokens + drafted
         readings = yield self._part.ask([whole], last=len(drafted) + 1)
         shared = common_prefix(self._sequence, whole)
-        self._readings = {n: r for n, r in self._readings.items() if n <= shared}
+        recent = range(len(tokens) - _RECENT, shared + 1)
+        self._readings = {n: r for n, r in self._readings.items() if n in recent}
         self._readings |= dict(enumerate(readings, start=len(tokens)))
         self._sequence = whole

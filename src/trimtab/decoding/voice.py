@@ -6,7 +6,8 @@ Legend: N positions that are read, V vocabulary.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -52,6 +53,10 @@ class ContextFull(Exception):
     """A sequence has outgrown the context of one of its models."""
 
 
+Mix = Callable[[Sequence[torch.Tensor], Sequence[float]], torch.Tensor]
+"""How the logits `[N, V]` of several models, with their weights, become those of one voice."""
+
+
 def mix_logits(logits: Sequence[torch.Tensor], weights: Sequence[float]) -> torch.Tensor:
     """Return `sum_i weights_i * logits_i`, each of shape `[N, V]`.
 
@@ -61,6 +66,15 @@ def mix_logits(logits: Sequence[torch.Tensor], weights: Sequence[float]) -> torc
     for weight, other in zip(weights[1:], logits[1:], strict=True):
         mixed = mixed + weight * other
     return mixed
+
+
+def mix_probabilities(logits: Sequence[torch.Tensor], weights: Sequence[float]) -> torch.Tensor:
+    """Return `log sum_i weights_i softmax(logits_i)`, each of shape `[N, V]`; weights above 0."""
+    parts = [
+        each.log_softmax(dim=-1) + math.log(weight)
+        for each, weight in zip(logits, weights, strict=True)
+    ]
+    return torch.stack(parts).logsumexp(dim=0)
 
 
 class Voice:
@@ -76,8 +90,10 @@ class Voice:
         *,
         name: str,
         generation: Generation,
+        mix: Mix = mix_logits,
     ) -> None:
         self.name = name
+        self._mix = mix
         self.models = {role: m for role, m in models.items() if weights[role] != 0}
         if not self.models:
             raise ValueError("All weights of the mixture are 0: nobody is left to speak.")
@@ -109,7 +125,11 @@ class Voice:
         logits = []
         for i, (role, session) in enumerate(self._sessions.items()):
             sequences = [ask.sequences[i] for ask in asks]
-            logits_NV, processed = session.read(slots, sequences, last)
+            try:
+                logits_NV, processed = session.read(slots, sequences, last)
+            except RuntimeError as error:
+                self._say_out_of_memory(error, session.model.path)
+                raise
             logits.append(logits_NV)
             for ask, tokens in zip(asks, processed, strict=True):
                 work = ask.part.work[role]
@@ -123,11 +143,19 @@ class Voice:
         following = iter(readings)
         return [list(itertools.islice(following, ask.last)) for ask in asks]
 
+    def _say_out_of_memory(self, error: RuntimeError, path: str) -> None:
+        if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+            raise MemoryError(
+                f"{path!r} ran out of memory with generation.batch_size="
+                f"{self._generation.batch_size}. Lower it (the answers stay the same), or take a "
+                "smaller dtype. What is finished is kept: the same command resumes."
+            ) from error
+
     def _mixed(self, logits: list[torch.Tensor]) -> torch.Tensor:
         if self._weights == [1.0]:
             return logits[0]
         device = logits[0].device
-        return mix_logits([each.to(device) for each in logits], self._weights)
+        return self._mix([each.to(device) for each in logits], self._weights)
 
     def _readings(self, logits_NV: torch.Tensor, asks: Sequence[Ask]) -> list[Reading]:
         top_N, top_tokens_N = logits_NV.max(dim=-1)

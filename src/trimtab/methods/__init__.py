@@ -2,9 +2,10 @@
 
 from trimtab.methods.alignment_vector import AlignmentVector
 from trimtab.methods.dera import DeRa
+from trimtab.methods.ensemble import Ensemble
 from trimtab.methods.method import Method
 from trimtab.methods.nudging import Nudging
 from trimtab.methods.plain import Plain
 from trimtab.methods.proxy_tuning import ProxyTuning
 
-__all__ = ["AlignmentVector", "DeRa", "Method", "Nudging", "Plain", "ProxyTuning"]
+__all__ = ["AlignmentVector", "DeRa", "Ensemble", "Method", "Nudging", "Plain", "ProxyTuning"]

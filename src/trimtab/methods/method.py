@@ -7,7 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from trimtab.decoding import Completion, Generation
 from trimtab.models import Conversation, LanguageModel
@@ -16,9 +16,16 @@ if TYPE_CHECKING:
     from trimtab.decoding.batching import Answer
     from trimtab.decoding.voice import Voice
 
-Prompts = dict[str, str]
-Start = Callable[[str, int, Prompts, dict[str, list[int]]], "Answer"]
-"""Begin an answer, given the sample's id, its slot, and its prompts as text and as tokens."""
+
+class Prompts(NamedTuple):
+    """The prompts of one sample, by role."""
+
+    text: dict[str, str]
+    tokens: dict[str, list[int]]
+
+
+Start = Callable[[str, int, Prompts], "Answer"]
+"""Begin an answer, given the sample's id, its slot and its prompts."""
 
 
 class Method(ABC):
@@ -81,7 +88,7 @@ class Method(ABC):
     def check(self, conversations: Mapping[str, Conversation]) -> None:
         """Raise ValueError for models or prompts that cannot work; loads no weights."""
         self._require_compatible()
-        self._prompts(conversations)
+        self._require_room(self._prompts(conversations))
 
     def _require_compatible(self) -> None:  # noqa: B027 - most pairs of models go together
         """Raise ValueError for models that do not go together, by what their tokenizers say."""
@@ -95,44 +102,50 @@ class Method(ABC):
             ValueError: before any weights load, for prompts that no model can render or hold.
             FloatingPointError: if a model gives logits that are not finite.
         """
+        yield from self.decode(self._prompts(conversations), generation)
+
+    def decode(
+        self, prompts: Mapping[str, Prompts], generation: Generation
+    ) -> Iterator[Completion]:
+        """Yield completions as they finish, for prompts by sample id.
+
+        Raises:
+            ValueError: before any weights load, for models that do not go together and for prompts
+                that no model can hold.
+            FloatingPointError: if a model gives logits that are not finite.
+        """
         self._require_compatible()
-        rendered, tokens = self._prompts(conversations)
+        self._require_room(prompts)
         voices, start = self._prepare(generation)
 
         from trimtab.decoding.batching import decode
 
         def begin(sample_id: str) -> Callable[[int], Answer]:
-            return lambda slot: start(sample_id, slot, rendered[sample_id], tokens[sample_id])
+            return lambda slot: start(sample_id, slot, prompts[sample_id])
 
         before = dict(self.forward_passes)
-        for completion in decode(map(begin, conversations), voices, generation.batch_size):
+        for completion in decode(map(begin, prompts), voices, generation.batch_size):
             for voice in voices:
                 for role, passes in voice.forward_passes().items():
                     self.forward_passes[role] = before.get(role, 0) + passes
             yield completion
 
-    def _prompts(
-        self, conversations: Mapping[str, Conversation]
-    ) -> tuple[dict[str, Prompts], dict[str, dict[str, list[int]]]]:
-        """Return each sample's prompts, by role, as text and as tokens."""
-        rendered = {
-            sample_id: {role: m.render(conversation) for role, m in self.models.items()}
-            for sample_id, conversation in conversations.items()
-        }
-        tokens = {
-            sample_id: {role: m.encode(prompts[role]) for role, m in self.models.items()}
-            for sample_id, prompts in rendered.items()
-        }
-        self._require_room(tokens)
-        return rendered, tokens
+    def _prompts(self, conversations: Mapping[str, Conversation]) -> dict[str, Prompts]:
+        """Return each sample's prompts, rendered each model's way."""
+        prompts = {}
+        for sample_id, conversation in conversations.items():
+            text = {role: m.render(conversation) for role, m in self.models.items()}
+            tokens = {role: m.encode(text[role]) for role, m in self.models.items()}
+            prompts[sample_id] = Prompts(text, tokens)
+        return prompts
 
-    def _require_room(self, tokens: Mapping[str, Mapping[str, list[int]]]) -> None:
+    def _require_room(self, prompts: Mapping[str, Prompts]) -> None:
         too_long = [
-            f"sample {sample_id!r}: {len(prompt[role])} tokens for {role} ({model.path}), which "
+            f"sample {sample_id!r}: {len(tokens[role])} tokens for {role} ({model.path}), which "
             f"holds {model.context_length}"
-            for sample_id, prompt in tokens.items()
+            for sample_id, (_, tokens) in prompts.items()
             for role, model in self.models.items()
-            if len(prompt[role]) >= model.context_length
+            if len(tokens[role]) >= model.context_length
         ]
         if too_long:
             shown = "\n  ".join(too_long[:5])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trimtab.choices import not_a_choice
 from trimtab.decoding import Generation
@@ -13,6 +13,9 @@ from trimtab.methods.method import Method, Prompts, Start
 from trimtab.models import LanguageModel
 
 if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
     from trimtab.decoding.batching import Answer
     from trimtab.decoding.voice import Voice
 
@@ -69,6 +72,46 @@ class Nudging(Method):
         """The two speakers."""
         return {"base": self.base, "guide": self.guide}
 
+    def __call__(
+        self,
+        model: PreTrainedModel,
+        input_ids: torch.Tensor,
+        *,
+        guide_prompts: Sequence[str] | None = None,
+        seed: int = 0,
+        **given: Any,
+    ) -> torch.Tensor:
+        """Answer inside transformers: `base.generate(**inputs, custom_generate=nudging)`.
+
+        The answers are those of `complete` for the same two prompts, cut at the length that
+        generate() is given, and the draws too, where a row's number is its sample id. transformers
+        keeps `streamer` and `assistant_model` from a `custom_generate`: neither has an effect.
+
+        Args:
+            model: the model that generate() is called on: the weights of `base`.
+            input_ids: `[B, T]`, the base model's prompts, padded on the left: whole texts in its
+                tokenizer's own tokens.
+            guide_prompts: the guide's prompt for each row, rendered as text. Without them the text
+                of the base's prompt, less white space around it, is the question that the guide is
+                asked in its own way: right for a base that reads the plain question.
+            seed: decides the random draws; `generate(..., guide_prompts=..., seed=1)` passes both
+                on.
+            **given: what else generate() passes on.
+
+        Returns:
+            `[B, T + N]`, the prompts as given and the answers in the base model's tokens, padded on
+            the right, with its end token where a speaker ended an answer.
+
+        Raises:
+            ValueError: for a model that is not the base, for prompts that are not the tokens of
+                their text, and for settings of generate() that would change the answers other than
+                length, sampling by temperature, top_k and top_p, and padding.
+        """
+        from trimtab.generate import Call, answer_nudging
+
+        call = Call.read({"base": self.base}, model, input_ids, seed=seed, **given)
+        return answer_nudging(self, call, guide_prompts)
+
     def _prepare(self, generation: Generation) -> tuple[Sequence[Voice], Start]:
         from trimtab.decoding.handoff import Rules, nudge
         from trimtab.decoding.voice import Part, Voice
@@ -79,17 +122,21 @@ class Nudging(Method):
             for role, model in self.models.items()
         }
 
-        def start(
-            sample_id: str, slot: int, prompts: Prompts, tokens: dict[str, list[int]]
-        ) -> Answer:
+        def start(sample_id: str, slot: int, prompts: Prompts) -> Answer:
             base, guide = (
-                Part(voice, slot=slot, sample_id=sample_id, prompts=tokens, seed=generation.seed)
+                Part(
+                    voice,
+                    slot=slot,
+                    sample_id=sample_id,
+                    prompts=prompts.tokens,
+                    seed=generation.seed,
+                )
                 for voice in voices.values()
             )
             return nudge(
                 base,
                 guide,
-                prompts=prompts,
+                prompts=prompts.text,
                 rules=rules,
                 max_new_tokens=generation.max_new_tokens,
                 draft_length=generation.draft_length,

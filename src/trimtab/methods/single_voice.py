@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from trimtab.choices import not_a_choice
 from trimtab.decoding import Generation
 from trimtab.methods.method import Method, Prompts, Start
 from trimtab.models import LanguageModel
 from trimtab.models.vocabulary import require_one_vocabulary
 
 if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
     from trimtab.decoding.batching import Answer
     from trimtab.decoding.voice import Voice
+    from trimtab.logits_processor import MixtureProcessor
 
 PROMPT_LOOKUP = "prompt-lookup"
 DraftSource = LanguageModel | str | None
@@ -21,13 +26,15 @@ DraftSource = LanguageModel | str | None
 
 
 class SingleVoice(Method):
-    """A method whose every token comes from one distribution, `softmax(sum_i weight_i logits_i)`.
+    """A method whose every token comes from one distribution, a weighted mixture of its models'.
 
     Attributes:
+        mixes_probabilities: `sum_i weight_i p_i`, rather than `softmax(sum_i weight_i logits_i)`.
         draft: where drafts come from; they change speed, never the answers.
     """
 
     draft: DraftSource
+    mixes_probabilities: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -47,17 +54,91 @@ class SingleVoice(Method):
                 "small model of the same vocabulary (+model@method.draft=NAME)."
             )
 
+    def __call__(
+        self, model: PreTrainedModel, input_ids: torch.Tensor, *, seed: int = 0, **given: Any
+    ) -> torch.Tensor:
+        """Answer inside transformers: `model.generate(**inputs, custom_generate=method)`.
+
+        All models read the prompts as they are given. The answers are those of `complete` for the
+        same prompt tokens, and the draws too, where a row's number is its sample id. An answer ends
+        where the method's models end theirs. transformers keeps `streamer` and `assistant_model`
+        from a `custom_generate`: neither has an effect.
+
+        Args:
+            model: the model that generate() is called on: the weights of any of the method's.
+            input_ids: `[B, T]`, the prompts, padded on the left.
+            seed: decides the random draws; `generate(..., seed=1)` passes it on.
+            **given: what else generate() passes on.
+
+        Returns:
+            `[B, T + N]`, the prompts as given and the answers, padded on the right.
+
+        Raises:
+            ValueError: for a model that is not the method's, and for settings of generate() that
+                would change the answers other than length, sampling by temperature, top_k and
+                top_p, and padding.
+        """
+        from trimtab.generate import Call, answer_single_voice
+
+        call = Call.read(self.all_models, model, input_ids, seed=seed, **given)
+        return answer_single_voice(self, call)
+
+    def logits_processor(self, on: str, *, pad_token_id: int | None = None) -> MixtureProcessor:
+        """Return a logits processor that makes one model's generate() draw from the mixture.
+
+        `model.generate(**inputs, logits_processor=[processor])` goes with everything else that
+        generate() does: beams, several sequences, streamers. A processor can be used for any
+        number of calls, one after another; it keeps a KV cache of each other model between them.
+
+        generate() runs its own processors before this one and temperature, top_k and top_p after
+        it. So the latter act on the mixture, as they should, while a repetition penalty or a
+        sequence bias acts on that one model's logits and counts by its weight; a token that is
+        ruled out stays so. generate() runs the model it is called on even where its weight is 0.
+
+        Padding on the left is told by its token alone: a prompt that itself begins with it, other
+        than as the tokenizer begins all prompts, loses that beginning.
+
+        Args:
+            on: the role of the model that generate() is called on, such as `reference`; its
+                logits are what generate() hands in.
+            pad_token_id: what prompts are padded with; None for what its tokenizer says. It may be
+                the end token.
+
+        Raises:
+            ValueError: for another role, a method that does not mix logits, or models that do not
+                share a vocabulary.
+        """
+        if len(self.all_models) < 2 or len(self.mixture) < 2:
+            raise ValueError(
+                f"{type(self).__name__} does not mix logits, so it has no logits processor: "
+                "generate(..., custom_generate=method) takes every method."
+            )
+        if on not in self.mixture:
+            raise ValueError(not_a_choice("on:", on, tuple(self.mixture)))
+        self._require_compatible()
+
+        from trimtab.decoding.voice import mix_logits, mix_probabilities
+        from trimtab.logits_processor import MixtureProcessor
+
+        return MixtureProcessor(
+            self.mixture,
+            on=on,
+            pad_token_id=pad_token_id,
+            mix=mix_probabilities if self.mixes_probabilities else mix_logits,
+        )
+
     def _require_compatible(self) -> None:
         require_one_vocabulary(self.all_models)
 
     def _prepare(self, generation: Generation) -> tuple[Sequence[Voice], Start]:
         from trimtab.decoding.draft import Drafter, ModelDraft, PromptLookup
         from trimtab.decoding.mixture import SPEAKER, speak
-        from trimtab.decoding.voice import Part, Voice
+        from trimtab.decoding.voice import Part, Voice, mix_logits, mix_probabilities
 
         models = {role: model for role, (model, _) in self.mixture.items()}
         weights = {role: weight for role, (_, weight) in self.mixture.items()}
-        voices = [Voice(models, weights, name=SPEAKER, generation=generation)]
+        mix = mix_probabilities if self.mixes_probabilities else mix_logits
+        voices = [Voice(models, weights, name=SPEAKER, generation=generation, mix=mix)]
         if isinstance(self.draft, LanguageModel):
             # The same name, hence the same noise: a sampled draft is likely what will be drawn.
             drafts = Voice(
@@ -65,11 +146,15 @@ class SingleVoice(Method):
             )
             voices.insert(0, drafts)
 
-        def start(
-            sample_id: str, slot: int, prompts: Prompts, tokens: dict[str, list[int]]
-        ) -> Answer:
+        def start(sample_id: str, slot: int, prompts: Prompts) -> Answer:
             *small, part = (
-                Part(voice, slot=slot, sample_id=sample_id, prompts=tokens, seed=generation.seed)
+                Part(
+                    voice,
+                    slot=slot,
+                    sample_id=sample_id,
+                    prompts=prompts.tokens,
+                    seed=generation.seed,
+                )
                 for voice in voices
             )
             drafter: Drafter | None = None
@@ -80,7 +165,7 @@ class SingleVoice(Method):
                 part.work |= small[0].work
             return speak(
                 part,
-                prompts=prompts,
+                prompts=prompts.text,
                 max_new_tokens=generation.max_new_tokens,
                 drafter=drafter,
                 draft_length=generation.draft_length,

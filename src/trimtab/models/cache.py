@@ -43,13 +43,14 @@ class _Layer(CacheLayerMixin):
 
     def _write(self, stored: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
         cache = self._cache
-        if cache.block is not None:
-            rows, places = cache.block
-            stored[rows, :, places] = new
-            return stored[rows, :, : cache.length]
-        stored[cache.rows_R1, :, cache.places_RT] = new.transpose(1, 2)
+        if cache.rows is not None and cache.places is not None:
+            stored[cache.rows, :, cache.places] = new
+            return stored[cache.rows, :, : cache.length]
+        # Layers may be spread over several devices.
+        rows_R1, places_RT = cache.rows_R1.to(stored.device), cache.places_RT.to(stored.device)
+        stored[rows_R1, :, places_RT] = new.transpose(1, 2)
         seen = stored[:, :, : cache.length]
-        return seen if cache.all_slots else seen[cache.rows_R1[:, 0]]
+        return seen[cache.rows] if cache.rows is not None else seen[rows_R1[:, 0]]
 
     def copy(self, source: int, target: int, places: slice) -> None:
         if not self.is_initialized:
@@ -84,10 +85,10 @@ class PositionCache(Cache):
         self.slots, self.capacity = slots, capacity
         self.rows_R1 = torch.empty(0, 1, dtype=torch.long)
         self.places_RT = torch.empty(0, 0, dtype=torch.long)
-        # Where a call's rows and places are contiguous: slices are faster than indices.
-        self.block: tuple[slice, slice] | None = None
+        # Where they are contiguous, and the same for all rows: slices copy less than indices.
+        self.rows: slice | None = None
+        self.places: slice | None = None
         self.length = 0
-        self.all_slots = False
         super().__init__(layers=[_Layer(self) for _ in range(layers)])
 
     def copy(self, source: int, target: int, places: slice) -> None:

@@ -1,7 +1,8 @@
 """Text to tokens and back, for one tokenizer: what "text is the truth" rests on.
 
-A continuation is read piece by piece, so that a character whose bytes are spread over several
-tokens is never cut, and a leading space that a tokenizer drops at the start of a text is kept.
+A continuation is read piece by piece: a character whose bytes are spread over several tokens is
+never cut, one that is whole stays whole whatever follows, and a leading space that a tokenizer
+drops at the start of a text is kept.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
 
+    from trimtab.models.boundaries import Boundaries
+
 _INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
-# Tokens of context that decide how the next ones decode (spaces, characters split over tokens).
-_DECODE_WINDOW = 16
 
 
 class Codec:
@@ -32,13 +33,14 @@ class Codec:
 
     def encode(self, text: str) -> list[int]:
         """Return the canonical tokens of `text`, with the beginning-of-sequence token once."""
-        tokens = self._tokens(text)
+        tokens = self.encode_bare(text)
         bos = self._tokenizer.bos_token_id
         if self._adds_bos and tokens[:1] != [bos]:
             return [bos, *tokens]
         return tokens
 
-    def _tokens(self, text: str) -> list[int]:
+    def encode_bare(self, text: str) -> list[int]:
+        """Return the tokens of `text` and nothing else."""
         if self._backend is None:
             tokens: list[int] = self._tokenizer(text, add_special_tokens=False).input_ids
             return tokens
@@ -46,6 +48,16 @@ class Codec:
         self._backend.no_truncation()
         self._backend.no_padding()
         return self._backend.encode(text, add_special_tokens=False).ids
+
+    def last_boundary(self, text: str, before: int) -> int:
+        """Return the last place, at most `before`, where `text` can be cut; see `boundaries`."""
+        return self._boundaries.last(text, before) if self._boundaries else 0
+
+    @cached_property
+    def _boundaries(self) -> Boundaries | None:
+        from trimtab.models.boundaries import Boundaries
+
+        return Boundaries(self._backend) if self._backend is not None else None
 
     @cached_property
     def _backend(self) -> Tokenizer | None:
@@ -69,42 +81,79 @@ class Codec:
         Returns:
             Each text with the index of its first token.
         """
-        pieces: list[tuple[str, int]] = []
-        start, pending = 0, list[int]()
-        tail, before = self._window(context)
-        for index, token in enumerate(tokens):
-            if token in self._special_tokens:
-                continue
-            if not pending:
-                start = index
-            pending.append(token)
-            text = self._decode(tail + pending)[len(before) :]
-            if text and not text.endswith(_INCOMPLETE):
-                pieces.append((text, start))
-                tail, before, pending = tail + pending, before + text, []
-                if len(tail) > 2 * _DECODE_WINDOW:
-                    tail, before = self._window(tail)
-        if pending:
-            text = self._decode(tail + pending)[len(before) :].rstrip(_INCOMPLETE)
-            if text:
-                pieces.append((text, start))
-        return pieces
+        spoken = Spoken(self, context)
+        for token in tokens:
+            spoken.add(token)
+        return spoken.pieces()
 
-    def _window(self, context: list[int]) -> tuple[list[int], str]:
-        """Return the end of `context`, long enough that what follows decodes as after all of it.
+    def is_text(self, token: int) -> bool:
+        """Whether a token is part of an answer's text."""
+        return token not in self._special_tokens
 
-        With it comes its own text.
+    @cached_property
+    def lead(self) -> tuple[list[int], str]:
+        """Tokens of some text, and that text: what follows them decodes as in mid-text.
+
+        They end no byte run, so what follows is not read together with bytes before it.
         """
-        length = _DECODE_WINDOW
-        text = self._decode(context[-length:])
-        while length < len(context) and text.startswith(_INCOMPLETE):
-            length *= 2
-            text = self._decode(context[-length:])
-        return context[-length:], text
+        tokens = self.encode_bare("a")
+        return tokens, self.decode(tokens)
 
-    def _decode(self, tokens: list[int]) -> str:
+    def decode(self, tokens: list[int]) -> str:
+        """Return the text of tokens on their own, special ones included."""
         if self._backend is None:
             text = self._tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
             assert isinstance(text, str)
             return text
         return self._backend.decode(tokens, skip_special_tokens=False)
+
+
+class Spoken:
+    """Text that grows token by token, after a context.
+
+    Args:
+        codec: the tokenizer's.
+        context: the tokens before.
+    """
+
+    def __init__(self, codec: Codec, context: list[int]) -> None:
+        self.text = ""
+        self._codec = codec
+        self._pieces: list[tuple[str, int]] = []
+        self._count = 0
+        self._start = 0
+        self._pending: list[int] = []
+        # At the very start of a text a tokenizer may drop a space.
+        self._opens = not any(map(codec.is_text, context))
+
+    def add(self, token: int) -> None:
+        """Take the next token; `text` grows once it completes a character."""
+        if self._codec.is_text(token):
+            if not self._pending:
+                self._start = self._count
+            self._pending.append(token)
+            text = self._ahead()
+            if text and not text.endswith(_INCOMPLETE):
+                self.text += text
+                self._pieces.append((text, self._start))
+                self._pending = []
+                self._opens = False
+        self._count += 1
+
+    def pieces(self) -> list[tuple[str, int]]:
+        """Return each text with the index of its first token, and what is whole at the end."""
+        rest = self._rest()
+        return [*self._pieces, (rest, self._start)] if rest else self._pieces.copy()
+
+    def whole(self) -> str:
+        """Return the text that is whole if nothing follows: the join of the pieces."""
+        return self.text + self._rest()
+
+    def _rest(self) -> str:
+        return self._ahead().rstrip(_INCOMPLETE) if self._pending else ""
+
+    def _ahead(self) -> str:
+        if self._opens:
+            return self._codec.decode(self._pending)
+        lead, text = self._codec.lead
+        return self._codec.decode(lead + self._pending)[len(text) :]

@@ -40,7 +40,9 @@ class LanguageModel:
         prompt: `chat` renders through the model's chat template, `plain` as plain text.
         revision: hub revision (branch, tag or commit); only for hub ids.
         dtype: `float32`, `bfloat16`, `float16`, or `auto` for that of the checkpoint.
-        device: `auto` (a GPU if there is one), or any torch device such as `cpu` or `cuda:1`.
+        device: `auto` (a GPU if there is one), any torch device such as `cpu` or `cuda:1`, or
+            `balanced` to spread the layers over all GPUs (transformers' device map).
+        compile: compile the forward pass (`torch.compile`): minutes at the start, faster after.
         chat_template: a Jinja file or the template itself, in place of the tokenizer's own.
         trust_remote_code: run code that comes with the model; off unless asked for.
         allow_pickle: load weights stored as pickles, which can run code; off unless asked for.
@@ -54,6 +56,7 @@ class LanguageModel:
     revision: str | None = None
     dtype: str = "float32"
     device: str = "auto"
+    compile: bool = False
     chat_template: str | None = None
     trust_remote_code: bool = False
     allow_pickle: bool = False
@@ -73,10 +76,10 @@ class LanguageModel:
             mistakes.append(str(error))
         if mistakes:
             raise ValueError("\n".join(mistakes))
-        if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", self.device):
+        if not re.fullmatch(r"auto|balanced|cpu|mps|(cuda|xpu)(:\d+)?", self.device):
             raise ValueError(
                 f"device of {self.path}: {self.device!r} is not known. "
-                "Accepted: auto, cpu, mps, cuda, cuda:0, cuda:1, ..."
+                "Accepted: auto, balanced, cpu, mps, cuda, cuda:0, cuda:1, ..."
             )
         if self.chat_template and not is_template(self.chat_template):
             file = Path(self.chat_template).expanduser()
@@ -151,6 +154,7 @@ class LanguageModel:
                 "Use device=auto or device=cpu."
             )
         dtype = self.dtype if self.dtype == "auto" else getattr(torch, self.dtype)
+        spread = {"device_map": "balanced"} if device == "balanced" else {}
         # True insists on safetensors, None takes what there is.
         safetensors = None if self.allow_pickle else True
         model, loaded = self._from_pretrained(
@@ -160,6 +164,7 @@ class LanguageModel:
             use_safetensors=safetensors,
             output_loading_info=True,
             ignore_mismatched_sizes=True,
+            **spread,
         )
         # transformers would fill these at random and go on.
         mismatched = (name for name, *_ in loaded["mismatched_keys"])
@@ -168,7 +173,11 @@ class LanguageModel:
                 f"The weights of {self.path!r} do not fit its config.json: {len(absent)} tensors "
                 f"are missing or of another shape, such as {', '.join(absent[:3])}."
             )
-        return model.to(device).eval()
+        if not spread:
+            model.to(device)
+        if self.compile:  # lengths change at every step
+            model.forward = torch.compile(model.forward, dynamic=True)
+        return model.eval()
 
     @cached_property
     def config(self) -> PreTrainedConfig:
@@ -191,7 +200,7 @@ class LanguageModel:
                 local_files_only=self.folder is not None,
                 **options,
             )
-        except (OSError, ValueError, SafetensorError) as error:
+        except (OSError, ValueError, ImportError, SafetensorError) as error:
             first_line = str(error).strip().splitlines()[0]
             raise ValueError(
                 f"The {what} of {self.path!r} cannot be loaded: {first_line} "
@@ -250,7 +259,9 @@ class LanguageModel:
     @cached_property
     def special_tokens(self) -> frozenset[int]:
         """Ids of tokens that are control signs and never part of an answer's text."""
-        return frozenset(self.tokenizer.all_special_ids) | self.stop_tokens
+        added = self.tokenizer.added_tokens_decoder.items()
+        signs = {i for i, token in added if token.special}
+        return frozenset(self.tokenizer.all_special_ids) | signs | self.stop_tokens
 
     @cached_property
     def stop_tokens(self) -> frozenset[int]:

@@ -15,7 +15,7 @@ from trimtab.models.cache import PositionCache
 from trimtab.models.language_model import LanguageModel
 
 # Tokens of padding that cost about as much as one more forward pass, by the kind of device.
-_PASS_IN_TOKENS = {"cpu": 64}
+_PASS_IN_TOKENS = {"cpu": 32}
 _PASS_ON_ACCELERATOR = 1024
 # Fewer tokens than this are computed again rather than shared.
 _WORTH_SHARING = 8
@@ -40,6 +40,7 @@ class Session:
         """Let another sequence begin in a slot; what is cached may still serve it."""
         self._beginning.add(slot)
 
+    @torch.inference_mode()
     def fork(self, source: int, target: int, length: int) -> None:
         """Make the target slot hold the source's first `length` tokens, without computing them."""
         start = common_prefix(self._cached[source][:length], self._cached[target])
@@ -146,14 +147,12 @@ class Session:
         ]
         positions_RT = torch.tensor(positions, device=device)
         cache.length = length
-        first, count = slots[0], len(slots)
-        contiguous = list(slots) == list(range(first, first + count))
+        together = slice(slots[0], slots[0] + len(slots))
+        contiguous = list(slots) == list(range(together.start, together.stop))
+        cache.rows = together if contiguous else None
         aligned = min(lengths) == length and min(map(len, news)) == width
-        if contiguous and aligned:
-            cache.block = slice(first, first + count), slice(length - width, length)
-        else:
-            cache.block = None
-            cache.all_slots = contiguous and count == cache.slots
+        cache.places = slice(length - width, length) if aligned else None
+        if not (contiguous and aligned):
             cache.rows_R1 = torch.tensor(slots, device=device)[:, None]
             scratch = cache.capacity
             cache.places_RT = torch.tensor(

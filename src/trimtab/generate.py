@@ -1,0 +1,388 @@
+"""Methods inside transformers' `generate()`, as its `custom_generate`.
+
+Legend: B rows, T columns of the prompts, N new columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import (
+    EosTokenCriteria,
+    GenerationConfig,
+    LogitsProcessorList,
+    MaxLengthCriteria,
+    StoppingCriteriaList,
+)
+
+from trimtab.decoding import Generation
+from trimtab.methods.method import Prompts
+from trimtab.models import Conversation, LanguageModel
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from trimtab.methods import Nudging
+    from trimtab.methods.single_voice import SingleVoice
+
+# What generate() can be told, as far as it can matter here: anything else must be off.
+_HONOURED = {
+    "max_length",
+    "max_new_tokens",
+    "do_sample",
+    "temperature",
+    "top_k",
+    "top_p",
+    "eos_token_id",
+    "pad_token_id",
+}
+_WITHOUT_EFFECT = {
+    "bos_token_id",
+    "decoder_start_token_id",
+    "early_stopping",
+    "length_penalty",
+    "transformers_version",
+    "use_cache",
+    "cache_implementation",
+    "cache_config",
+    "max_cache_len",
+    "low_memory",
+    "prefill_chunk_size",
+    "compile_config",
+    "disable_compile",
+    "continuous_batching_config",
+    "output_attentions",
+    "output_hidden_states",
+    "output_scores",
+    "output_logits",
+    "num_assistant_tokens",
+    "num_assistant_tokens_schedule",
+    "assistant_confidence_threshold",
+    "assistant_lookbehind",
+    "target_lookbehind",
+    "max_matching_ngram_size",
+}
+_ONLY_IN_SAMPLING = {"min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff"}
+_OFF = {
+    "num_beams": 1,
+    "num_beam_groups": 1,
+    "num_return_sequences": 1,
+    "repetition_penalty": 1.0,
+    "encoder_repetition_penalty": 1.0,
+    "guidance_scale": 1.0,
+    "typical_p": 1.0,
+    "min_length": 0,
+    "min_new_tokens": 0,
+    "no_repeat_ngram_size": 0,
+    "encoder_no_repeat_ngram_size": 0,
+    "epsilon_cutoff": 0.0,
+    "eta_cutoff": 0.0,
+    "diversity_penalty": 0.0,
+    "penalty_alpha": 0.0,
+}
+# What generate() prepares for its model's forward pass.
+_PREPARED = {
+    "attention_mask",
+    "position_ids",
+    "past_key_values",
+    "use_cache",
+    "logits_to_keep",
+    "output_attentions",
+    "output_hidden_states",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """What one call of generate() asks for.
+
+    Attributes:
+        model: ours of the model that generate() was called on.
+        input_ids_BT: the prompts, padded on the left.
+        rows: the prompts without padding.
+        generation: the settings.
+        end_token: what closes an answer, if the model has such a token.
+        pad_token: what fills the rows on the right.
+    """
+
+    model: LanguageModel
+    input_ids_BT: torch.Tensor
+    rows: list[list[int]]
+    generation: Generation
+    end_token: int | None
+    pad_token: int
+
+    @classmethod
+    def read(
+        cls,
+        accepted: Mapping[str, LanguageModel],
+        weights: PreTrainedModel,
+        input_ids_BT: torch.Tensor,
+        *,
+        seed: int,
+        generation_config: GenerationConfig,
+        logits_processor: LogitsProcessorList,
+        stopping_criteria: StoppingCriteriaList,
+        **model_inputs: Any,
+    ) -> Call:
+        """Read the arguments that generate() passes to its `custom_generate`.
+
+        Args:
+            accepted: the models that generate() may be called on, by role.
+            weights: the one it was called on.
+            input_ids_BT: the prompts.
+            seed: decides the random draws.
+            generation_config: as generate() prepared it; so are all that follow.
+            logits_processor: must hold nothing of the user's own.
+            stopping_criteria: may hold the length and the end token.
+            **model_inputs: what would go to the model; an attention mask among them.
+
+        Raises:
+            ValueError: naming every setting that would change the answers and is not honoured.
+        """
+        model = _ours(accepted, weights)
+        _refuse(_settings_not_honoured(generation_config))
+        _refuse(
+            [
+                *_processors_not_honoured(generation_config, logits_processor),
+                *_criteria_not_honoured(stopping_criteria, weights, model),
+                *_inputs_not_honoured(model_inputs),
+            ]
+        )
+        rows = _without_padding(input_ids_BT, model_inputs)
+        # By the criteria, because a length of the user's own is one of them.
+        length = min(c.max_length for c in stopping_criteria if isinstance(c, MaxLengthCriteria))
+        generation = Generation(
+            max_new_tokens=length - input_ids_BT.shape[1],
+            batch_size=len(rows),
+            seed=seed,
+            **_sampling(generation_config),
+        )
+        ends = _ids(generation_config.eos_token_id) or _ids(model.tokenizer.eos_token_id)
+        end = ends[0] if ends else None
+        pad = end if generation_config.pad_token_id is None else generation_config.pad_token_id
+        if pad is None:
+            raise ValueError(
+                "pad_token_id=None: this model names no end token to pad with. Set it."
+            )
+        return cls(
+            model=model,
+            input_ids_BT=input_ids_BT,
+            rows=rows,
+            generation=generation,
+            end_token=end,
+            pad_token=int(pad),
+        )
+
+    def result(self, answers: Sequence[list[int]]) -> torch.Tensor:
+        """Return `[B, T + N]`: the prompts as given, each with its answer, padded on the right."""
+        width = max(map(len, answers))
+        new_BN = [answer + [self.pad_token] * (width - len(answer)) for answer in answers]
+        like = self.input_ids_BT
+        return torch.cat([like, torch.tensor(new_BN, dtype=like.dtype, device=like.device)], dim=1)
+
+
+def answer_single_voice(method: SingleVoice, call: Call) -> torch.Tensor:
+    """Return `[B, T + N]`, every model having read the same prompts."""
+    prompts = {}
+    for i, row in enumerate(call.rows):
+        text = _decoded(call.model, row)
+        prompts[str(i)] = Prompts(
+            dict.fromkeys(method.models, text), dict.fromkeys(method.models, row)
+        )
+    done = {answer.id: list(answer.token_ids) for answer in method.decode(prompts, call.generation)}
+    return call.result([done[sample_id] for sample_id in prompts])
+
+
+def answer_nudging(
+    method: Nudging, call: Call, guide_prompts: Sequence[str] | None
+) -> torch.Tensor:
+    """Return `[B, T + N]` in the base model's tokens.
+
+    Args:
+        method: the method.
+        call: what is asked of its base model.
+        guide_prompts: the guide's prompt text for each row; None makes the base's prompt the
+            question of a conversation.
+
+    Raises:
+        ValueError: for prompts that are not the tokens of their text, or not one for each row.
+    """
+    base, guide = method.base, method.guide
+    texts = [_text(call, i) for i in range(len(call.rows))]
+    if guide_prompts is None:
+        # A base's prompt ends with the line break that asks for an answer; a question does not.
+        guide_prompts = [guide.render(Conversation(question=text.strip())) for text in texts]
+    if (
+        isinstance(guide_prompts, str)
+        or len(guide_prompts) != len(texts)
+        or not all(isinstance(prompt, str) for prompt in guide_prompts)
+    ):
+        raise ValueError(
+            f"guide_prompts={guide_prompts!r}: accepted is a list of {len(texts)} texts, one for "
+            "each row of input_ids, rendered in the guide's way."
+        )
+    prompts = {
+        str(i): Prompts({"base": text, "guide": asked}, {"base": row, "guide": guide.encode(asked)})
+        for i, (row, text, asked) in enumerate(zip(call.rows, texts, guide_prompts, strict=True))
+    }
+    done = {completion.id: completion for completion in method.decode(prompts, call.generation)}
+    answers = []
+    for sample_id, prompt in prompts.items():
+        completion = done[sample_id]
+        answer = _continued(base, prompt.text["base"], prompt.tokens["base"], completion.text)
+        if completion.stop_reason in ("guide", "base") and call.end_token is not None:
+            answer.append(call.end_token)
+        # The guide's last words may have gone beyond the length, which generate() never does.
+        answers.append(answer[: call.generation.max_new_tokens])
+    return call.result(answers)
+
+
+# ---------------------------------------------------------------------- what generate() is told
+
+
+def _refuse(settings: Sequence[str]) -> None:
+    if settings:
+        raise ValueError(
+            f"A method as custom_generate does not do {', '.join(settings)}. Leave that out; DeRa "
+            "and proxy tuning as a logits_processor go with everything that generate() does."
+        )
+
+
+def _ours(accepted: Mapping[str, LanguageModel], weights: PreTrainedModel) -> LanguageModel:
+    for model in accepted.values():
+        if vars(model).get("weights") is weights:  # what is not loaded yet cannot be the same
+            return model
+    roles = " or ".join(f"{role}.weights ({model.path})" for role, model in accepted.items())
+    raise ValueError(
+        f"generate() was called on a {type(weights).__name__} that is not the method's. Call it "
+        f"on its {roles}; LanguageModel.of(model, tokenizer, prompt=...) takes a loaded model."
+    )
+
+
+def _settings_not_honoured(config: GenerationConfig) -> list[str]:
+    fine = _HONOURED | _WITHOUT_EFFECT | (set() if config.do_sample else _ONLY_IN_SAMPLING)
+    # transformers' own list of settings, so that one of tomorrow is refused and not ignored.
+    names = [n for n in vars(GenerationConfig()) if not n.startswith("_") and n not in fine]
+    given = {name: getattr(config, name, None) for name in names}
+    return [
+        f"{name}={value!r}"
+        for name, value in given.items()
+        if value is not None and value is not False and value != _OFF.get(name)
+    ]
+
+
+def _sampling(config: GenerationConfig) -> dict[str, Any]:
+    """Return how to draw, as arguments of `Generation`."""
+    if not config.do_sample:
+        return {}
+    return {
+        "temperature": 1.0 if config.temperature is None else config.temperature,
+        "top_k": config.top_k or 0,
+        "top_p": 1.0 if config.top_p is None else config.top_p,
+    }
+
+
+def _processors_not_honoured(
+    config: GenerationConfig, processors: LogitsProcessorList
+) -> list[str]:
+    # generate() makes one for each of these that is on, and puts them last.
+    off = {"temperature": 1.0, "top_k": 0, "top_p": 1.0}
+    made = sum(value != off[name] for name, value in _sampling(config).items())
+    own = processors[: len(processors) - made]
+    return [f"logits_processor {type(processor).__name__}" for processor in own]
+
+
+def _criteria_not_honoured(
+    criteria: StoppingCriteriaList, weights: PreTrainedModel, model: LanguageModel
+) -> list[str]:
+    refused = [
+        f"stopping_criteria {type(criterion).__name__}"
+        for criterion in criteria
+        if type(criterion) not in (MaxLengthCriteria, EosTokenCriteria)
+    ]
+    ends = {
+        end
+        for criterion in criteria
+        if isinstance(criterion, EosTokenCriteria)
+        for end in criterion.eos_token_id.tolist()
+    }
+    config = weights.generation_config
+    usual = set(_ids(config.eos_token_id if config else None))
+    if ends not in (usual, model.stop_tokens):
+        refused.append(f"eos_token_id={sorted(ends)} in place of {sorted(model.stop_tokens)}")
+    return refused
+
+
+def _inputs_not_honoured(inputs: Mapping[str, Any]) -> list[str]:
+    refused = [k for k, value in inputs.items() if value is not None and k not in _PREPARED]
+    cache = inputs.get("past_key_values")
+    if cache is not None and cache.get_seq_length() > 0:
+        refused.append("past_key_values that are not empty")
+    return refused
+
+
+def _without_padding(input_ids_BT: torch.Tensor, inputs: Mapping[str, Any]) -> list[list[int]]:
+    mask_BT = inputs.get("attention_mask")
+    if mask_BT is None:
+        mask_BT = torch.ones_like(input_ids_BT)
+    mask_BT = mask_BT.long()
+    if mask_BT.shape != input_ids_BT.shape or not (
+        (mask_BT[:, -1] == 1).all() and (mask_BT.diff(dim=1) >= 0).all()
+    ):
+        raise ValueError(
+            "attention_mask: accepted are rows of zeros and then ones, as wide as input_ids: "
+            "prompts of at least one token, padded on the left (padding_side='left')."
+        )
+    positions_BT = inputs.get("position_ids")
+    if positions_BT is not None:
+        counted_BT = mask_BT.cumsum(dim=1) - 1
+        if positions_BT.shape != mask_BT.shape or ((positions_BT - counted_BT) * mask_BT).any():
+            raise ValueError("position_ids: accepted are those that count a row's tokens from 0.")
+    lengths = mask_BT.sum(dim=1).tolist()
+    return [
+        row[len(row) - length :] for row, length in zip(input_ids_BT.tolist(), lengths, strict=True)
+    ]
+
+
+def _ids(token: int | list[int] | None) -> list[int]:
+    if token is None:
+        return []
+    return list(token) if isinstance(token, list) else [token]
+
+
+# ---------------------------------------------------------------------- text and tokens
+
+
+def _decoded(model: LanguageModel, tokens: list[int]) -> str:
+    text = model.tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
+    assert isinstance(text, str)
+    return text
+
+
+def _text(call: Call, index: int) -> str:
+    """Return the text whose canonical tokens are a row's."""
+    row = call.rows[index]
+    # First without the beginning-of-sequence token, where encoding puts it back.
+    for tokens in (row[1:], row):
+        text = _decoded(call.model, tokens)
+        if call.model.encode(text) == row:
+            return text
+    raise ValueError(
+        f"Row {index} of input_ids is not what the tokenizer of {call.model.path!r} makes of "
+        f"{_decoded(call.model, row)!r}. Nudging starts from text: give tokenizer(text) whole, "
+        "with its special tokens and not truncated."
+    )
+
+
+def _continued(model: LanguageModel, prompt: str, row: list[int], text: str) -> list[int]:
+    """Return the tokens of `text` after a prompt."""
+    whole = model.encode(prompt + text)
+    if whole[: len(row)] == row:
+        return whole[len(row) :]
+    # A token spans the two (line breaks do), and the prompt's columns stay as they were given.
+    tokens: list[int] = model.tokenizer(text, add_special_tokens=False).input_ids
+    return tokens
