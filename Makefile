@@ -12,7 +12,7 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python
 INSTALL := PIP_CONSTRAINT=$(CURDIR)/constraints.txt PIP_BUILD_CONSTRAINT=$(CURDIR)/constraints.txt \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
-.PHONY: help install demo test check format clean
+.PHONY: help install demo test check format benchmark clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -33,6 +33,9 @@ check: $(VENV)/.installed-dev ## Lint, check the format and the types
 format: $(VENV)/.installed-dev ## Format the code and mend what the linter can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+benchmark: install ## Speed and memory against named peers, half an hour on an idle machine
+	for name in decoding nudging dera growth; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 clean: ## Remove the environment and everything that tools left
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

@@ -31,8 +31,8 @@ def rows(name: str, repeats: int, device: str) -> list[dict[str, object]]:
         model.weights.generation_config.eos_token_id = sorted(chosen.stop_tokens) or None
         rates = timing.in_turns(
             {
-                "trimtab": lambda: peers.ours(chosen, asked, 128, batch_size),  # noqa: B023
-                "generate": lambda: peers.generate(chosen, asked, 128, batch_size),  # noqa: B023
+                "trimtab": lambda: peers.ours(chosen, asked, 128, batch_size),
+                "generate": lambda: peers.generate(chosen, asked, 128, batch_size),
             },
             repeats,
         )

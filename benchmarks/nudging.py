@@ -38,17 +38,17 @@ def rows(
         passes = sum(answer.work["base"].passes for answer in answers) / sum(spoken)
 
         def nudged() -> int:
-            done = nudging.complete(asked, generation)  # noqa: B023
+            done = nudging.complete(asked, generation)
             return sum(sum(answer.tokens.values()) for answer in done)
 
         def plain() -> int:
-            length = round(sum(spoken) / len(spoken))  # noqa: B023
-            return peers.ours(endless, asked, length, batch_size)  # noqa: B023
+            length = round(sum(spoken) / len(spoken))
+            return peers.ours(endless, asked, length, batch_size)
 
         def stepwise() -> int:
             return sum(
                 peers.stepwise_nudging(base, guide, c, threshold=THRESHOLD, length=LENGTH)
-                for c in asked  # noqa: B023
+                for c in asked
             )
 
         ways = {"nudging": nudged, "plain": plain}
