@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from trimtab.decoding.batching import Answer
-    from trimtab.decoding.voice import Voice
+    from trimtab.decoding.voice import Mix, Voice
     from trimtab.logits_processor import MixtureProcessor
 
 PROMPT_LOOKUP = "prompt-lookup"
@@ -117,15 +117,20 @@ class SingleVoice(Method):
             raise ValueError(not_a_choice("on:", on, tuple(self.mixture)))
         self._require_compatible()
 
-        from trimtab.decoding.voice import mix_logits, mix_probabilities
         from trimtab.logits_processor import MixtureProcessor
 
         return MixtureProcessor(
             self.mixture,
             on=on,
             pad_token_id=pad_token_id,
-            mix=mix_probabilities if self.mixes_probabilities else mix_logits,
+            mix=self._mix,
         )
+
+    @property
+    def _mix(self) -> Mix:
+        from trimtab.decoding.voice import mix_logits, mix_probabilities
+
+        return mix_probabilities if self.mixes_probabilities else mix_logits
 
     def _require_compatible(self) -> None:
         require_one_vocabulary(self.all_models)
@@ -133,12 +138,11 @@ class SingleVoice(Method):
     def _prepare(self, generation: Generation) -> tuple[Sequence[Voice], Start]:
         from trimtab.decoding.draft import Drafter, ModelDraft, PromptLookup
         from trimtab.decoding.mixture import SPEAKER, speak
-        from trimtab.decoding.voice import Part, Voice, mix_logits, mix_probabilities
+        from trimtab.decoding.voice import Part, Voice
 
         models = {role: model for role, (model, _) in self.mixture.items()}
         weights = {role: weight for role, (_, weight) in self.mixture.items()}
-        mix = mix_probabilities if self.mixes_probabilities else mix_logits
-        voices = [Voice(models, weights, name=SPEAKER, generation=generation, mix=mix)]
+        voices = [Voice(models, weights, name=SPEAKER, generation=generation, mix=self._mix)]
         if isinstance(self.draft, LanguageModel):
             # The same name, hence the same noise: a sampled draft is likely what will be drawn.
             drafts = Voice(

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 # How vocabularies write a space and a newline: as they are, byte-level, SentencePiece.
-_MARKS = {" ": " \N{LATIN CAPITAL LETTER G WITH DOT ABOVE}\N{LOWER ONE EIGHTH BLOCK}"}
-_MARKS["\n"] = "\n\N{LATIN CAPITAL LETTER C WITH DOT ABOVE}"
+_MARKS = {
+    " ": " \N{LATIN CAPITAL LETTER G WITH DOT ABOVE}\N{LOWER ONE EIGHTH BLOCK}",
+    "\n": "\n\N{LATIN CAPITAL LETTER C WITH DOT ABOVE}",
+}
 _BLANK = "".join(_MARKS.values())
 
 

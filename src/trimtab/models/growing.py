@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from trimtab.models.codec import Codec
 
-# Characters behind a boundary before a later one is looked for, and before it as its surroundings.
-_TAIL, _LEAD = 128, 16
+# Characters that stay open to change at the end of a text.
+_TAIL = 128
+# Characters before a boundary that are tokenized again, so that what follows is read in mid-text.
+_LEAD = 16
 
 
 class GrowingText:

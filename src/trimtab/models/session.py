@@ -14,9 +14,8 @@ from trimtab.models.attention import AttentionMask, require_attention
 from trimtab.models.cache import PositionCache
 from trimtab.models.language_model import LanguageModel
 
-# Tokens of padding that cost about as much as one more forward pass, by the kind of device.
-_PASS_IN_TOKENS = {"cpu": 32}
-_PASS_ON_ACCELERATOR = 1024
+# Tokens of padding that cost about as much as one more forward pass.
+_PADDING_ON_CPU, _PADDING_ELSEWHERE = 32, 1024
 # Fewer tokens than this are computed again rather than shared.
 _WORTH_SHARING = 8
 
@@ -34,7 +33,7 @@ class Session:
         self._cache = PositionCache(layers=layers, slots=slots, capacity=256)
         self._mask = AttentionMask(model.weights)
         self._device = model.device_in_use
-        self._padding = _PASS_IN_TOKENS.get(self._device.type, _PASS_ON_ACCELERATOR)
+        self._padding = _PADDING_ON_CPU if self._device.type == "cpu" else _PADDING_ELSEWHERE
 
     def forget(self, slot: int) -> None:
         """Let another sequence begin in a slot; what is cached may still serve it."""
