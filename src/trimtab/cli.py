@@ -244,12 +244,12 @@ def _description(file: Path) -> str:
 def _table(options: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from trimtab import record, table
+    from trimtab import record, results, table
 
     for root in [*options.roots, *([options.against] if options.against else [])]:
         if not root.is_dir():
             raise ValueError(f"{str(root)!r} is no folder. Give the root of run folders, or some.")
-    found = list(table.rows(record.run_folders(options.roots)))
+    found = results.read(options.roots)
     if not found:
         roots = ", ".join(map(str, options.roots))
         begun = len(record.run_folders(options.roots))
@@ -257,7 +257,7 @@ def _table(options: argparse.Namespace) -> int:
             f"No finished run below {roots}, {begun} unfinished. `trimtab run` makes one, and the "
             "same command again finishes it."
         )
-    against = next(iter(table.rows([options.against])), None) if options.against else None
+    against = next(iter(results.read([options.against])), None) if options.against else None
     if options.against and against is None:
         raise ValueError(f"{str(options.against)!r} is not the folder of a finished run.")
     console = Console()

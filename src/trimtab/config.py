@@ -4,7 +4,7 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -16,6 +16,8 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 # The parts that decide a run's results. The roles (base, guide, untuned) count only as far as
 # the method refers to them.
 PARTS = ("method", "task", "generation", "limit")
+# Settings of these parts that change no answer.
+_WITHOUT_EFFECT = {"generation": ("batch_size", "draft_length"), "method": ("draft", "beta")}
 # A method's models are references to the roles.
 REFERENCE = re.compile(r"\$\{(\w+)\}")
 _PACKAGED = Path(__file__).parent / "conf"
@@ -55,13 +57,21 @@ def build(node: Any) -> Any:
 def fingerprint(config: DictConfig) -> str:
     """Return 12 hex digits that are equal for two configurations of the same results.
 
-    What only changes speed is left out: batch size, drafts, the models' devices and compiling.
+    What only changes speed is left out: batch size, drafts, the models' devices and compiling; and
+    what is for the record alone.
     """
-    parts = relevant(config)
-    for name in ("batch_size", "draft_length"):
-        parts["generation"].pop(name, None)
-    parts["method"].pop("draft", None)
-    text = json.dumps(_canonical(parts), sort_keys=True, ensure_ascii=False)
+    return digest(relevant(config))
+
+
+def digest(parts: Mapping[str, Any]) -> str:
+    """Return the fingerprint of the resolved parts of a configuration."""
+    counted = {
+        part: {k: v for k, v in node.items() if k not in _WITHOUT_EFFECT.get(part, ())}
+        if isinstance(node, dict)
+        else node
+        for part, node in parts.items()
+    }
+    text = json.dumps(_canonical(counted), sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -108,19 +108,23 @@ def evaluate(
                     last_log = time.monotonic()
                     tracker.log(now.metrics, now.count)
             run.put_in_order(samples)
-            summary = summarize(task, [done[i] for i in samples], facts["segments"])
+            summary = summarize(task, method, [done[i] for i in samples], facts["segments"])
             run.write_summary(summary)
         tracker.finish(summary, [done[i] for i in samples])
         return summary
 
 
 def summarize(
-    task: Task, records: Sequence[Mapping[str, Any]], segments: Sequence[Mapping[str, Any]]
+    task: Task,
+    method: Method,
+    records: Sequence[Mapping[str, Any]],
+    segments: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Return metrics with their intervals, and what they cost.
 
     Args:
         task: says which metrics are proportions.
+        method: says what its dial is.
         records: one line per sample, as in `samples.jsonl`.
         segments: the stretches in which they were computed, as in `run.json`.
     """
@@ -145,7 +149,10 @@ def summarize(
     for cost in models.values():
         cost["passes_per_token"] = round(cost["passes_per_token"], 4)
     return {
-        "task": {"metric": task.metric, "source": task.source},
+        "task": {"metric": task.metric, "source": task.source, "split": task.split},
+        "dial": {"name": method.dial, "value": getattr(method, method.dial)}
+        if method.dial
+        else None,
         "metrics": {
             name: (
                 statistics.summarize(values, binary=True)

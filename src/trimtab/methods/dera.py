@@ -19,17 +19,26 @@ class DeRa(SingleVoice):
         reference: the model before alignment (for instance supervised fine-tuning alone).
         aligned: the model after it, of the same vocabulary.
         strength: 0 is the reference, 1 the aligned model, beyond 1 extrapolates; any finite number.
+        beta: the KL weight that the aligned model was trained with, for the record: at a strength
+            above 0 the mixture stands for a weight of `beta / strength`. Changes no answer.
         draft: none, `prompt-lookup`, or a small model of the same vocabulary; for speed alone.
     """
 
     reference: LanguageModel
     aligned: LanguageModel
     strength: float = 1.0
+    beta: float | None = None
     draft: DraftSource = None
+
+    dial = "strength"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_finite("strength", self.strength)
+        if self.beta is not None:
+            require_finite("beta", self.beta)
+            if self.beta <= 0:
+                raise ValueError(f"beta={self.beta!r}: accepted are numbers above 0, or null.")
 
     @property
     def mixture(self) -> dict[str, tuple[LanguageModel, float]]:

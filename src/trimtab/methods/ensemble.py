@@ -27,6 +27,7 @@ class Ensemble(SingleVoice):
     strength: float = 0.5
     draft: DraftSource = None
 
+    dial = "strength"
     mixes_probabilities = True
 
     def __post_init__(self) -> None:

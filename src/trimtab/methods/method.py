@@ -7,7 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from trimtab.decoding import Completion, Generation
 from trimtab.models import Conversation, LanguageModel
@@ -33,7 +33,12 @@ class Method(ABC):
 
     A subclass names its models and says how one answer is made; batching, prompts and checks are
     here.
+
+    Attributes:
+        dial: the field that turns from one behaviour to the other; None where there is none.
     """
+
+    dial: ClassVar[str | None] = None
 
     @property
     @abstractmethod

@@ -50,6 +50,8 @@ class Nudging(Method):
     lookahead: int = 16
     repetition_guard: bool = True
 
+    dial = "threshold"
+
     def __post_init__(self) -> None:
         if isinstance(self.threshold, bool) or not isinstance(self.threshold, int | float):
             raise ValueError(f"threshold={self.threshold!r}: accepted are numbers from 0 to 2.")

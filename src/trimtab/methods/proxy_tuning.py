@@ -28,6 +28,8 @@ class ProxyTuning(SingleVoice):
     strength: float = 1.0
     draft: DraftSource = None
 
+    dial = "strength"
+
     def __post_init__(self) -> None:
         super().__post_init__()
         require_finite("strength", self.strength)

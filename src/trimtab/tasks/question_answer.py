@@ -35,6 +35,7 @@ class QuestionAnswer(Task):
         context: text before the question.
         question_prefix: text right before the question.
         answer_start: text that the answer is made to begin with.
+        split: what the rows are for, such as `validation` or `test`; `trimtab choose` asks.
     """
 
     path: str
@@ -44,6 +45,7 @@ class QuestionAnswer(Task):
     context: str = ""
     question_prefix: str = REASONING_PREFIX
     answer_start: str = ""
+    split: str | None = None
     metric = "accuracy"
     proportions = frozenset({"accuracy"})
 

@@ -39,11 +39,13 @@ class Task(ABC):
         metric: the metric that the task is about; higher is better.
         proportions: metrics whose values are 0 or 1, which get a Wilson interval.
         bounds: least and largest value of other metrics, where they have any.
+        split: which part of a data set the rows are, such as `validation`; None where unknown.
     """
 
     metric: str
     proportions: frozenset[str] = frozenset()
     bounds: Mapping[str, tuple[float, float]] = MappingProxyType({})
+    split: str | None = None
 
     @abstractmethod
     def load(self) -> Dataset:
