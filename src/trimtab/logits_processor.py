@@ -91,8 +91,7 @@ class MixtureProcessor(LogitsProcessor):
     def _read(self, role: str, rows: Sequence[list[int]]) -> torch.Tensor:
         """Return `[B, V]`, what another model says after each row."""
         fitting = [self._fitting(role, row) for row in rows]
-        logits_BV, _ = self._sessions[role].read(range(len(rows)), fitting, [1] * len(rows))
-        return logits_BV
+        return self._sessions[role].read(range(len(rows)), fitting, [1] * len(rows))
 
     def _fitting(self, role: str, row: list[int]) -> list[int]:
         model, _ = self._mixture[role]

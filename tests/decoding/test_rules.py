@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from trimtab import Completion, LanguageModel
 from trimtab.decoding.batching import Answer
 from trimtab.decoding.handoff import Rules, nudge
-from trimtab.decoding.voice import Part, Reading
+from trimtab.decoding.part import Part, Reading
 
 END = "<end>"
 Said = tuple[str, float]  # the next piece, and its probability

@@ -7,25 +7,31 @@ that is done with the next one, so the batch stays full to the end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
 from trimtab.decoding.completion import Completion
-from trimtab.decoding.voice import Ask, Reading, Voice
+from trimtab.decoding.part import Ask, Reading
+from trimtab.decoding.voice import Voice
 
 Answer = Generator[Ask, list[Reading], Completion]
 """One answer in the making."""
 
 
 def decode(
-    starts: Iterable[Callable[[int], Answer]], voices: Sequence[Voice], batch_size: int
-) -> Iterator[Completion]:
-    """Yield completions as they finish.
+    starts: Iterable[Callable[[int], Mapping[int, Answer]]],
+    voices: Sequence[Voice],
+    batch_size: int,
+    family: int = 1,
+) -> Iterator[tuple[int, Completion]]:
+    """Yield completions as they finish, each with the slot that it was made in.
 
     Args:
-        starts: for each answer, a function that begins it in a slot.
+        starts: for each sample, a function that begins its answers; it is given the first of the
+            sample's slots, and returns each answer by its slot.
         voices: everyone who may be asked; earlier ones are asked first, so put the small models
             before the large: a large one then runs when all rows wait for it, in full batches.
-        batch_size: number of slots.
+        batch_size: number of samples at a time.
+        family: number of slots of each sample, which are free when all its answers are done.
     """
     waiting = iter(starts)
     answers: dict[int, Answer] = {}
@@ -39,30 +45,33 @@ def decode(
         except StopIteration as done:
             del answers[slot]
             asks.pop(slot, None)
-            for voice in voices:
-                voice.forget(slot)
             completion = done.value
             assert isinstance(completion, Completion)
             return completion
 
-    def fill() -> Iterator[Completion]:
-        for slot in range(batch_size):
-            while slot not in answers:
+    def fill() -> Iterator[tuple[int, Completion]]:
+        for first in range(0, batch_size * family, family):
+            while not any(slot in answers for slot in range(first, first + family)):
                 start = next(waiting, None)
                 if start is None:
                     return
-                answers[slot] = start(slot)
-                finished = advance(slot, None)
-                if finished is not None:
-                    yield finished
+                begun = start(first)
+                answers.update(begun)
+                for slot in begun:
+                    finished = advance(slot, None)
+                    if finished is not None:
+                        yield slot, finished
 
     yield from fill()
     while answers:
         voice = next(v for v in voices if any(ask.part.voice is v for ask in asks.values()))
         slots = sorted(slot for slot, ask in asks.items() if ask.part.voice is voice)
         read = voice.read([asks[slot] for slot in slots])
+        ended = False
         for slot, readings in zip(slots, read, strict=True):
             finished = advance(slot, readings)
             if finished is not None:
-                yield finished
-        yield from fill()
+                ended = True
+                yield slot, finished
+        if ended:
+            yield from fill()

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator
 from typing import TypeVar
 
-from trimtab.decoding.voice import Ask, ContextFull, Part, Reading
+from trimtab.decoding.part import Ask, ContextFull, Part, Reading
 
 T = TypeVar("T")
 Steps = Generator[Ask, list[Reading], T]
@@ -82,7 +82,7 @@ class ModelDraft(Drafter):
                 if not is_sure(reading):
                     break
                 drafted.append(reading.token)
-                if reading.token in self._part.voice.stop_tokens:
+                if reading.token in self._part.stop_tokens:
                     break
         except ContextFull:
             pass

@@ -14,8 +14,8 @@ from functools import partial
 from trimtab.decoding.batching import Answer
 from trimtab.decoding.completion import Completion, Span
 from trimtab.decoding.draft import DraftLength, Steps, is_sure
+from trimtab.decoding.part import ContextFull, Part, Reading
 from trimtab.decoding.speaker import Speaker
-from trimtab.decoding.voice import ContextFull, Part, Reading
 
 _WORDS = {"space": re.compile(r" *[^ ]+| +"), "whitespace": re.compile(r"\s*\S+|\s+")}
 # The authors' guard against loops: the same guide turn this many times in a row.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from trimtab.decoding.batching import Answer
 from trimtab.decoding.completion import Completion, Span
 from trimtab.decoding.draft import Drafter, DraftLength
-from trimtab.decoding.voice import ContextFull, Part
+from trimtab.decoding.part import ContextFull, Part
 
 SPEAKER = "model"
+_DECIMALS = 6
 
 
 def speak(
@@ -30,6 +33,7 @@ def speak(
     tokens: list[int] = []
     ending: list[int] = []
     probabilities: list[float] = []
+    divergences: list[float] = []
     stop_reason = "length"
     length = DraftLength(draft_length)
     drafted: list[int] = []
@@ -42,7 +46,8 @@ def speak(
             sequences = [prompt + tokens + drafted for prompt in part.prompts]
             readings = yield part.ask(sequences, last=len(drafted) + 1)
             for reading, guess in zip(readings, [*drafted, None], strict=True):
-                if reading.token in part.voice.stop_tokens:
+                divergences.append(reading.divergence)
+                if reading.token in part.stop_tokens:
                     stop_reason = "end"
                     ending = [reading.token]
                     break
@@ -52,7 +57,7 @@ def speak(
                     break
     except ContextFull:
         stop_reason = "context"
-    model = next(iter(part.voice.models.values()))
+    model = next(iter(part.models.values()))
     trace = tuple(
         Span(text=text, speaker=SPEAKER, probability=probabilities[first])
         for text, first in model.pieces(part.prompts[0], tokens)
@@ -66,4 +71,18 @@ def speak(
         tokens={SPEAKER: len(tokens)},
         work=part.work,
         token_ids=(*tokens, *ending),
+        measures=_divergence(divergences),
     )
+
+
+def _divergence(by_token: list[float]) -> dict[str, float]:
+    """Return an answer's divergence from the reference, where there is one.
+
+    By the chain rule, the expectation of the sum over sampled answers is the divergence of the
+    method's distribution over answers from the reference's.
+    """
+    total = sum(by_token)
+    if math.isnan(total):
+        return {}
+    tokens = max(1, len(by_token))
+    return {"kl": round(total, _DECIMALS), "kl_per_token": round(total / tokens, _DECIMALS)}

@@ -78,5 +78,15 @@ def draw(
     if temperature == 0:
         return logits_NV.argmax(dim=-1)
     filtered_NV = keep_top_p(keep_top_k(logits_NV / temperature, top_k), top_p)
-    noise_NV = gumbel_noise(keys, positions, logits_NV.shape[-1], logits_NV.device)
-    return (filtered_NV + noise_NV).argmax(dim=-1)
+    # Several draws may share their noise: those of one sample at several strengths do.
+    places = {place: i for i, place in enumerate(dict.fromkeys(zip(keys, positions, strict=True)))}
+    noise_UV = gumbel_noise(
+        [key for key, _ in places],
+        [position for _, position in places],
+        logits_NV.shape[-1],
+        logits_NV.device,
+    )
+    if len(places) < len(keys):
+        rows = [places[place] for place in zip(keys, positions, strict=True)]
+        noise_UV = noise_UV[torch.tensor(rows, device=noise_UV.device)]
+    return (filtered_NV + noise_UV).argmax(dim=-1)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from trimtab.decoding.draft import Steps
-from trimtab.decoding.voice import ContextFull, Part, Reading
+from trimtab.decoding.part import ContextFull, Part, Reading
 from trimtab.models.codec import Spoken
 from trimtab.models.growing import GrowingText
 from trimtab.models.session import common_prefix

@@ -7,51 +7,16 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 
-from trimtab.decoding.completion import Work
 from trimtab.decoding.generation import Generation
-from trimtab.decoding.sampling import draw, noise_key
+from trimtab.decoding.part import Ask, Reading
+from trimtab.decoding.sampling import draw
 from trimtab.models.language_model import LanguageModel
 from trimtab.models.session import Session
-
-
-class Reading(NamedTuple):
-    """What a voice would say after one position of a sequence.
-
-    Attributes:
-        token: the token it draws.
-        top_token: its most likely token.
-        top_probability: that token's probability at temperature 1, before any filter.
-    """
-
-    token: int
-    top_token: int
-    top_probability: float
-
-
-class Ask(NamedTuple):
-    """A request to a voice: read the last positions of a sequence.
-
-    Attributes:
-        part: who asks.
-        sequences: the whole token sequence of each model of the voice.
-        last: how many positions to read; more than one verifies drafted tokens.
-        position: of the next token in the answer, which names its noise.
-    """
-
-    part: Part
-    sequences: tuple[list[int], ...]
-    last: int
-    position: int
-
-
-class ContextFull(Exception):
-    """A sequence has outgrown the context of one of its models."""
-
 
 Mix = Callable[[Sequence[torch.Tensor], Sequence[float]], torch.Tensor]
 """How the logits `[N, V]` of several models, with their weights, become those of one voice."""
@@ -78,70 +43,123 @@ def mix_probabilities(logits: Sequence[torch.Tensor], weights: Sequence[float]) 
 
 
 class Voice:
-    """One or several models with weights, speaking as one; a KV cache per model, a slot per row.
+    """One or several models of one vocabulary, speaking as one; a KV cache per model.
 
-    A model of weight 0 is not run, so a dial at its end costs, and gives, exactly the other model.
+    The answers to one sample at several values of a method's dial are a family: they share a voice,
+    in which each has weights of its own, and what several of them ask is read once.
+
+    Args:
+        models: the models, by role.
+        name: who speaks, as traces say; it names the noise.
+        generation: how answers are drawn.
+        mix: how the models' logits become one.
+        reference: role of the model that divergences are measured from.
+        family: number of answers that are decoded for each sample.
+        drafts: whether drafts are read, several tokens at a time.
     """
 
     def __init__(
         self,
         models: Mapping[str, LanguageModel],
-        weights: Mapping[str, float],
         *,
         name: str,
         generation: Generation,
         mix: Mix = mix_logits,
+        reference: str | None = None,
+        family: int = 1,
+        drafts: bool = False,
     ) -> None:
         self.name = name
+        self.models = dict(models)
         self._mix = mix
-        self.models = {role: m for role, m in models.items() if weights[role] != 0}
-        if not self.models:
-            raise ValueError("All weights of the mixture are 0: nobody is left to speak.")
-        self._weights = [weights[role] for role in self.models]
+        self._reference = reference
         self._generation = generation
+        self._family = family
+        slots = family * generation.batch_size
         self._sessions = {
-            role: Session(m, generation.batch_size) for role, m in self.models.items()
+            role: Session(model, slots, family=family, drafts=drafts)
+            for role, model in models.items()
         }
-        self.stop_tokens = frozenset[int]().union(*(m.stop_tokens for m in self.models.values()))
 
     @property
     def size(self) -> int:
         """Number of parameters of all its models: what asking it costs."""
         return sum(m.weights.num_parameters() for m in self.models.values())
 
-    def forget(self, slot: int) -> None:
-        """Free a slot for the next answer."""
-        for session in self._sessions.values():
-            session.forget(slot)
-
     def forward_passes(self) -> dict[str, int]:
         """Forward passes run so far, by role."""
         return {role: session.forward_passes for role, session in self._sessions.items()}
 
     def read(self, asks: Sequence[Ask]) -> list[list[Reading]]:
-        """Answer several requests, one forward pass per model; a reading per position."""
-        last = [ask.last for ask in asks]
-        slots = [ask.part.slot for ask in asks]
-        logits = []
-        for i, (role, session) in enumerate(self._sessions.items()):
-            sequences = [ask.sequences[i] for ask in asks]
-            try:
-                logits_NV, processed = session.read(slots, sequences, last)
-            except RuntimeError as error:
-                self._say_out_of_memory(error, session.model.path)
-                raise
-            logits.append(logits_NV)
-            for ask, tokens in zip(asks, processed, strict=True):
-                work = ask.part.work[role]
-                work.passes += 1
-                work.tokens += tokens
-        mixed_NV = self._mixed(logits)
-        readings = self._readings(mixed_NV, asks)
+        """Answer several requests, with one forward pass per model; a reading per position."""
+        opening = {ask.part.slot for ask in asks if ask.part.count(ask)}
+        if self._family == 1 or len(self.models) > 1:
+            return self._read(asks, opening)
+        # One model says the same to the whole family: nothing is read twice.
+        news: dict[Hashable, Ask] = {}
+        for ask in asks:
+            new = ask.part.known.news(ask)
+            if new is not None:
+                row = ask.part.key, tuple(ask.sequences[0])
+                if row not in news or news[row].last < new.last:
+                    news[row] = new
+        if news:
+            read = self._read(list(news.values()), opening)
+            for ask, readings in zip(news.values(), read, strict=True):
+                ask.part.known.learn(ask, readings)
+        return [ask.part.known.recall(ask) for ask in asks]
+
+    def _read(self, asks: Sequence[Ask], opening: Collection[int]) -> list[list[Reading]]:
+        """Run the models, mix what they say, and draw."""
+        said = {role: self._run(role, asks, opening) for role in self._sessions}
+        alike: dict[tuple[tuple[str, float], ...], list[int]] = {}
+        for i, ask in enumerate(asks):
+            alike.setdefault(tuple(ask.part.weights.items()), []).append(i)
+        mixed, divergences = [], []
+        for weights, members in alike.items():
+            logits = {role: said[role].of([asks[i] for i in members]) for role, _ in weights}
+            mixed.append(self._mixed(logits, dict(weights)))
+            divergences.append(self._divergence(mixed[-1], logits))
+        order = [i for members in alike.values() for i in members]
+        ordered = [asks[i] for i in order]
+        mixed_NV = torch.cat(mixed) if len(mixed) > 1 else mixed[0]
+        readings = self._readings(mixed_NV, torch.cat(divergences), ordered)
         # A probability is a number exactly where every logit is finite, or where some are -inf.
         if any(reading.top_probability != reading.top_probability for reading in readings):
-            self._refuse_not_finite(logits, mixed_NV, asks)
+            self._refuse_not_finite(said, mixed_NV, ordered)
         following = iter(readings)
-        return [list(itertools.islice(following, ask.last)) for ask in asks]
+        read = {i: list(itertools.islice(following, asks[i].last)) for i in order}
+        return [read[i] for i in range(len(asks))]
+
+    def _run(self, role: str, asks: Sequence[Ask], opening: Collection[int]) -> _Said:
+        """Run one model for those whom it speaks to, once where a family asks the same."""
+        rows: dict[Hashable, Ask] = {}
+        asking = {}
+        for ask in asks:
+            if role in ask.part.weights:
+                tokens = ask.tokens(role)
+                alone = self._family == 1
+                row = ask.part.slot if alone else (ask.part.key, ask.last, tuple(tokens))
+                asking[ask.part.slot] = row
+                rows.setdefault(row, ask)
+        if not rows:
+            return _Said({}, torch.empty(0))
+        session = self._sessions[role]
+        slots = [ask.part.slot for ask in rows.values()]
+        last = [ask.last for ask in rows.values()]
+        try:
+            logits_NV = session.read(
+                slots,
+                [ask.tokens(role) for ask in rows.values()],
+                last,
+                [slot for slot in slots if slot in opening],
+            )
+        except RuntimeError as error:
+            self._say_out_of_memory(error, session.model.path)
+            raise
+        ends = itertools.accumulate(last)
+        places = {row: range(end - n, end) for row, n, end in zip(rows, last, ends, strict=True)}
+        return _Said({slot: places[row] for slot, row in asking.items()}, logits_NV)
 
     def _say_out_of_memory(self, error: RuntimeError, path: str) -> None:
         if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
@@ -151,15 +169,31 @@ class Voice:
                 "smaller dtype. What is finished is kept: the same command resumes."
             ) from error
 
-    def _mixed(self, logits: list[torch.Tensor]) -> torch.Tensor:
-        if self._weights == [1.0]:
-            return logits[0]
-        device = logits[0].device
-        return self._mix([each.to(device) for each in logits], self._weights)
+    def _mixed(
+        self, logits: Mapping[str, torch.Tensor], weights: Mapping[str, float]
+    ) -> torch.Tensor:
+        used = [role for role, weight in weights.items() if weight != 0]
+        if [weights[role] for role in used] == [1.0]:
+            return logits[used[0]]
+        device = logits[used[0]].device
+        return self._mix([logits[r].to(device) for r in used], [weights[r] for r in used])
 
-    def _readings(self, logits_NV: torch.Tensor, asks: Sequence[Ask]) -> list[Reading]:
+    def _divergence(
+        self, mixed_NV: torch.Tensor, logits: Mapping[str, torch.Tensor]
+    ) -> torch.Tensor:
+        """Return `[N]`, the divergence of a mixture from the reference; NaN where it is absent."""
+        reference_NV = logits.get(self._reference or "")
+        if reference_NV is None:
+            return mixed_NV.new_full((len(mixed_NV),), math.nan)
+        return divergence(mixed_NV, reference_NV.to(mixed_NV.device))
+
+    def _readings(
+        self, logits_NV: torch.Tensor, divergences_N: torch.Tensor, asks: Sequence[Ask]
+    ) -> list[Reading]:
         top_N, top_tokens_N = logits_NV.max(dim=-1)
-        probabilities = (top_N - logits_NV.logsumexp(dim=-1)).exp().tolist()
+        # Tensors' exp rounds the last few of a list unlike the others.
+        logs = (top_N - logits_NV.logsumexp(dim=-1)).tolist()
+        probabilities = [math.exp(log) for log in logs]
         top_tokens = top_tokens_N.tolist()
         tokens = top_tokens
         if self._generation.temperature > 0:
@@ -173,57 +207,45 @@ class Voice:
                     ask.position - ask.last + 1 + i for ask in asks for i in range(ask.last)
                 ],
             ).tolist()
-        return list(map(Reading, tokens, top_tokens, probabilities))
+        return list(map(Reading, tokens, top_tokens, probabilities, divergences_N.tolist()))
 
     def _refuse_not_finite(
-        self, logits: list[torch.Tensor], mixed_NV: torch.Tensor, asks: Sequence[Ask]
+        self, said: Mapping[str, _Said], mixed_NV: torch.Tensor, asks: Sequence[Ask]
     ) -> None:
-        for session, logits_NV in zip(self._sessions.values(), logits, strict=True):
-            _require_finite(logits_NV, repr(session.model.path), asks)
-        weights = ", ".join(f"{w:g}" for w in self._weights)
-        _require_finite(mixed_NV, f"The mixture with weights {weights}", asks)
+        for ask in asks:
+            for role in ask.part.weights:
+                _require_finite(said[role].of([ask]), repr(self.models[role].path), ask)
+        for ask, own_NV in zip(asks, mixed_NV.split([ask.last for ask in asks]), strict=True):
+            weights = ", ".join(f"{w:g}" for w in ask.part.weights.values() if w != 0)
+            _require_finite(own_NV, f"The mixture with weights {weights}", ask)
 
 
-class Part:
-    """A voice's part in one answer: its slot, its prompts, its noise, and the work it did."""
+class _Said(NamedTuple):
+    """What one model said: logits `[N, V]`, and which rows of them are whose, by slot."""
 
-    def __init__(
-        self,
-        voice: Voice,
-        *,
-        slot: int,
-        sample_id: str,
-        prompts: Mapping[str, list[int]],
-        seed: int,
-    ) -> None:
-        self.voice = voice
-        self.slot = slot
-        self.sample_id = sample_id
-        self.prompts = [prompts[role] for role in voice.models]
-        self.key = noise_key(seed, sample_id, voice.name)
-        self.work = {role: Work() for role in voice.models}
-        self._contexts = [model.context_length for model in voice.models.values()]
+    rows: Mapping[int, range]
+    logits_NV: torch.Tensor
 
-    def room(self, tokens: list[int]) -> int:
-        """Return how many more tokens fit behind an answer so far, in every model's context."""
-        pairs = zip(self._contexts, self.prompts, strict=True)
-        return max(0, min(context - len(prompt) for context, prompt in pairs) - len(tokens))
-
-    def ask(self, sequences: Sequence[list[int]], *, last: int = 1) -> Ask:
-        """Return the request to read the last positions; ContextFull if a model cannot."""
-        for context, tokens in zip(self._contexts, sequences, strict=True):
-            if len(tokens) > context:
-                raise ContextFull
-        position = len(sequences[0]) - len(self.prompts[0])
-        return Ask(self, tuple(sequences), last, position)
+    def of(self, asks: Sequence[Ask]) -> torch.Tensor:
+        """Return the logits that answer some requests, row after row."""
+        places = [place for ask in asks for place in self.rows[ask.part.slot]]
+        if places == list(range(len(self.logits_NV))):
+            return self.logits_NV
+        return self.logits_NV[torch.tensor(places, device=self.logits_NV.device)]
 
 
-def _require_finite(logits_NV: torch.Tensor, whose: str, asks: Sequence[Ask]) -> None:
-    bad_N = ~torch.isfinite(logits_NV.amax(dim=-1))
-    if bad_N.any():
-        rows = [ask.part.sample_id for ask in asks for _ in range(ask.last)]
-        sample = rows[int(bad_N.nonzero()[0])]
+def divergence(mixed_NV: torch.Tensor, reference_NV: torch.Tensor) -> torch.Tensor:
+    """Return `[N]`, KL(softmax(mixed) || softmax(reference)) of each row, in nats."""
+    log_p_NV, log_q_NV = mixed_NV.log_softmax(dim=-1), reference_NV.log_softmax(dim=-1)
+    p_NV = mixed_NV.softmax(dim=-1)
+    terms_NV = torch.where(p_NV > 0, p_NV * (log_p_NV - log_q_NV), 0.0)
+    return terms_NV.sum(dim=-1).clamp(min=0.0)  # rounding may leave it below 0
+
+
+def _require_finite(logits_NV: torch.Tensor, whose: str, ask: Ask) -> None:
+    if not torch.isfinite(logits_NV.amax(dim=-1)).all():
         raise FloatingPointError(
-            f"{whose} gave logits that are not finite for sample {sample!r}: the weights are "
-            "damaged, the dtype overflows (try dtype=float32), or the strength is too large."
+            f"{whose} gave logits that are not finite for sample {ask.part.sample_id!r}: the "
+            "weights are damaged, the dtype overflows (try dtype=float32), or the strength is too "
+            "large."
         )

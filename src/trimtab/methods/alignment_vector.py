@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from trimtab.methods.method import require_finite
+from trimtab.methods.method import Method, require_finite
 from trimtab.methods.single_voice import DraftSource, SingleVoice
 from trimtab.models import LanguageModel
 
@@ -20,15 +20,19 @@ class AlignmentVector(SingleVoice):
         base: the unaligned model.
         aligned: a model of the same architecture and tensors, aligned from it.
         strength: 0 is the base model, 1 the aligned one, below 0 the reverse; any finite number.
+        measure_kl: run the base model as it was beside the moved one, to measure the answers'
+            divergence from it.
         draft: none, `prompt-lookup`, or a small model of the same vocabulary; for speed alone.
     """
 
     base: LanguageModel
     aligned: LanguageModel
     strength: float = 1.0
+    measure_kl: bool = False
     draft: DraftSource = None
 
     dial = "strength"
+    reference_role = "reference"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -36,14 +40,21 @@ class AlignmentVector(SingleVoice):
 
     @property
     def models(self) -> dict[str, LanguageModel]:
-        """The base model, whose weights the vector moves, and the one that drafts."""
-        drafts = {"draft": self.draft} if isinstance(self.draft, LanguageModel) else {}
-        return {"base": self.base} | drafts
+        """The base model, whose weights the vector moves, and those beside it."""
+        models = {"base": self.base}
+        if self.measure_kl:
+            models["reference"] = self.base
+        return models | ({"draft": self.draft} if isinstance(self.draft, LanguageModel) else {})
 
     @property
     def mixture(self) -> dict[str, tuple[LanguageModel, float]]:
-        """The moved model; it loads both."""
-        return {"base": (self._moved, 1.0)}
+        """The moved model, which loads both; and what its divergence is measured from."""
+        mixture = {"base": (self._moved, 1.0)}
+        return mixture | ({"reference": (self.base, 0.0)} if self.measure_kl else {})
+
+    def goes_with(self, other: Method) -> bool:
+        """Return False: at each strength the weights are others."""
+        return False
 
     @cached_property
     def _moved(self) -> LanguageModel:

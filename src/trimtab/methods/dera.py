@@ -21,6 +21,8 @@ class DeRa(SingleVoice):
         strength: 0 is the reference, 1 the aligned model, beyond 1 extrapolates; any finite number.
         beta: the KL weight that the aligned model was trained with, for the record: at a strength
             above 0 the mixture stands for a weight of `beta / strength`. Changes no answer.
+        measure_kl: run the reference at strength 1 too, where it has no weight, to measure the
+            answers' divergence from it; elsewhere that is measured anyway.
         draft: none, `prompt-lookup`, or a small model of the same vocabulary; for speed alone.
     """
 
@@ -28,9 +30,11 @@ class DeRa(SingleVoice):
     aligned: LanguageModel
     strength: float = 1.0
     beta: float | None = None
+    measure_kl: bool = False
     draft: DraftSource = None
 
     dial = "strength"
+    reference_role = "reference"
 
     def __post_init__(self) -> None:
         super().__post_init__()

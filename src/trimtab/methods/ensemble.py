@@ -28,6 +28,7 @@ class Ensemble(SingleVoice):
     draft: DraftSource = None
 
     dial = "strength"
+    reference_role = "base"
     mixes_probabilities = True
 
     def __post_init__(self) -> None:

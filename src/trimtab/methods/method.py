@@ -7,7 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
 from trimtab.decoding import Completion, Generation
 from trimtab.models import Conversation, LanguageModel
@@ -24,8 +24,11 @@ class Prompts(NamedTuple):
     tokens: dict[str, list[int]]
 
 
-Start = Callable[[str, int, Prompts], "Answer"]
-"""Begin an answer, given the sample's id, its slot and its prompts."""
+Start = Callable[[str, Prompts, Mapping[int, int]], "dict[int, Answer]"]
+"""Begin a sample's answers, given its id, its prompts, and which member's answer is in which slot.
+
+Members are the methods that decode together, by number; the answers come back by slot.
+"""
 
 
 class Method(ABC):
@@ -46,12 +49,22 @@ class Method(ABC):
         """The models whose prompts an answer starts from, by role."""
 
     @abstractmethod
-    def _prepare(self, generation: Generation) -> tuple[Sequence[Voice], Start]:
-        """Load what is needed; return everyone who may speak and how an answer begins."""
+    def _prepare(
+        self, generation: Generation, family: Sequence[Self]
+    ) -> tuple[Sequence[Voice], Start]:
+        """Load what is needed; return everyone who may speak and how a sample's answers begin.
+
+        Args:
+            generation: how answers are drawn.
+            family: methods that differ from this one in the dial at most, itself among them.
+        """
 
     @cached_property
     def forward_passes(self) -> dict[str, int]:
-        """Forward passes run so far in this process, by role; a pass serves a whole batch."""
+        """Forward passes run so far in this process, by role; a pass serves a whole batch.
+
+        Those of a family count for each of its members.
+        """
         return {}
 
     @property
@@ -119,21 +132,77 @@ class Method(ABC):
                 that no model can hold.
             FloatingPointError: if a model gives logits that are not finite.
         """
+        for _, completion in self._decode_family([self], [prompts], generation):
+            yield completion
+
+    def stream_family(
+        self,
+        family: Sequence[Self],
+        conversations: Sequence[Mapping[str, Conversation]],
+        generation: Generation,
+    ) -> Iterator[tuple[int, Completion]]:
+        """Answer at several values of the dial at once; the answers are those of each alone.
+
+        Models load once, a prompt is read once, and what several values have in common is computed
+        once; `generation.batch_size` counts samples, each of which takes a row of the KV cache for
+        every value.
+
+        Args:
+            family: methods equal to this one but for the dial.
+            conversations: what each of them is asked, by sample id.
+            generation: how answers are drawn.
+
+        Yields:
+            The number of a method in `family`, and its completion.
+
+        Raises:
+            ValueError, FloatingPointError: as `stream`; and for methods that cannot be together.
+        """
+        if not all(self.goes_with(other) for other in family):
+            raise ValueError("The methods differ in more than the dial: they decode apart.")
+        prompts = self._prompts({i: c for asked in conversations for i, c in asked.items()})
+        yield from self._decode_family(
+            family, [{i: prompts[i] for i in asked} for asked in conversations], generation
+        )
+
+    def goes_with(self, other: Method) -> bool:
+        """Whether another method can decode together with this one: the dial alone differs."""
+        if self.dial is None or type(self) is not type(other):
+            return False
+        return self.at(getattr(other, self.dial)) == other
+
+    def at(self, value: float) -> Self:
+        """Return this method with its dial at another value; loaded models are shared."""
+        assert self.dial is not None and dataclasses.is_dataclass(self)
+        return dataclasses.replace(self, **{self.dial: value})
+
+    def _decode_family(
+        self,
+        family: Sequence[Self],
+        prompts: Sequence[Mapping[str, Prompts]],
+        generation: Generation,
+    ) -> Iterator[tuple[int, Completion]]:
+        whole = {i: prompt for asked in prompts for i, prompt in asked.items()}
         self._require_compatible()
-        self._require_room(prompts)
-        voices, start = self._prepare(generation)
+        self._require_room(whole)
+        voices, start = self._prepare(generation, family)
 
         from trimtab.decoding.batching import decode
 
-        def begin(sample_id: str) -> Callable[[int], Answer]:
-            return lambda slot: start(sample_id, slot, prompts[sample_id])
+        def begin(sample_id: str) -> Callable[[int], dict[int, Answer]]:
+            asked = [member for member, own in enumerate(prompts) if sample_id in own]
+            return lambda first: start(
+                sample_id, whole[sample_id], {member: first + member for member in asked}
+            )
 
-        before = dict(self.forward_passes)
-        for completion in decode(map(begin, prompts), voices, generation.batch_size):
-            for voice in voices:
-                for role, passes in voice.forward_passes().items():
-                    self.forward_passes[role] = before.get(role, 0) + passes
-            yield completion
+        before = [dict(method.forward_passes) for method in family]
+        size = len(family)
+        for slot, completion in decode(map(begin, whole), voices, generation.batch_size, size):
+            for earlier, method in zip(before, family, strict=True):
+                for voice in voices:
+                    for role, passes in voice.forward_passes().items():
+                        method.forward_passes[role] = earlier.get(role, 0) + passes
+            yield slot % size, completion
 
     def _prompts(self, conversations: Mapping[str, Conversation]) -> dict[str, Prompts]:
         """Return each sample's prompts, rendered each model's way."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from trimtab.choices import not_a_choice
 from trimtab.decoding import Generation
@@ -114,35 +114,48 @@ class Nudging(Method):
         call = Call.read({"base": self.base}, model, input_ids, seed=seed, **given)
         return answer_nudging(self, call, guide_prompts)
 
-    def _prepare(self, generation: Generation) -> tuple[Sequence[Voice], Start]:
+    def _prepare(
+        self, generation: Generation, family: Sequence[Self]
+    ) -> tuple[Sequence[Voice], Start]:
         from trimtab.decoding.handoff import Rules, nudge
-        from trimtab.decoding.voice import Part, Voice
+        from trimtab.decoding.part import Known, Part
+        from trimtab.decoding.voice import Voice
 
-        rules = Rules(**{f.name: getattr(self, f.name) for f in dataclasses.fields(Rules)})
+        rules = [
+            Rules(**{f.name: getattr(member, f.name) for f in dataclasses.fields(Rules)})
+            for member in family
+        ]
         voices = {
-            role: Voice({role: model}, {role: 1.0}, name=role, generation=generation)
+            role: Voice(
+                {role: model}, name=role, generation=generation, family=len(family), drafts=True
+            )
             for role, model in self.models.items()
         }
 
-        def start(sample_id: str, slot: int, prompts: Prompts) -> Answer:
-            base, guide = (
-                Part(
-                    voice,
-                    slot=slot,
-                    sample_id=sample_id,
-                    prompts=prompts.tokens,
-                    seed=generation.seed,
+        def start(sample_id: str, prompts: Prompts, slots: Mapping[int, int]) -> dict[int, Answer]:
+            known = {role: Known() for role in voices}
+            answers = {}
+            for member, slot in slots.items():
+                base, guide = (
+                    Part(
+                        voice,
+                        slot=slot,
+                        sample_id=sample_id,
+                        prompts=prompts.tokens,
+                        seed=generation.seed,
+                        known=known[role],
+                    )
+                    for role, voice in voices.items()
                 )
-                for voice in voices.values()
-            )
-            return nudge(
-                base,
-                guide,
-                prompts=prompts.text,
-                rules=rules,
-                max_new_tokens=generation.max_new_tokens,
-                draft_length=generation.draft_length,
-            )
+                answers[slot] = nudge(
+                    base,
+                    guide,
+                    prompts=prompts.text,
+                    rules=rules[member],
+                    max_new_tokens=generation.max_new_tokens,
+                    draft_length=generation.draft_length,
+                )
+            return answers
 
         by_size = sorted(voices.values(), key=lambda voice: voice.size)
         return by_size, start

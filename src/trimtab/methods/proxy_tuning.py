@@ -29,6 +29,7 @@ class ProxyTuning(SingleVoice):
     draft: DraftSource = None
 
     dial = "strength"
+    reference_role = "base"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from trimtab.choices import not_a_choice
 from trimtab.decoding import Generation
@@ -31,9 +31,13 @@ class SingleVoice(Method):
     Attributes:
         mixes_probabilities: `sum_i weight_i p_i`, rather than `softmax(sum_i weight_i logits_i)`.
         draft: where drafts come from; they change speed, never the answers.
+        reference_role: the model from which an answer's KL divergence is measured, where it is run.
+        measure_kl: whether it is run for that alone where it has no weight.
     """
 
     draft: DraftSource
+    reference_role: ClassVar[str | None] = None
+    measure_kl: bool = False
     mixes_probabilities: ClassVar[bool] = False
 
     @property
@@ -135,44 +139,73 @@ class SingleVoice(Method):
     def _require_compatible(self) -> None:
         require_one_vocabulary(self.all_models)
 
-    def _prepare(self, generation: Generation) -> tuple[Sequence[Voice], Start]:
+    def _prepare(
+        self, generation: Generation, family: Sequence[Self]
+    ) -> tuple[Sequence[Voice], Start]:
         from trimtab.decoding.draft import Drafter, ModelDraft, PromptLookup
         from trimtab.decoding.mixture import SPEAKER, speak
-        from trimtab.decoding.voice import Part, Voice
+        from trimtab.decoding.part import Known, Part
+        from trimtab.decoding.voice import Voice
 
-        models = {role: model for role, (model, _) in self.mixture.items()}
-        weights = {role: weight for role, (_, weight) in self.mixture.items()}
-        voices = [Voice(models, weights, name=SPEAKER, generation=generation, mix=self._mix)]
+        weights = [member._weights for member in family]
+        spoken = Voice(
+            {r: m for r, (m, _) in self.mixture.items() if any(r in own for own in weights)},
+            name=SPEAKER,
+            generation=generation,
+            mix=self._mix,
+            reference=self.reference_role,
+            family=len(family),
+            drafts=self.draft is not None,
+        )
+        drafts = None
         if isinstance(self.draft, LanguageModel):
             # The same name, hence the same noise: a sampled draft is likely what will be drawn.
             drafts = Voice(
-                {"draft": self.draft}, {"draft": 1.0}, name=SPEAKER, generation=generation
+                {"draft": self.draft},
+                name=SPEAKER,
+                generation=generation,
+                family=len(family),
+                drafts=True,
             )
-            voices.insert(0, drafts)
 
-        def start(sample_id: str, slot: int, prompts: Prompts) -> Answer:
-            *small, part = (
-                Part(
+        def start(sample_id: str, prompts: Prompts, slots: Mapping[int, int]) -> dict[int, Answer]:
+            def part(voice: Voice, slot: int, **own: Any) -> Part:
+                return Part(
                     voice,
                     slot=slot,
                     sample_id=sample_id,
                     prompts=prompts.tokens,
                     seed=generation.seed,
+                    **own,
                 )
-                for voice in voices
-            )
-            drafter: Drafter | None = None
-            if self.draft == PROMPT_LOOKUP:
-                drafter = PromptLookup(part.prompts[0])
-            elif small:
-                drafter = ModelDraft(small[0])
-                part.work |= small[0].work
-            return speak(
-                part,
-                prompts=prompts.text,
-                max_new_tokens=generation.max_new_tokens,
-                drafter=drafter,
-                draft_length=generation.draft_length,
-            )
 
-        return voices, start
+            known = Known()
+            answers = {}
+            for member, slot in slots.items():
+                speaking = part(spoken, slot, weights=weights[member])
+                drafter: Drafter | None = None
+                if self.draft == PROMPT_LOOKUP:
+                    drafter = PromptLookup(speaking.prompts[0])
+                elif drafts:
+                    drafting = part(drafts, slot, known=known)
+                    drafter = ModelDraft(drafting)
+                    speaking.work |= drafting.work
+                answers[slot] = speak(
+                    speaking,
+                    prompts=prompts.text,
+                    max_new_tokens=generation.max_new_tokens,
+                    drafter=drafter,
+                    draft_length=generation.draft_length,
+                )
+            return answers
+
+        return [voice for voice in (drafts, spoken) if voice], start
+
+    @property
+    def _weights(self) -> dict[str, float]:
+        """The weights of the models that are run; a weight of 0 is run to measure from alone."""
+        weights = {role: weight for role, (_, weight) in self.mixture.items()}
+        if not any(weights.values()):
+            raise ValueError("All weights of the mixture are 0: nobody is left to speak.")
+        measured = self.reference_role if self.measure_kl else None
+        return {r: weight for r, weight in weights.items() if weight != 0 or r == measured}

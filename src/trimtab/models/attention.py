@@ -25,16 +25,16 @@ class AttentionMask:
         self._dtype = weights.dtype
 
     def __call__(
-        self, positions_RT: torch.Tensor, length: int, *, aligned: bool
+        self, positions_RT: torch.Tensor, length: int, *, all_seen: bool
     ) -> torch.Tensor | dict[str, torch.Tensor] | None:
         """Return what is added to attention scores, `[R, 1, T, L]`; None where all is seen.
 
         Args:
             positions_RT: positions of the new tokens.
             length: number of cached positions, the new ones included.
-            aligned: whether all rows end at the same position and none is padded.
+            all_seen: whether there is one new token in each row, behind all cached positions.
         """
-        if aligned and positions_RT.shape[1] == 1 and length <= self._window:
+        if all_seen and length <= self._window:
             return None
         if not self._mixed:
             return self._mask(positions_RT, length, self._window)

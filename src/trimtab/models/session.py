@@ -6,7 +6,7 @@ vocabulary, N positions that are read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import torch
 
@@ -16,28 +16,46 @@ from trimtab.models.language_model import LanguageModel
 
 # Tokens of padding that cost about as much as one more forward pass.
 _PADDING_ON_CPU, _PADDING_ELSEWHERE = 32, 1024
-# Fewer tokens than this are computed again rather than shared.
+# Fewer tokens than this are computed again rather than shared between strangers.
 _WORTH_SHARING = 8
+# On a CPU these are computed together, in an order of their own: rows of a matrix, keys of a query.
+_FEW, _KEYS = 4, 16
+# Attention takes keys in blocks of the last of these, and adds up a block by its size: in one order
+# up to the first, in another at each of the others.
+_BLOCKS = (192, 256, 384, 512)
 
 
 class Session:
-    """Sequences of one model, one per slot, each kept as the tokens whose keys are cached."""
+    """Sequences of one model, one per slot, each kept as the tokens whose keys are cached.
 
-    def __init__(self, model: LanguageModel, slots: int) -> None:
+    The last bits of a logit follow from the order of a sum, which on a CPU follows from the shape
+    of the pass. With four slots or more, passes on a CPU take shapes in which the order is always
+    the same, so a row's logits do not depend on the other rows of its batch.
+
+    Args:
+        model: the model.
+        slots: how many sequences.
+        family: so many neighbouring slots continue one prompt, and take over from each other what
+            their sequences have in common.
+        drafts: whether a step may read several tokens.
+    """
+
+    def __init__(
+        self, model: LanguageModel, slots: int, *, family: int = 1, drafts: bool = False
+    ) -> None:
         self.model = model
         self.forward_passes = 0
+        self._family = family
+        self._drafts = drafts
         self._cached: list[list[int]] = [[] for _ in range(slots)]
-        self._beginning = set(range(slots))
         require_attention(model)
         layers = model.weights.config.get_text_config().num_hidden_layers
         self._cache = PositionCache(layers=layers, slots=slots, capacity=256)
         self._mask = AttentionMask(model.weights)
         self._device = model.device_in_use
-        self._padding = _PADDING_ON_CPU if self._device.type == "cpu" else _PADDING_ELSEWHERE
-
-    def forget(self, slot: int) -> None:
-        """Let another sequence begin in a slot; what is cached may still serve it."""
-        self._beginning.add(slot)
+        on_cpu = self._device.type == "cpu"
+        self._padding = _PADDING_ON_CPU if on_cpu else _PADDING_ELSEWHERE
+        self._steady = on_cpu and slots >= _FEW
 
     @torch.inference_mode()
     def fork(self, source: int, target: int, length: int) -> None:
@@ -48,8 +66,12 @@ class Session:
 
     @torch.inference_mode()
     def read(
-        self, slots: Sequence[int], sequences: Sequence[list[int]], last: Sequence[int]
-    ) -> tuple[torch.Tensor, list[int]]:
+        self,
+        slots: Sequence[int],
+        sequences: Sequence[list[int]],
+        last: Sequence[int],
+        opening: Collection[int] = (),
+    ) -> torch.Tensor:
         """Return logits after each of the last tokens of some sequences, in one forward pass.
 
         Each slot is rewound to the longest prefix that its cached tokens share with the wanted
@@ -60,32 +82,34 @@ class Session:
             slots: the R slots to read, each once.
             sequences: the R whole token sequences that the slots shall hold.
             last: how many positions to read at the end of each sequence, at least 1.
+            opening: those of the slots in which another sequence begins.
 
         Returns:
-            `logits_NV` in fp32, row after row, cut to the tokenizer's vocabulary; and how many
-            tokens each row would have to process if it were alone.
+            `logits_NV` in fp32, row after row, cut to the tokenizer's vocabulary.
         """
-        beginning = self._beginning.intersection(slots)
-        if beginning:
-            self._share(dict(zip(slots, sequences, strict=True)), beginning)
+        if opening:
+            self._share(dict(zip(slots, sequences, strict=True)), opening)
+        if self._family > 1:
+            for slot, tokens in zip(slots, sequences, strict=True):
+                self._inherit(slot, tokens)
         news = [
-            tokens[self._kept(slot, tokens, n) :]
+            tokens[kept_length(self._cached[slot], tokens, n) :]
             for slot, tokens, n in zip(slots, sequences, last, strict=True)
         ]
-        alone = [
-            len(tokens if slot in beginning else new)
-            for slot, tokens, new in zip(slots, sequences, news, strict=True)
-        ]
-        self._beginning -= beginning
         read, wanted = [], dict[int, range]()
         offset = 0
-        for group in _alike([len(new) for new in news], self._padding):
+        for group, step in self._passes(
+            widths=[len(new) for new in news],
+            lengths=[len(tokens) for tokens in sequences],
+            opening=[slot in opening for slot in slots],
+        ):
             keep = max(last[i] for i in group)
             logits_RKV = self._forward(
                 [slots[i] for i in group],
                 [sequences[i] for i in group],
                 [news[i] for i in group],
                 keep=keep,
+                step=step,
             )
             read.append(logits_RKV.flatten(0, 1))
             for i in group:
@@ -97,23 +121,24 @@ class Session:
         order = [place for i in range(len(slots)) for place in wanted[i]]
         if order != list(range(offset)):
             logits_NV = logits_NV[torch.tensor(order, device=logits_NV.device)]
-        return logits_NV[:, : self.model.vocabulary_size].float(), alone
+        return logits_NV[:, : self.model.vocabulary_size].float()
 
-    def _share(self, sequences: dict[int, list[int]], beginning: set[int]) -> None:
+    def _share(self, sequences: dict[int, list[int]], opening: Collection[int]) -> None:
         """Fork, for slots where a sequence begins, the longest beginning that is cached anywhere.
 
         Where several begin, what they have in common is read once before.
         """
-        first, *others = sorted(beginning)
+        first, *others = sorted(opening)
         common = sequences[first]
         for slot in others:
             common = common[: common_prefix(common, sequences[slot])]
         new = common[max(common_prefix(cached, common) for cached in self._cached) :]
         if len(new) * len(others) >= _WORTH_SHARING**2:
             self._fork_longest(first, common)
-            self._forward([first], [common], [common[self._kept(first, common, 1) :]], keep=1)
+            rest = common[kept_length(self._cached[first], common, 1) :]
+            self._forward([first], [common], [rest], keep=1, step=False)
             self._cached[first] = common
-        for slot in beginning:
+        for slot in opening:
             self._fork_longest(slot, sequences[slot])
 
     def _fork_longest(self, slot: int, tokens: list[int]) -> None:
@@ -122,9 +147,35 @@ class Session:
         if shared[source] >= shared[slot] + _WORTH_SHARING:
             self.fork(source, slot, shared[source])
 
-    def _kept(self, slot: int, tokens: list[int], last: int) -> int:
-        """Length of the cached prefix to keep; the positions to be read are always recomputed."""
-        return min(common_prefix(self._cached[slot], tokens), len(tokens) - last)
+    def _inherit(self, slot: int, tokens: list[int]) -> None:
+        """Fork what a slot of the same family has cached of `tokens`, where that is more."""
+        own = common_prefix(self._cached[slot], tokens)
+        if own >= len(tokens) - 1:
+            return
+        first = slot - slot % self._family
+        family = range(first, first + self._family)
+        shared = {sibling: common_prefix(self._cached[sibling], tokens) for sibling in family}
+        source = max(family, key=shared.__getitem__)
+        if shared[source] > own:
+            self.fork(source, slot, shared[source])
+
+    def _passes(
+        self, *, widths: list[int], lengths: list[int], opening: list[bool]
+    ) -> Iterator[tuple[list[int], bool]]:
+        """Part rows into those that share a pass, and say whether it is a step of one token."""
+        rows = list(range(len(widths)))
+        if not self._steady:
+            yield from ((group, False) for group in _alike(rows, widths, self._padding))
+            return
+        # One token alone is summed up in another order than one among several.
+        steps = [i for i in rows if widths[i] == 1 and not opening[i] and not self._drafts]
+        if steps:
+            yield steps, True
+        by_room: dict[int, list[int]] = {}
+        for i in sorted(set(rows) - set(steps)):
+            by_room.setdefault(_room(lengths[i]), []).append(i)
+        for rows in by_room.values():
+            yield from ((group, False) for group in _alike(rows, widths, self._padding))
 
     def _forward(
         self,
@@ -133,19 +184,31 @@ class Session:
         news: Sequence[list[int]],
         *,
         keep: int,
+        step: bool,
     ) -> torch.Tensor:
         """Run the model on the new tokens, aligned to the right; return `logits_RKV`, K = keep."""
         width = max(map(len, news))
         lengths = [len(sequence) for sequence in sequences]
         length = max(lengths)
+        rows, shown, kept = len(slots), length, keep
+        if self._steady:
+            shown = _up_to_multiple(length, _KEYS)
+            if not step and _room(length) % _BLOCKS[-1] != _BLOCKS[0]:
+                shown = _room(length)
+            if step:  # idle rows write where nobody reads
+                idle = _up_to_multiple(rows, _FEW) - rows
+                slots, news = [*slots, *[slots[0]] * idle], [*news, *[list[int]()] * idle]
+                lengths += [0] * idle
+            else:
+                width, kept = _up_to_multiple(width, _FEW), max(keep, -(-_FEW // rows))
         cache, device = self._cache, self._device
-        cache.reserve(length)
+        cache.reserve(shown)
         positions = [
             [0] * (width - len(new)) + list(range(n - len(new), n))
             for n, new in zip(lengths, news, strict=True)
         ]
         positions_RT = torch.tensor(positions, device=device)
-        cache.length = length
+        cache.length = shown
         together = slice(slots[0], slots[0] + len(slots))
         contiguous = list(slots) == list(range(together.start, together.stop))
         cache.rows = together if contiguous else None
@@ -164,13 +227,15 @@ class Session:
         logits_RKV: torch.Tensor = self.model.weights(
             input_ids=torch.tensor([[0] * (width - len(new)) + new for new in news], device=device),
             position_ids=positions_RT,
-            attention_mask=self._mask(positions_RT, length, aligned=aligned),
+            attention_mask=self._mask(
+                positions_RT, shown, all_seen=aligned and width == 1 and shown == length
+            ),
             past_key_values=cache,
             use_cache=True,
-            logits_to_keep=keep,
+            logits_to_keep=kept,
         ).logits
         self.forward_passes += 1
-        return logits_RKV
+        return logits_RKV[:rows, -keep:]
 
 
 def common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
@@ -181,7 +246,22 @@ def common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
     return next(i for i in range(length) if one[i] != other[i])
 
 
-def _alike(widths: list[int], padding: int) -> list[list[int]]:
+def kept_length(cached: Sequence[int], tokens: Sequence[int], last: int) -> int:
+    """Return how much of a cached prefix serves `tokens`; what is to be read is computed again."""
+    return min(common_prefix(cached, tokens), len(tokens) - last)
+
+
+def _room(length: int) -> int:
+    """Return for how many keys at most sums have the order that they have for `length` keys."""
+    whole, rest = divmod(length - 1, _BLOCKS[-1])
+    return whole * _BLOCKS[-1] + next(size for size in _BLOCKS if rest < size)
+
+
+def _up_to_multiple(number: int, of: int) -> int:
+    return -(-number // of) * of
+
+
+def _alike(rows: Sequence[int], widths: list[int], padding: int) -> list[list[int]]:
     """Part rows into groups that share a pass, each with at most so much padding.
 
     A row that begins brings its whole prompt, the others a token or a draft: together they would
@@ -189,7 +269,7 @@ def _alike(widths: list[int], padding: int) -> list[list[int]]:
     """
     groups: list[list[int]] = []
     left = 0
-    for i in sorted(range(len(widths)), key=widths.__getitem__):
+    for i in sorted(rows, key=widths.__getitem__):
         if groups:
             left -= (widths[i] - widths[groups[-1][-1]]) * len(groups[-1])
         if groups and left >= 0:
