@@ -9,10 +9,8 @@ from typing import ClassVar
 
 import pytest
 import yaml
-from hydra import compose, initialize_config_dir
 
 from trimtab import cli, config
-from trimtab.overrides import Source, check_command
 
 ROOT = Path(__file__).parents[1]
 SUMMARY = {
@@ -42,7 +40,8 @@ def evaluations(monkeypatch):
     """Stand in for `evaluate`; gives its calls, and `errors` by threshold that it raises."""
     calls = []
 
-    def evaluate(**arguments):
+    def evaluate(job):
+        arguments = vars(job)
         calls.append(arguments)
         arguments["start_tracker"]()
         error = calls_and_errors.errors.get(arguments["method"].threshold)
@@ -52,7 +51,7 @@ def evaluations(monkeypatch):
 
     calls_and_errors = types.SimpleNamespace(calls=calls, errors={})
     module = types.ModuleType("trimtab.evaluate")
-    module.evaluate = evaluate
+    module.evaluate, module.Job = evaluate, types.SimpleNamespace
     monkeypatch.setitem(sys.modules, "trimtab.evaluate", module)
     return calls_and_errors
 
@@ -85,7 +84,7 @@ def test_a_failing_job_neither_hides_nor_stops_the_others(trimtab, evaluations):
     assert code == 1
     assert len(evaluations.calls) == 4
     assert out.count("accuracy 0.500") == 2
-    closing = err[err.index("2 of the runs failed") :]
+    closing = err[err.index("2 of 4 runs failed") :]
     assert "no such weights" in closing
     assert "disk full" in closing
     assert "Traceback" not in err
@@ -233,44 +232,6 @@ def test_the_shell_completes(line, suggestion, trimtab, monkeypatch):
     monkeypatch.setenv("COMP_LINE", line)
     code, out, _ = trimtab("-sc", "query=bash")
     assert (code, suggestion in out.split()) == (0, True)
-
-
-@pytest.mark.parametrize("file", sorted((ROOT / "sweeps").glob("*.yaml")), ids=lambda f: f.stem)
-def test_a_sweep_runs_what_its_local_command_runs(file):
-    from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
-
-    sweep = yaml.safe_load(file.read_text())
-    ((name, parameter),) = sweep["parameters"].items()
-    remote = []
-    for value in parameter["values"]:
-        arguments = create_sweep_command_args({"args": {name: {"value": value}}})
-        words = [
-            word
-            for part in sweep["command"]
-            for word in (arguments["args_no_hyphens"] if part.startswith("${") else [part])
-        ]
-        assert words[:2] == ["trimtab", "run"]
-        remote.append(words[2:])
-    (local,) = (s.strip("# \n") for s in file.read_text().splitlines() if "--multirun" in s)
-    *common, swept = local.split()[3:]
-    key, _, values = swept.partition("=")
-    alone = [[*common, f"{key}={value}"] for value in values.split(",")]
-    assert [fingerprint_of(words) for words in remote] == [fingerprint_of(w) for w in alone]
-    assert sweep["metric"]["name"] == metric_of(remote[0])
-
-
-def fingerprint_of(overrides):
-    check_command(overrides, Source())
-    return config.fingerprint(composed(overrides))
-
-
-def metric_of(overrides):
-    return config.build(composed(overrides).task).metric
-
-
-def composed(overrides):
-    with initialize_config_dir(str(config.DIRECTORY), version_base="1.3"):
-        return compose("config", overrides)
 
 
 def test_a_real_run_leaves_its_record_and_the_same_command_finds_it(tmp_path):

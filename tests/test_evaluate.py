@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from trimtab import Completion, Generation, LanguageModel, Nudging, Plain, record, statistics
-from trimtab.evaluate import evaluate
+from trimtab.evaluate import Job, evaluate
 from trimtab.tasks import Stories, WordProblems
 from trimtab.tracking import NoTracker
 
@@ -46,7 +46,7 @@ def run(folder: Path, **changes: Any) -> dict[str, Any]:
         "config": {"method": {"name": "guide"}, "limit": 12},
         "start_tracker": lambda: NO_TRACKER,
     }
-    return evaluate(**(settings | changes))
+    return evaluate(Job(**(settings | changes)))
 
 
 def test_a_run_leaves_the_whole_record(tmp_path: Path) -> None:

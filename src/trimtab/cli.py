@@ -4,41 +4,38 @@ Imports here are light: shell completion and mistakes in a command should not wa
 """
 
 import argparse
-import functools
+import hashlib
 import logging
 import os
+import signal
 import sys
-import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
-from hydra._internal.utils import get_args_parser
-from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
-from omegaconf import DictConfig
-from yaml import YAMLError
+from hydra import version
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
 
-from trimtab import __version__, config, overrides
+from trimtab import __version__, config, experiment, overrides
+
+if TYPE_CHECKING:
+    from trimtab import results
 
 _KINDS = {"models": "model", "methods": "method", "tasks": "task", "experiments": "experiment"}
 _COMMANDS = {
     "run": "evaluate a method on a task (trimtab run --help)",
     "ls": "list models, methods, tasks and experiments",
     "table": "what was run, with intervals",
+    "report": "tables, figures and a page of what was run",
+    "choose": "where the dial should stand, by validation runs",
 }
-_FORESEEN = (
-    ValueError,
-    OSError,
-    MemoryError,
-    FloatingPointError,
-    HydraException,
-    YAMLError,
-)
-_FULL_ERROR = "HYDRA_FULL_ERROR"
-_TRACEBACKS = os.environ.get(_FULL_ERROR) == "1"  # the user's wish, as in any Hydra application
+_HYDRA = "1.3"  # whose defaults hold
 _TABLE_WIDTH = 112
 _INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -51,10 +48,15 @@ def main() -> None:
     logging.basicConfig(format="%(message)s")
     for name in ("trimtab", "hydra"):
         logging.getLogger(name).setLevel(logging.INFO)
+    # What a scheduler or W&B's agent stops is interrupted as by Ctrl-C, and says so everywhere.
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         sys.exit(_dispatch(sys.argv[1:]))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         print("Interrupted. The same command resumes.", file=sys.stderr)
+        if interrupt.args == (signal.SIGTERM,):  # who sent it should see that it was the cause
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
         sys.exit(_INTERRUPTED)
     except config.ConfigError as error:
         count = len(error.mistakes)
@@ -62,9 +64,14 @@ def main() -> None:
         for mistake in error.mistakes:
             print(f"  {mistake}", file=sys.stderr)
         sys.exit(2)
-    except _FORESEEN as error:
-        _report(error)
+    except experiment.FORESEEN as error:
+        experiment.report(error)
         sys.exit(1)
+
+
+def _terminate(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the run is closing
+    raise KeyboardInterrupt(signal.SIGTERM)
 
 
 def _dispatch(arguments: Sequence[str]) -> int:
@@ -96,6 +103,22 @@ def _parser() -> argparse.ArgumentParser:
         "--against", type=Path, metavar="RUN", help="compare with this run's folder, paired"
     )
     table.set_defaults(action=_table)
+
+    report = commands.add_parser("report", help=_COMMANDS["report"])
+    report.add_argument("roots", nargs="*", type=Path, default=[Path("results")], metavar="FOLDER")
+    report.add_argument(
+        "--out", type=Path, metavar="DIR", help="where to [report/ in the first FOLDER]"
+    )
+    report.set_defaults(action=_report_runs)
+
+    choice = commands.add_parser("choose", help=_COMMANDS["choose"])
+    choice.add_argument("roots", nargs="*", type=Path, default=[Path("results")], metavar="FOLDER")
+    choice.add_argument("--metric", metavar="NAME", help="a score; more is better [the task's own]")
+    choice.add_argument(
+        "--split", default="validation", help="choose by its runs; none: rows without a split"
+    )
+    choice.add_argument("--json", action="store_true", help="for programs")
+    choice.set_defaults(action=_choose)
     return parser
 
 
@@ -106,50 +129,61 @@ def run(arguments: list[str]) -> int:
     """Run one experiment, or a multirun of several, and return the exit code."""
     sys.argv = ["trimtab", *arguments]  # where Hydra reads them
     flags = get_args_parser().parse_args()
-    if not (flags.help or flags.hydra_help or flags.info or flags.shell_completion):
-        overrides.check_command(
-            flags.overrides,
-            _source(flags),
-            multirun=flags.multirun or any("hydra.mode=" in o for o in flags.overrides),
-            values=not flags.cfg,
-        )
-    failures: list[str] = []
-    launcher = os.getpid()
-
-    def experiment(cfg: DictConfig) -> None:
-        try:
-            _experiment(cfg)
-        except Exception as error:
-            folder = HydraConfig.get().runtime.output_dir
-            _report(error, where=folder)
-            if os.getpid() != launcher:  # in a launcher's worker: Hydra brings the failure back
-                raise
-            # Of several failures Hydra would report the first alone.
-            failures.append(f"{folder}: {config.first_line(error)}")
-
-    application = hydra.main(
-        version_base="1.3", config_path=str(config.DIRECTORY), config_name="config"
-    )
+    looks = flags.help or flags.hydra_help or flags.info or flags.shell_completion
+    source = _source(flags)
+    if not looks:
+        multirun = flags.multirun or any("hydra.mode=" in o for o in flags.overrides)
+        overrides.check_command(flags.overrides, source, multirun=multirun, values=not flags.cfg)
     with _hydra_raises():
-        application(experiment)()
-    if failures and flags.multirun:
-        print(f"trimtab: {len(failures)} of the runs failed", file=sys.stderr)
+        if looks or flags.cfg:
+            show = hydra.main(
+                version_base=_HYDRA, config_path=str(config.DIRECTORY), config_name="config"
+            )
+            show(lambda _: None)()
+            return 0
+        results = _run_jobs(flags, source)
+    failures = [result for result in results if isinstance(result, experiment.Failure)]
+    if failures and len(results) > 1:
+        print(f"trimtab: {len(failures)} of {len(results)} runs failed", file=sys.stderr)
         for failure in failures:
-            print(f"  {failure}", file=sys.stderr)
+            print(f"  {failure.folder}: {failure.message}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _run_jobs(flags: argparse.Namespace, source: overrides.Source) -> list[Any]:
+    """Return what each job gives back; `hydra.main` keeps that to itself."""
+    version.setbase(_HYDRA)
+    search_path = create_config_search_path(str(source.directory.absolute()))
+    for folder in source.further:
+        search_path.prepend(
+            "command-line", f"file://{folder.absolute()}", SearchPathQuery(provider="schema")
+        )
+    app = Hydra.create_main_hydra2("trimtab", search_path)
+    try:
+        mode = app.get_mode(source.name, flags.overrides)
+        if not flags.multirun and mode != RunMode.MULTIRUN:
+            return [
+                app.run(source.name, experiment.Application(None), flags.overrides).return_value
+            ]
+        settings = sorted(o for o in flags.overrides if not o.lstrip("+~").startswith("hydra"))
+        sweep = f"sweep-{hashlib.sha256(' '.join(settings).encode()).hexdigest()[:8]}"
+        batches = app.multirun(source.name, experiment.Application(sweep), flags.overrides)
+        return [job.return_value for batch in batches for job in batch]
+    finally:
+        GlobalHydra.instance().clear()
 
 
 @contextmanager
 def _hydra_raises() -> Iterator[None]:
     """Let Hydra raise its errors, which it otherwise prints, with tracebacks, and exits on."""
-    before = os.environ.get(_FULL_ERROR)
-    os.environ[_FULL_ERROR] = "1"
+    before = os.environ.get(experiment.FULL_ERROR)
+    os.environ[experiment.FULL_ERROR] = "1"
     try:
         yield
     finally:
-        del os.environ[_FULL_ERROR]
+        del os.environ[experiment.FULL_ERROR]
         if before is not None:
-            os.environ[_FULL_ERROR] = before
+            os.environ[experiment.FULL_ERROR] = before
 
 
 def _source(flags: argparse.Namespace) -> overrides.Source:
@@ -158,47 +192,6 @@ def _source(flags: argparse.Namespace) -> overrides.Source:
         name=flags.config_name or "config",
         further=(Path(flags.config_dir),) if flags.config_dir else (),
     )
-
-
-def _experiment(cfg: DictConfig) -> None:
-    from trimtab.evaluate import evaluate  # imports torch
-
-    runtime = HydraConfig.get().runtime
-    folder, choices = Path(runtime.output_dir), dict(runtime.choices)
-    run_id = config.fingerprint(cfg)
-    start_tracker = functools.partial(
-        config.build(cfg.tracker).start,
-        run_id=run_id,
-        name=f"{choices['task']}-{choices['method']}-{run_id}",
-        job_type=choices["method"],
-        config=config.settings(cfg, choices),
-        folder=folder,
-    )
-    summary = evaluate(
-        task=config.build(cfg.task),
-        method=config.build(cfg.method),
-        generation=config.build(cfg.generation),
-        limit=cfg.limit,
-        folder=folder,
-        config=config.relevant(cfg),
-        start_tracker=start_tracker,
-    )
-    print(_result(summary), folder)
-
-
-def _result(summary: Mapping[str, Any]) -> str:
-    metric = summary["task"]["metric"]
-    estimate = summary["metrics"][metric]
-    interval = "[{:.3f}, {:.3f}]".format(*estimate["ci95"]) if estimate["ci95"] else ""
-    return f"{metric} {estimate['value']:.3f} {interval} n={estimate['n']}"
-
-
-def _report(error: Exception, where: str = "") -> None:
-    """Print a user's mistake as a message; a traceback is for what we did not foresee."""
-    if not isinstance(error, _FORESEEN) or _TRACEBACKS:
-        traceback.print_exception(error)
-    place = f" in {where}" if where and where not in str(error) else ""
-    print(f"trimtab: error{place}: {error}", file=sys.stderr)
 
 
 def _complete(arguments: list[str]) -> int:
@@ -244,19 +237,11 @@ def _description(file: Path) -> str:
 def _table(options: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from trimtab import record, results, table
+    from trimtab import results, table
 
-    for root in [*options.roots, *([options.against] if options.against else [])]:
-        if not root.is_dir():
-            raise ValueError(f"{str(root)!r} is no folder. Give the root of run folders, or some.")
-    found = results.read(options.roots)
-    if not found:
-        roots = ", ".join(map(str, options.roots))
-        begun = len(record.run_folders(options.roots))
-        raise ValueError(
-            f"No finished run below {roots}, {begun} unfinished. `trimtab run` makes one, and the "
-            "same command again finishes it."
-        )
+    if options.against:
+        _require_folder(options.against)
+    found, unfinished = _finished(options.roots)
     against = next(iter(results.read([options.against])), None) if options.against else None
     if options.against and against is None:
         raise ValueError(f"{str(options.against)!r} is not the folder of a finished run.")
@@ -264,6 +249,72 @@ def _table(options: argparse.Namespace) -> int:
     # Narrower, the columns would break into pieces; a narrow terminal then wraps the lines.
     console.width = max(console.width, _TABLE_WIDTH)
     console.print(table.render(found, against))
-    if unfinished := len(record.run_folders(options.roots)) - len(found):
-        print(f"{unfinished} unfinished left out; the same command as before finishes a run.")
+    if unfinished:
+        print(f"Left out: {unfinished} unfinished; the same command as before finishes a run.")
+    return 0
+
+
+def _report_runs(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from trimtab import report, table
+
+    found, unfinished = _finished(options.roots)
+    out = options.out or options.roots[0] / "report"
+    files = report.write(found, out, options.roots)
+    console = Console()
+    console.width = max(console.width, _TABLE_WIDTH)
+    console.print(table.render(found))
+    if unfinished:
+        print(f"Left out: {unfinished} unfinished; the same command as before finishes a run.")
+    print(*files, sep="\n")
+    return 0
+
+
+def _finished(roots: Sequence[Path]) -> "tuple[list[results.Run], int]":
+    """Return the finished runs at or below some folders, and how many are not finished."""
+    from trimtab import record, results
+
+    for root in roots:
+        _require_folder(root)
+    found = results.read(roots)
+    unfinished = len(record.run_folders(roots)) - len(found)
+    if not found:
+        raise ValueError(
+            f"No finished run below {', '.join(map(str, roots))}, {unfinished} unfinished. "
+            "`trimtab run` makes one, and the same command again finishes it."
+        )
+    return found, unfinished
+
+
+def _require_folder(path: Path) -> None:
+    if not path.is_dir():
+        raise ValueError(f"{str(path)!r} is no folder. Give the root of run folders, or some.")
+
+
+# ---------------------------------------------------------------------------- choose
+
+
+def _choose(options: argparse.Namespace) -> int:
+    import json
+
+    from rich.console import Console
+
+    from trimtab import choose
+
+    found, unfinished = _finished(options.roots)
+    split = None if options.split == "none" else options.split
+    choices, left_out = choose.choose_each(found, options.metric, split)
+    if unfinished:
+        left_out.append(f"{unfinished} unfinished; the same command as before finishes a run.")
+    if options.json:
+        content = {"choices": [choice.to_dict() for choice in choices], "left_out": left_out}
+        print(json.dumps(content, indent=2, ensure_ascii=False))
+        return 0
+    console = Console()
+    console.width = max(console.width, _TABLE_WIDTH)
+    console.print(choose.render(choices))
+    print("\nThe best was picked by these samples, so its own score here is a little hopeful.")
+    for reason in left_out:
+        print(f"Left out: {reason}")
     return 0

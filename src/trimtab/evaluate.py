@@ -5,42 +5,34 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from rich.progress import Progress
+
 from trimtab import record, statistics
-from trimtab.decoding import Generation
+from trimtab.decoding import Completion, Generation
 from trimtab.methods import Method
-from trimtab.progress import running
+from trimtab.progress import Running, bars
 from trimtab.tasks import Sample, Task
 from trimtab.tracking import Tracker
 
 _log = logging.getLogger(__name__)
-_SECONDS_BETWEEN_LOGS = 5.0
+_STAGES = 50  # at which running scores are logged
 _BOUNDS = dict.fromkeys(
     ("guide_ratio", "guide_ratio_with_ending", "guide_ratio_tokens"), (0.0, 1.0)
-)
+) | dict.fromkeys(("kl", "kl_per_token"), (0.0, math.inf))
 # `forward_passes` serve whole batches; `passes_per_token` is what an answer alone would take.
 _NO_COST = {"forward_passes": 0, "tokens_processed": 0, "passes_per_token": 0.0}
 
 
-def evaluate(
-    *,
-    task: Task,
-    method: Method,
-    generation: Generation,
-    limit: int | None,
-    folder: Path,
-    config: Mapping[str, Any],
-    start_tracker: Callable[[], Tracker],
-) -> dict[str, Any]:
-    """Run a method on a task and return the summary; the folder then holds the whole record.
-
-    Samples that the folder already holds are not computed again, so the same call resumes.
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One experiment, ready to run.
 
     Args:
         task: what is asked, and how answers are scored.
@@ -51,67 +43,174 @@ def evaluate(
         config: the resolved config, to be recorded.
         start_tracker: opens the place where running scores go too; not called for a run that is
             finished or that another process works on.
+        tracks_finished: tell the tracker of a run that was finished before, too.
+    """
+
+    task: Task
+    method: Method
+    generation: Generation
+    limit: int | None
+    folder: Path
+    config: Mapping[str, Any]
+    start_tracker: Callable[[], Tracker]
+    tracks_finished: bool = False
+
+
+Watch = Callable[[Mapping[str, Any]], None]
+"""Is told each sample's record, those of earlier starts included; may raise `Stopped`."""
+
+
+class Stopped(Exception):
+    """Whoever watches a run has seen enough; what is computed is kept."""
+
+
+def evaluate(job: Job, watch: Watch | None = None) -> dict[str, Any]:
+    """Run a method on a task and return the summary; the folder then holds the whole record.
+
+    Samples that the folder already holds are not computed again, so the same call resumes.
 
     Raises:
         ValueError: if another process holds the folder, or if it was begun with other model
             weights or other data than these.
+        Stopped: if `watch` says so.
     """
-    _show_one_bar_only()
-    samples = {sample.id: sample for sample in task.samples(limit)}
-    with record.RunFolder(folder) as run:
+    with bars() as shown, _evaluation(job, shown) as evaluation:
+        if watch:
+            for line in evaluation.done.values():
+                watch(line)
+        for completion in evaluation.stream():
+            line = evaluation.add(completion)
+            if watch:
+                watch(line)
+    assert evaluation.summary is not None
+    return evaluation.summary
+
+
+def evaluate_together(jobs: Sequence[Job]) -> None:
+    """Run jobs that differ in their methods' dial alone, all at once.
+
+    Each leaves what it would leave alone, but for what it cost. Jobs that cannot start, because
+    another process holds the folder for instance, are left out; what is wrong with them is theirs
+    to say when they are run alone.
+    """
+    with bars() as shown, ExitStack() as stack:
+        begun = []
+        for job in jobs:
+            with suppress(Exception):
+                begun.append(stack.enter_context(_evaluation(job, shown, together=len(jobs))))
+        begun = [evaluation for evaluation in begun if evaluation.summary is None]
+        if not begun:
+            return
+        first = begun[0].job
+        family = [evaluation.job.method for evaluation in begun]
+        asked = [evaluation.conversations for evaluation in begun]
+        for member, completion in first.method.stream_family(family, asked, first.generation):
+            begun[member].add(completion)
+
+
+class _Evaluation:
+    """A job at work: what is asked, what is done."""
+
+    def __init__(self, job: Job, samples: Mapping[str, Sample], run: record.RunFolder) -> None:
+        self.job = job
+        self.run = run
+        self.samples = samples
+        lines = record.read_samples(run.path)
+        self.done = {line["id"]: line for line in lines if line["id"] in samples}
+        finished = record.read_summary(run.path)
+        self.summary = finished if len(self.done) == len(samples) else None
+        self.conversations = {i: s.conversation for i, s in samples.items() if i not in self.done}
+        self.facts: dict[str, Any] = {}
+        self._passes_before = dict(job.method.forward_passes)
+
+    def start(self, tracker: Tracker, segment: dict[str, Any], now: Running) -> None:
+        self._tracker, self._segment, self._now = tracker, segment, now
+
+    def stream(self) -> Iterator[Completion]:
+        """Answer what is not answered yet."""
+        if self.summary is None:
+            yield from self.job.method.stream(self.conversations, self.job.generation)
+
+    def add(self, completion: Completion) -> dict[str, Any]:
+        """Score a completion, keep it, and return its record."""
+        sample = self.samples[completion.id]
+        score = self.job.task.score(completion.text, sample.target)
+        line = record.sample_record(sample, completion, score)
+        self.run.append(line)
+        self.done[sample.id] = line
+        self._now.add(line)
+        self._segment["samples"] += 1
+        self._segment["seconds"] = round(self._now.seconds, 3)
+        self._segment["forward_passes"] = {
+            role: passes - self._passes_before.get(role, 0)
+            for role, passes in self.job.method.forward_passes.items()
+        }
+        self.run.write_run(self.facts)
+        # At the same samples in every run, so that a sweep can compare runs at the same stage.
+        stage, total = len(self.done) * _STAGES, len(self.samples)
+        if stage // total > (stage - _STAGES) // total:
+            self._tracker.log(self._now.metrics, self._now.count)
+        return line
+
+    def finish(self) -> dict[str, Any]:
+        """Put the record in order, and return its summary."""
+        self.run.put_in_order(self.samples)
+        lines = [self.done[i] for i in self.samples]
+        self.summary = summarize(self.job.task, self.job.method, lines, self.facts["segments"])
+        self.run.write_summary(self.summary)
+        return self.summary
+
+
+@contextmanager
+def _evaluation(job: Job, bars: Progress, *, together: int = 1) -> Iterator[_Evaluation]:
+    """Open a job's folder for a stretch of work, and close it whatever happens.
+
+    Args:
+        job: the job.
+        bars: where its progress shows.
+        together: how many jobs share the work.
+    """
+    task, method = job.task, job.method
+    samples = {sample.id: sample for sample in task.samples(job.limit)}
+    with record.RunFolder(job.folder) as run:
         content = {
             "models": {role: model.identity for role, model in method.participants.items()},
             "data": _data_hash(samples.values()),
         }
-        earlier = record.read_run(folder)
+        earlier = record.read_run(job.folder)
         if earlier:
-            _require_same(content, earlier["content"], folder)
-        done = {line["id"]: line for line in record.read_samples(folder) if line["id"] in samples}
-        finished = record.read_summary(folder)
-        if finished and len(done) == len(samples):
-            return finished
-
-        conversations = {i: s.conversation for i, s in samples.items() if i not in done}
-        method.check(conversations)
-        facts = {
+            _require_same(content, earlier["content"], job.folder)
+        evaluation = _Evaluation(job, samples, run)
+        if evaluation.summary is not None:
+            if job.tracks_finished:
+                job.start_tracker().finish(evaluation.summary, list(evaluation.done.values()))
+            yield evaluation
+            return
+        method.check(evaluation.conversations)
+        facts = evaluation.facts
+        facts |= {
             "status": "running",
             "content": content,
             **record.environment(),
             "models": {role: model.provenance() for role, model in method.all_models.items()},
             "data": {"source": task.source, "samples": len(samples)},
-            "seeds": {"generation": generation.seed},
+            "seeds": {"generation": job.generation.seed},
             "segments": earlier["segments"] if earlier else [],
         }
         if earlier and earlier["git"] != facts["git"]:
-            _log.warning("%s was begun at another commit: %s", folder, earlier["git"])
-        run.write_config(config)
-        passes_before, last_log = dict(method.forward_passes), time.monotonic()
-        with (
-            _tracked(start_tracker) as tracker,
-            _segment(run, facts) as segment,
-            running(task.metric, done.values(), len(samples)) as now,
-        ):
-            for completion in method.stream(conversations, generation):
-                sample = samples[completion.id]
-                score = task.score(completion.text, sample.target)
-                done[sample.id] = record.sample_record(sample, completion, score)
-                run.append(done[sample.id])
-                now.add(done[sample.id])
-                segment["samples"] += 1
-                segment["seconds"] = round(now.seconds, 3)
-                segment["forward_passes"] = {
-                    role: passes - passes_before.get(role, 0)
-                    for role, passes in method.forward_passes.items()
-                }
-                run.write_run(facts)
-                if time.monotonic() - last_log >= _SECONDS_BETWEEN_LOGS:
-                    last_log = time.monotonic()
-                    tracker.log(now.metrics, now.count)
-            run.put_in_order(samples)
-            summary = summarize(task, method, [done[i] for i in samples], facts["segments"])
-            run.write_summary(summary)
-        tracker.finish(summary, [done[i] for i in samples])
-        return summary
+            _log.warning("%s was begun at another commit: %s", job.folder, earlier["git"])
+        run.write_config(job.config)
+        now = Running(task.metric, evaluation.done.values(), bars, len(samples), _dial(method))
+        with _tracked(job.start_tracker) as tracker:
+            with _segment(run, facts, together) as segment:
+                evaluation.start(tracker, segment, now)
+                yield evaluation
+                summary = evaluation.finish()
+            tracker.finish(summary, [evaluation.done[i] for i in samples])
+
+
+def _dial(method: Method) -> str:
+    return f"{method.dial} {getattr(method, method.dial):g}" if method.dial else ""
 
 
 def summarize(
@@ -137,6 +236,7 @@ def summarize(
     bounds = _BOUNDS | dict(task.bounds)
     spoken = sum(sum(line["tokens"].values()) for line in records)
     seconds = sum(segment["seconds"] for segment in segments)
+    together = max((segment["together"] for segment in segments), default=1)
     models: dict[str, dict[str, float]] = {}
     for line in records:
         for role, work in line["work"].items():
@@ -145,7 +245,8 @@ def summarize(
             cost["passes_per_token"] += work["passes"] / max(1, spoken)
     for segment in segments:
         for role, passes in segment["forward_passes"].items():
-            models.setdefault(role, dict(_NO_COST))["forward_passes"] += passes
+            if role in models:  # a model may have run for others of the same stretch alone
+                models[role]["forward_passes"] += passes
     for cost in models.values():
         cost["passes_per_token"] = round(cost["passes_per_token"], 4)
     return {
@@ -164,7 +265,9 @@ def summarize(
         "cost": {
             "tokens": spoken,
             "seconds": round(seconds, 3),
-            "tokens_per_second": round(spoken / seconds, 1) if seconds else None,
+            # Of a run that shared passes with others there is no speed of its own.
+            "tokens_per_second": round(spoken / seconds, 1) if seconds and together == 1 else None,
+            "together": together,
             "models": models,
         },
     }
@@ -182,7 +285,9 @@ def _tracked(start_tracker: Callable[[], Tracker]) -> Iterator[Tracker]:
 
 
 @contextmanager
-def _segment(run: record.RunFolder, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _segment(
+    run: record.RunFolder, facts: dict[str, Any], together: int
+) -> Iterator[dict[str, Any]]:
     """Add a stretch of work to the run's facts, and keep its status true however it ends."""
     segment: dict[str, Any] = {
         "start": _now(),
@@ -190,6 +295,7 @@ def _segment(run: record.RunFolder, facts: dict[str, Any]) -> Iterator[dict[str,
         "samples": 0,
         "seconds": 0.0,
         "forward_passes": {},
+        "together": together,
     }
     facts["segments"].append(segment)
     run.write_run(facts)
@@ -198,6 +304,9 @@ def _segment(run: record.RunFolder, facts: dict[str, Any]) -> Iterator[dict[str,
         facts["status"] = "finished"
     except KeyboardInterrupt:
         facts["status"] = "interrupted"
+        raise
+    except Stopped:
+        facts["status"] = "stopped"
         raise
     except BaseException as error:
         facts["status"] = "failed"
@@ -223,14 +332,6 @@ def _data_hash(samples: Iterable[Sample]) -> str:
     for sample in samples:
         digest.update(f"{sample.id}\x00{sample.conversation}\x00{sample.target}\n".encode())
     return digest.hexdigest()
-
-
-def _show_one_bar_only() -> None:
-    from datasets.utils.logging import disable_progress_bar as hide_datasets
-    from transformers.utils.logging import disable_progress_bar as hide_transformers
-
-    hide_datasets()
-    hide_transformers()
 
 
 def _now() -> str:

@@ -15,14 +15,17 @@ Record = Mapping[str, Any]
 class Running:
     """Score of all samples so far; tokens and time of those done since the start."""
 
-    def __init__(self, metric: str, done: Iterable[Record], bar: Progress, total: int) -> None:
+    def __init__(
+        self, metric: str, done: Iterable[Record], bar: Progress, total: int, name: str = ""
+    ) -> None:
         self._metric = metric
         values = [record["scores"][metric] for record in done]
         self._sum, self.count = sum(values), len(values)
         self._tokens = 0
         self._start = time.monotonic()
         self._bar = bar
-        self._task = bar.add_task("", total=total, completed=self.count, status="loading models")
+        bar.start()
+        self._task = bar.add_task(name, total=total, completed=self.count, status="loading models")
 
     @property
     def seconds(self) -> float:
@@ -48,8 +51,23 @@ class Running:
 
 
 @contextmanager
-def running(metric: str, done: Iterable[Record], total: int) -> Iterator[Running]:
-    """Show the bar for the length of the block."""
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[status]}"))
-    with Progress(*columns, TimeRemainingColumn(compact=True)) as bar:
-        yield Running(metric, done, bar, total)
+def bars() -> Iterator[Progress]:
+    """Show bars for the length of the block, and none of the libraries' own."""
+    from datasets.utils.logging import disable_progress_bar as hide_datasets
+    from transformers.utils.logging import disable_progress_bar as hide_transformers
+
+    hide_datasets()
+    hide_transformers()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[status]}"),
+        TimeRemainingColumn(compact=True),
+    )
+    shown = Progress(*columns)
+    try:
+        yield shown
+    finally:
+        if shown.live.is_started:  # by the first that runs
+            shown.stop()

@@ -1,0 +1,171 @@
+"""From what Hydra composes to what is evaluated: one job, or several that share their work."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf, open_dict
+from yaml import YAMLError
+
+from trimtab import config
+
+if TYPE_CHECKING:
+    from trimtab.evaluate import Job
+    from trimtab.methods import Method
+
+FORESEEN = (ValueError, OSError, MemoryError, FloatingPointError, HydraException, YAMLError)
+"""Errors whose messages speak to users; of others the traceback is shown as well."""
+FULL_ERROR = "HYDRA_FULL_ERROR"
+TRACEBACKS = os.environ.get(FULL_ERROR) == "1"
+"""Whether the user wants them all, as in any Hydra application."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What a job returns that failed: an error of one does not keep the others from running."""
+
+    folder: str
+    message: str
+
+
+class Application:
+    """What Hydra calls for each job, in this process or in a launcher's worker.
+
+    Args:
+        sweep: the name that the jobs of one multirun share; None for a single run.
+    """
+
+    def __init__(self, sweep: str | None) -> None:
+        self.sweep = sweep
+        self._tracebacks = TRACEBACKS  # in a worker the variable is Hydra's
+
+    def __call__(self, cfg: DictConfig) -> float | Failure:
+        """Run one job; return its score."""
+        if os.getcwd() not in sys.path:  # a worker's; a user's own methods and tasks are there
+            sys.path.append(os.getcwd())
+        folder = HydraConfig.get().runtime.output_dir
+        try:
+            from trimtab.evaluate import evaluate  # imports torch
+
+            summary = evaluate(job(cfg, folder=Path(folder), sweep=self.sweep))
+        except Exception as error:
+            report(error, where=folder, tracebacks=self._tracebacks)
+            return Failure(folder, config.first_line(error))
+        print(_result(summary), folder)
+        return float(summary["metrics"][summary["task"]["metric"]]["value"])
+
+    def together(self, configs: Sequence[DictConfig]) -> None:
+        """Run jobs, those that differ in the dial alone all at once; they find their work done.
+
+        Whatever goes wrong is left to be said by the job that it belongs to.
+        """
+        from trimtab.evaluate import evaluate_together
+
+        for group in _alike(configs):
+            try:
+                jobs = list(_family(group, self.sweep))
+                if jobs:
+                    evaluate_together(jobs)
+            except Exception as error:
+                _log.warning(
+                    "These %d jobs go on one by one: %s", len(group), config.first_line(error)
+                )
+
+
+def job(
+    cfg: DictConfig, *, folder: Path, sweep: str | None = None, method: Method | None = None
+) -> Job:
+    """Return the job that a composed configuration describes.
+
+    Args:
+        cfg: the configuration, with Hydra's runtime set to it.
+        folder: the run folder.
+        sweep: the tracker's group, where the configuration names none.
+        method: the method, where it has been built already.
+    """
+    from trimtab.evaluate import Job
+
+    choices = dict(HydraConfig.get().runtime.choices)
+    run_id = config.fingerprint(cfg)
+    tracker = config.build(cfg.tracker)
+    if sweep and getattr(tracker, "group", sweep) is None:
+        tracker = dataclasses.replace(tracker, group=sweep)
+    return Job(
+        task=config.build(cfg.task),
+        method=config.build(cfg.method) if method is None else method,
+        generation=config.build(cfg.generation),
+        limit=cfg.limit,
+        folder=folder,
+        config=config.relevant(cfg),
+        start_tracker=functools.partial(
+            tracker.start,
+            run_id=run_id,
+            name=f"{choices['task']}-{choices['method']}-{run_id}",
+            job_type=choices["method"],
+            config=config.settings(cfg, choices),
+            folder=folder,
+        ),
+        tracks_finished="WANDB_SWEEP_ID" in os.environ,  # an agent's trial must report its score
+    )
+
+
+def place(cfg: DictConfig) -> Path:
+    """Make Hydra's runtime that of a job of a multirun, and return its run folder."""
+    HydraConfig.instance().set_config(cfg)
+    return Path(str(OmegaConf.select(cfg, "hydra.sweep.dir"))) / str(
+        OmegaConf.select(cfg, "hydra.sweep.subdir")
+    )
+
+
+def report(error: Exception, *, where: str = "", tracebacks: bool = TRACEBACKS) -> None:
+    """Print a user's mistake as a message; a traceback is for what we did not foresee."""
+    if not isinstance(error, FORESEEN) or tracebacks:
+        traceback.print_exception(error)
+    location = f" in {where}" if where and where not in str(error) else ""
+    print(f"trimtab: error{location}: {error}", file=sys.stderr)
+
+
+def _result(summary: Mapping[str, Any]) -> str:
+    metric = summary["task"]["metric"]
+    estimate = summary["metrics"][metric]
+    interval = "[{:.3f}, {:.3f}]".format(*estimate["ci95"]) if estimate["ci95"] else ""
+    return f"{metric} {estimate['value']:.3f} {interval} n={estimate['n']}"
+
+
+def _alike(configs: Sequence[DictConfig]) -> list[list[DictConfig]]:
+    """Group jobs that differ in the dial alone; a job that is alone in that is left out."""
+    groups: dict[str, list[DictConfig]] = {}
+    for cfg in configs:
+        content = config.container(cfg, resolve=True)
+        dial = get_object(content["method"]["_target_"]).dial
+        if dial is not None:
+            content["method"].pop(dial)
+            groups.setdefault(json.dumps(content, sort_keys=True), []).append(cfg)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _family(group: Sequence[DictConfig], sweep: str | None) -> Iterator[Job]:
+    """Yield the jobs of a group whose methods can decode together."""
+    first = config.build(group[0].method)
+    if not first.goes_with(first):
+        return
+    for cfg in group:
+        folder = place(cfg)
+        with open_dict(cfg):
+            task_cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+        method = first.at(cfg.method[first.dial])
+        yield job(task_cfg, folder=folder, sweep=sweep, method=method)
