@@ -1,15 +1,12 @@
 import builtins
-import json
 import logging
 import os
-import struct
 import subprocess
 import sys
-import types
 
 import pytest
 import wandb
-from wandb.proto import wandb_internal_pb2 as pb
+import wandb_files
 
 from trimtab.tracking import NoTracker, WandbTracker, flat_summary
 
@@ -55,45 +52,9 @@ def start(tracker, folder, run_id="abc123", **config):
     )
 
 
-def records(log):
-    """Yield the records of a `.wandb` file, a LevelDB log behind a header of 7 bytes."""
-    position, data = 7, b""
-    while position < len(log):
-        left = 32768 - position % 32768  # what remains of the block
-        if left < 7:
-            position += left
-            continue
-        _, size, kind = struct.unpack_from("<IHB", log, position)
-        data += log[position + 7 : position + 7 + size]
-        position += 7 + size
-        if kind in (1, 4):  # whole, or the last part
-            record = pb.Record()
-            record.ParseFromString(data)
-            yield record
-            data = b""
-
-
 def recorded(folder):
-    """Return config, history, summary and exit code from the run's offline log."""
     wandb.teardown()  # the W&B service writes on its own time
-    (file,) = folder.glob("wandb/offline-run-*/run-*.wandb")
-    found = types.SimpleNamespace(config={}, history=[], summary={}, exit_code=None, run=None)
-    for record in records(file.read_bytes()):
-        if record.HasField("run"):
-            found.run = record.run
-            found.config |= {i.key: json.loads(i.value_json) for i in record.run.config.update}
-        for item in record.config.update:
-            found.config[item.key] = json.loads(item.value_json)
-        if record.HasField("history"):
-            keys = {
-                (i.key or i.nested_key[0]): json.loads(i.value_json) for i in record.history.item
-            }
-            found.history.append(keys)
-        for item in record.summary.update:
-            found.summary[item.key or item.nested_key[0]] = json.loads(item.value_json)
-        if record.HasField("exit"):
-            found.exit_code = record.exit.exit_code
-    return found
+    return wandb_files.recorded(folder)
 
 
 def test_a_run_tells_wandb_everything_and_stays_in_its_folder(tmp_path):
@@ -109,11 +70,9 @@ def test_a_run_tells_wandb_everything_and_stays_in_its_folder(tmp_path):
     assert found.summary["accuracy"] == 0.5
     assert found.summary["accuracy/ci95_low"] == 0.1
     assert found.exit_code == 0
-    (table,) = tmp_path.glob("wandb/offline-run-*/files/media/table/*.json")
-    table = json.loads(table.read_text())
-    rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
-    assert [row["accuracy"] for row in rows] == [1.0, 0.0]
-    assert (rows[0]["completion"], rows[1]["prediction"]) == ("The answer is 2.", None)
+    assert [row["accuracy"] for row in found.table] == [1.0, 0.0]
+    first, second = found.table
+    assert (first["completion"], second["prediction"]) == ("The answer is 2.", None)
 
 
 def test_each_job_of_a_process_is_a_run_of_its_own(tmp_path):
@@ -122,6 +81,37 @@ def test_each_job_of_a_process_is_a_run_of_its_own(tmp_path):
     for name in ("one", "two"):
         found = recorded(tmp_path / name)
         assert (found.run.run_id, found.config["job"]) == (name, name)
+
+
+def test_runs_that_are_open_at_the_same_time_stay_apart(tmp_path):
+    names = [f"job{number}" for number in range(11)]
+    opened = {
+        name: start(WandbTracker(mode="offline"), tmp_path / name, run_id=name, job=name)
+        for name in names
+    }
+    for step in (1, 2, 3):
+        for number, name in enumerate(names):
+            opened[name].log({"accuracy": number + step / 10}, step)
+    for number, name in enumerate(reversed(names)):  # the first to be opened is the last to finish
+        if name == "job5":
+            opened[name].finish(None, [])
+        else:
+            estimate = {"value": number / 10, "n": 1, "stderr": None, "ci95": None}
+            opened[name].finish(
+                {"metrics": {"accuracy": estimate}}, [SAMPLES[0] | {"question": name}]
+            )
+    for number, name in enumerate(names):
+        found = recorded(tmp_path / name)
+        assert (found.run.run_id, found.config["job"]) == (name, name)
+        history = [
+            (line["accuracy"], line["_step"]) for line in found.history if "accuracy" in line
+        ]
+        assert history == [(number + step / 10, step) for step in (1, 2, 3)]
+        if name == "job5":
+            assert (found.exit_code, found.table) == (1, [])
+        else:
+            assert (found.exit_code, found.summary["accuracy"]) == (0, (10 - number) / 10)
+            assert [row["question"] for row in found.table] == [name]
 
 
 def test_a_run_that_failed_is_marked(tmp_path):
@@ -149,7 +139,7 @@ class FakeRun:
         self.fails, self.calls, self.summary = fails, [], {}
         self.config = FakeConfig({"method.threshold": 0.9})
 
-    def log(self, data, step=None):
+    def log(self, data, step=None, commit=None):
         self._call("log")
 
     def finish(self, exit_code):

@@ -153,7 +153,8 @@ class _WandbRun:
         if self._failed:
             return
         try:
-            self._run.log(dict(metrics), step=step)
+            # At once: held back until the next step, the last score would overwrite the summary.
+            self._run.log(dict(metrics), step=step, commit=True)
         except Exception as error:
             self._fail("log", error)
 
