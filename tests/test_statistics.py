@@ -1,3 +1,4 @@
+import itertools
 import math
 import random
 
@@ -6,7 +7,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab.statistics import mean, paired, proportion, summarize
+from trimtab.statistics import holm, mean, paired, proportion, summarize
 
 
 @given(st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
@@ -58,6 +59,8 @@ def test_summarize_takes_the_interval_that_fits_the_scores():
         (lambda: summarize([0, 0.5], binary=True), "0.5"),
         (lambda: proportion(0, 0), "n >= 1"),
         (lambda: proportion(3, 2), "successes=3"),
+        (lambda: holm([0.1, 1.2]), r"p_values=\[0.1, 1.2\].*from 0 to 1"),
+        (lambda: holm([math.nan]), "from 0 to 1"),
         (lambda: paired({}, {}), "at least one"),
         (lambda: paired({"a": 1, "b": 0}, {"a": 1, "c": 0}), "share 1 samples.*'b'"),
     ],
@@ -121,3 +124,35 @@ def test_an_interval_stays_within_what_values_can_be():
     low, high = mean([0.0, 0.0, 1.0], bounds=(0, 1)).ci95
     assert (low, high) == (0, 1)
     assert mean([0.4, 0.5, 0.6], bounds=(0, 1)) == mean([0.4, 0.5, 0.6])
+
+
+def test_holms_correction_by_hand():
+    # Sorted 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1: 0.02, 0.03, 0.06, 0.04; none below another.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.7]) == [1.0, 1.0]
+    assert holm([0.03]) == [0.03]
+    assert holm([]) == []
+
+
+_P_VALUES = st.lists(st.sampled_from([0.0, 1e-9, 0.004, 0.01, 0.02, 0.05, 0.2, 0.5, 1.0]))
+
+
+@given(_P_VALUES.filter(lambda p: 0 < len(p) < 7))
+def test_holms_correction_closes_bonferronis(p_values):
+    # The closed test (Marcus, Peritz and Gabriel 1976): a hypothesis is rejected if Bonferroni's
+    # test rejects every set of hypotheses that it is in.
+    indices = range(len(p_values))
+    sets = [s for n in indices for s in itertools.combinations(indices, n + 1)]
+    bonferroni = {s: min(1, len(s) * min(p_values[i] for i in s)) for s in sets}
+    closed = [max(p for s, p in bonferroni.items() if i in s) for i in indices]
+    assert holm(p_values) == pytest.approx(closed)
+
+
+@given(_P_VALUES, st.sampled_from([0.001, 0.013, 0.049, 0.11]))
+def test_holms_correction_rejects_what_his_procedure_rejects(p_values, level):
+    # Step down: reject the smallest while it is at most level / (number that is left).
+    left = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    rejected = set()
+    while left and p_values[left[0]] <= level / len(left):
+        rejected.add(left.pop(0))
+    assert {i for i, p in enumerate(holm(p_values)) if p <= level} == rejected

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trimtab import record
+from trimtab.choices import not_a_choice
 from trimtab.config import digest
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ class Run:
     @property
     def split(self) -> str | None:
         """The split of the task's rows; None where the task knows of none."""
-        return self.summary["task"]["split"]
+        return self.summary["task"].get("split")
 
     @property
     def metric(self) -> str:
@@ -72,12 +74,22 @@ class Run:
     @property
     def dial(self) -> str | None:
         """The name of the method's dial; None for a method without one."""
-        return self.summary["dial"]["name"] if self.summary["dial"] else None
+        return self._dial["name"] if self._dial else None
 
     @property
     def value(self) -> float | None:
         """Where the dial stands."""
-        return self.summary["dial"]["value"] if self.summary["dial"] else None
+        return self._dial["value"] if self._dial else None
+
+    @property
+    def _dial(self) -> Mapping[str, Any] | None:
+        return self.summary.get("dial")  # the first summaries had none
+
+    @cached_property
+    def content(self) -> str:
+        """What tells runs of other weights or rows under the same names apart."""
+        facts = record.read_run(self.folder) or {}
+        return json.dumps([facts.get("content"), [line["id"] for line in self.samples]])
 
     @cached_property
     def samples(self) -> list[dict[str, Any]]:
@@ -85,9 +97,17 @@ class Run:
         return record.read_samples(self.folder)
 
     def scores(self, metric: str | None = None) -> dict[str, float]:
-        """Return a metric of every sample by its id; None for the task's own."""
+        """Return a metric of every sample by its id; None for the task's own.
+
+        Raises:
+            ValueError: for a metric that the samples do not have.
+        """
         name = metric or self.metric
-        return {line["id"]: {**line["scores"], **line["measures"]}[name] for line in self.samples}
+        values = {line["id"]: {**line["scores"], **line["measures"]} for line in self.samples}
+        for sample in values.values():
+            if name not in sample:
+                raise ValueError(not_a_choice("metric", name, sample))
+        return {sample_id: sample[name] for sample_id, sample in values.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +115,11 @@ class Curve:
     """Runs that differ in the dial alone, in its order."""
 
     runs: Sequence[Run]
+
+    @property
+    def task(self) -> str:
+        """The task's name on the command line."""
+        return self.runs[0].task
 
     @property
     def name(self) -> str:
@@ -131,6 +156,32 @@ def curves(runs: Iterable[Run]) -> list[Curve]:
 def _all_but_dial(run: Run) -> str:
     method = {name: value for name, value in run.config["method"].items() if name != run.dial}
     return digest({**run.config, "method": method})
+
+
+def labels(found: Sequence[Curve]) -> list[str]:
+    """Return each curve's name; where several of a task share it, with the settings that differ."""
+    return [
+        _label(curve, [c for c in found if (c.task, c.name) == (curve.task, curve.name)])
+        for curve in found
+    ]
+
+
+def _label(curve: Curve, namesakes: Sequence[Curve]) -> str:
+    settings = [dict(_settings(other.runs[0].config)) for other in namesakes]
+    differing = [
+        f"{name}={value}"
+        for name, value in _settings(curve.runs[0].config)
+        if name != f"method.{curve.dial}" and any(other.get(name) != value for other in settings)
+    ]
+    return f"{curve.name} ({', '.join(differing)})" if differing else curve.name
+
+
+def _settings(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in node.items():
+        if isinstance(value, Mapping):
+            yield from _settings(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def runs_table(runs: Iterable[Run]) -> pd.DataFrame:

@@ -117,6 +117,25 @@ def paired(first: Mapping[str, float], second: Mapping[str, float]) -> Paired:
     )
 
 
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values corrected for being looked at together, in the order given.
+
+    Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of
+    Statistics 6 (1979). With `p_(1) <= ... <= p_(m)`, the i-th smallest becomes
+    `max over j <= i of min(1, (m - j + 1) p_(j))`: the least level at which the procedure rejects
+    it. Rejecting what is below a level wrongly rejects anything at all with at most that
+    probability, however the tests depend on each other.
+    """
+    p = np.asarray(p_values, dtype=float)
+    if not ((p >= 0) & (p <= 1)).all():
+        raise ValueError(f"p_values={list(p_values)}: accepted are numbers from 0 to 1.")
+    order = np.argsort(p, kind="stable")
+    remaining = np.arange(p.size, 0, -1)
+    corrected = np.empty_like(p)
+    corrected[order] = np.minimum(1.0, np.maximum.accumulate(remaining * p[order]))
+    return corrected.tolist()
+
+
 def _mcnemar(*, wins: int, losses: int, n: int) -> Paired:
     # Under the hypothesis of no difference, each discordant sample is a fair coin.
     discordant = wins + losses
