@@ -6,6 +6,7 @@ Describing a model is free; tokenizer and weights load at their first use. Legen
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import re
@@ -342,5 +343,11 @@ def _sha256(text: str) -> str:
 
 
 def _file_sha256(file: Path) -> str:
+    status = file.stat()
+    return _content_sha256(file, status.st_size, status.st_mtime_ns)
+
+
+@functools.cache  # the jobs of a sweep ask again and again, and weights are large
+def _content_sha256(file: Path, size: int, changed: int) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

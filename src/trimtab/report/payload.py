@@ -1,0 +1,160 @@
+"""The data of the page, small: what runs share is stored once, spans are short arrays.
+
+`texts` holds every distinct string and `answers` every distinct completion, both named by their
+number from then on. An answer is its text and its turns, and a turn a speaker with a flat list
+`[length, probability, length, probability, ...]` of its spans: lengths in UTF-16 units, as
+JavaScript counts, probabilities in ten-thousandths, as the record rounds them, or -1 for none.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import zlib
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trimtab import quantities
+from trimtab.report.study import Study
+from trimtab.results import Run, labels
+
+_SCALE = 10_000
+_SHORT = 6  # digits of a fingerprint that tell runs apart at a glance
+
+
+class _Pool:
+    """Distinct values, numbered in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self.values: list[Any] = []
+
+    def number(self, value: Any) -> int:
+        key = json.dumps(value)
+        if key not in self._numbers:
+            self._numbers[key] = len(self.values)
+            self.values.append(value)
+        return self._numbers[key]
+
+
+def encode(studies: Sequence[Study]) -> str:
+    """Return the page's data: JSON, compressed, in base64, which no text in it can end."""
+    texts, answers = _Pool(), _Pool()
+    content = {
+        "studies": [_study(study, texts, answers) for study in studies],
+        "texts": texts.values,
+        "answers": answers.values,
+    }
+    dense = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    # Half of a surrogate pair has an escape in JSON, but no place in UTF-8.
+    return b64encode(zlib.compress(dense.encode("utf-8", "backslashreplace"), 9)).decode()
+
+
+def _study(study: Study, texts: _Pool, answers: _Pool) -> dict[str, Any]:
+    runs = study.runs
+    names = quantities.every(runs)
+    samples: dict[str, list[Any]] = {}
+    for run in runs:
+        for line in run.samples:
+            asked = [texts.number(line["question"]), texts.number(line["target"])]
+            samples.setdefault(line["id"], [line["id"], *asked])
+    places = {sample_id: place for place, sample_id in enumerate(samples)}
+    measures = list(
+        dict.fromkeys(
+            name
+            for run in runs
+            for line in run.samples
+            for name in (*line["scores"], *line["measures"])
+        )
+    )
+    rows = [[_row(line, places, measures, texts, answers) for line in run.samples] for run in runs]
+    numbers = iter(range(len(runs)))  # of runs, in the order of the curves
+    return {
+        "name": study.name,
+        "metric": study.metric,
+        "dial": study.dial,
+        "quantities": [
+            {
+                "name": name,
+                "label": quantities.label(name),
+                "short": quantities.label(name, short=True),
+                "share": quantities.is_share(name),
+                "zero": quantities.starts_at_zero(name),
+            }
+            for name in names
+        ],
+        "curves": [
+            {"label": label, "dial": curve.dial, "runs": [next(numbers) for _ in curve.runs]}
+            for curve, label in zip(study.curves, labels(study.curves), strict=True)
+        ],
+        "runs": [
+            {
+                "dial": run.dial,
+                "value": run.value,
+                "id": run.folder.name[:_SHORT],
+                "n": run.score["n"],
+                "readings": _readings(run, names),
+                "rows": lines,
+            }
+            for run, lines in zip(runs, rows, strict=True)
+        ],
+        "samples": list(samples.values()),
+        "measures": [
+            {
+                "name": name,
+                "label": quantities.label(name, short=True),
+                "share": quantities.is_share(name),
+            }
+            for name in measures
+        ],
+    }
+
+
+def _readings(run: Run, names: Sequence[str]) -> dict[str, list[Any]]:
+    """Return each quantity's value, interval and both as text, which Python alone rounds."""
+    return {
+        name: [
+            reading.value,
+            *(reading.interval or (None, None)),
+            quantities.text(name, reading.value),
+            quantities.interval_text(name, reading),
+        ]
+        for name in names
+        if (reading := quantities.read(run, name))
+    }
+
+
+def _row(
+    line: Mapping[str, Any],
+    places: Mapping[str, int],
+    measures: Sequence[str],
+    texts: _Pool,
+    answers: _Pool,
+) -> list[Any]:
+    values = {**line["scores"], **line["measures"]}
+    return [
+        places[line["id"]],
+        answers.number([line["completion"], _turns(line["trace"])]),
+        [[role, texts.number(prompt)] for role, prompt in line["prompts"].items()],
+        texts.number(line["prediction"]),
+        line["stop_reason"],
+        sum(line["tokens"].values()),
+        [_plain(values.get(name)) for name in measures],
+    ]
+
+
+def _turns(trace: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
+    turns: list[list[Any]] = []
+    for speaker, spans in itertools.groupby(trace, key=lambda span: span["speaker"]):
+        flat: list[int] = []
+        for span in spans:
+            probability = span["probability"]
+            flat.append(len(span["text"].encode("utf-16-le", "surrogatepass")) // 2)
+            flat.append(-1 if probability is None else round(_SCALE * probability))
+        turns.append([speaker, flat])
+    return turns
+
+
+def _plain(value: float | None) -> float | int | None:
+    return int(value) if value is not None and value == int(value) else value

@@ -1,0 +1,40 @@
+"""A report's files, written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from trimtab.report import figures, page, tables
+from trimtab.report.study import studies
+from trimtab.results import Run
+
+
+def write(runs: Sequence[Run], out: Path, roots: Sequence[Path]) -> list[Path]:
+    """Write the tables, the figures and the page of some finished runs; return the files.
+
+    Args:
+        runs: the runs.
+        out: the folder for the files; those of an earlier report there are written over.
+        roots: the folders that the runs were read from.
+
+    Raises:
+        ValueError: if `out` is a file.
+    """
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{str(out)!r} is a file. Give --out a folder, or a name that is free.")
+    drawings = out / "figures"
+    drawings.mkdir(parents=True, exist_ok=True)
+    found = studies(runs)
+    texts = {
+        "table.csv": tables.csv(runs),
+        "table.md": tables.markdown(found),
+        "table.tex": tables.latex(found),
+        "report.html": page.render(found, roots),
+    }
+    for name, text in texts.items():
+        # A folder's name need not be UTF-8.
+        (out / name).write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+    return [out / name for name in texts] + [
+        file for study in found for file in figures.write(study, drawings)
+    ]
