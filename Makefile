@@ -12,10 +12,10 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python
 INSTALL := PIP_CONSTRAINT=$(CURDIR)/constraints.txt PIP_BUILD_CONSTRAINT=$(CURDIR)/constraints.txt \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
-.PHONY: help install demo test check format benchmark clean
+.PHONY: help install demo test test-ray check format benchmark clean
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 install: $(VENV)/.installed ## Install trimtab into .venv, with the tested versions
 
@@ -23,7 +23,11 @@ demo: install ## The three methods on the embedded models, end to end
 	PATH="$(CURDIR)/$(BIN):$$PATH" experiments/demo.sh
 
 test: $(VENV)/.installed-dev check ## Check, then run the tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not ray"
+
+test-ray: $(VENV)/.installed-dev ## The launcher for Ray clusters, which is a large install
+	$(INSTALL) '.[dev,ray]'
+	$(BIN)/python -m pytest -m ray
 
 check: $(VENV)/.installed-dev ## Lint, check the format and the types
 	$(BIN)/ruff check

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _KINDS = {"models": "model", "methods": "method", "tasks": "task", "experiments": "experiment"}
 _COMMANDS = {
     "run": "evaluate a method on a task (trimtab run --help)",
+    "search": "look for the best value of a dial (trimtab search --help)",
     "ls": "list models, methods, tasks and experiments",
     "table": "what was run, with intervals",
     "report": "tables, figures and a page of what was run",
@@ -78,6 +79,8 @@ def _dispatch(arguments: Sequence[str]) -> int:
     command, rest = (arguments[0], list(arguments[1:])) if arguments else ("--help", [])
     if command == "run":  # everything after it is Hydra's
         return run(rest)
+    if command == "search":
+        return _search(rest)
     if command in ("-sc", "--shell-completion"):
         return _complete(list(arguments))
     options = _parser().parse_args([command, *rest])
@@ -92,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     commands.add_parser("run", help=_COMMANDS["run"])
+    commands.add_parser("search", help=_COMMANDS["search"])
 
     listing = commands.add_parser("ls", help=_COMMANDS["ls"])
     listing.add_argument("kind", nargs="?", choices=list(_KINDS), help="list these alone")
@@ -202,10 +206,56 @@ def _complete(arguments: list[str]) -> int:
         if not complete:
             print(*_COMMANDS)
             return 0
-        if command != "run":
+        if command not in ("run", "search"):
             return 0
         os.environ["COMP_LINE"] = f"{program} {settings}"
     return run(arguments)
+
+
+# ---------------------------------------------------------------------------- search
+
+
+def _search(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="trimtab search",
+        description="Look for the value of one setting that scores best; nothing else varies. "
+        "The same command again resumes, and more trials add to those that are there.",
+        epilog="Example: trimtab search experiment=nudging-word-problems task.split=validation "
+        "'method.threshold=interval(0,1)' --trials 20",
+    )
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="as in trimtab run, one of them an interval: 'method.threshold=interval(0,1)'",
+    )
+    parser.add_argument("--trials", type=int, default=20, help="values to try, all in all [20]")
+    parser.add_argument("--seed", type=int, default=0, help="decides which values [0]")
+    parser.add_argument("--step", type=float, help="between values [the interval's 100th part]")
+    parser.add_argument("--metric", metavar="NAME", help="a score [the task's own]")
+    parser.add_argument("--minimize", action="store_true", help="less of it is better")
+    parser.add_argument(
+        "--no-pruning",
+        dest="pruning",
+        action="store_false",
+        help="evaluate every value in full; otherwise one is given up when its samples show that "
+        "it is worse than the best",
+    )
+    parser.add_argument(
+        "-cd", "--config-dir", type=Path, metavar="DIR", help="a folder of further choices"
+    )
+    options = vars(parser.parse_intermixed_args(arguments))
+
+    try:
+        from trimtab import search
+    except ModuleNotFoundError as error:
+        if error.name != "optuna":
+            raise
+        message = "trimtab search needs Optuna: pip install 'trimtab[search]'"
+        raise ValueError(message) from None
+    folder = options.pop("config_dir")
+    source = overrides.Source(further=(folder,) if folder else ())
+    return search.search(search.read(options.pop("overrides"), source, **options))
 
 
 # ---------------------------------------------------------------------------- ls

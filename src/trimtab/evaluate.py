@@ -86,26 +86,26 @@ def evaluate(job: Job, watch: Watch | None = None) -> dict[str, Any]:
     return evaluation.summary
 
 
-def evaluate_together(jobs: Sequence[Job]) -> None:
-    """Run jobs that differ in their methods' dial alone, all at once.
+def evaluate_together(jobs: Sequence[Job]) -> dict[Path, dict[str, Any]]:
+    """Run jobs that differ in their methods' dial alone, all at once; return summaries by folder.
 
     Each leaves what it would leave alone, but for what it cost. Jobs that cannot start, because
     another process holds the folder for instance, are left out; what is wrong with them is theirs
     to say when they are run alone.
     """
+    begun: list[_Evaluation] = []
     with bars() as shown, ExitStack() as stack:
-        begun = []
         for job in jobs:
             with suppress(Exception):
                 begun.append(stack.enter_context(_evaluation(job, shown, together=len(jobs))))
-        begun = [evaluation for evaluation in begun if evaluation.summary is None]
-        if not begun:
-            return
-        first = begun[0].job
-        family = [evaluation.job.method for evaluation in begun]
-        asked = [evaluation.conversations for evaluation in begun]
-        for member, completion in first.method.stream_family(family, asked, first.generation):
-            begun[member].add(completion)
+        open_ = [evaluation for evaluation in begun if evaluation.summary is None]
+        if open_:
+            first = open_[0].job
+            family = [evaluation.job.method for evaluation in open_]
+            asked = [evaluation.conversations for evaluation in open_]
+            for member, completion in first.method.stream_family(family, asked, first.generation):
+                open_[member].add(completion)
+    return {one.job.folder: one.summary for one in begun if one.summary is not None}
 
 
 class _Evaluation:
@@ -145,7 +145,7 @@ class _Evaluation:
             role: passes - self._passes_before.get(role, 0)
             for role, passes in self.job.method.forward_passes.items()
         }
-        self.run.write_run(self.facts)
+        self.run.write_run(self.facts, at_once=False)
         # At the same samples in every run, so that a sweep can compare runs at the same stage.
         stage, total = len(self.done) * _STAGES, len(self.samples)
         if stage // total > (stage - _STAGES) // total:
@@ -195,7 +195,7 @@ def _evaluation(job: Job, bars: Progress, *, together: int = 1) -> Iterator[_Eva
             "models": {role: model.provenance() for role, model in method.all_models.items()},
             "data": {"source": task.source, "samples": len(samples)},
             "seeds": {"generation": job.generation.seed},
-            "segments": earlier["segments"] if earlier else [],
+            "segments": _settled(earlier["segments"], len(evaluation.done)) if earlier else [],
         }
         if earlier and earlier["git"] != facts["git"]:
             _log.warning("%s was begun at another commit: %s", job.folder, earlier["git"])
@@ -315,6 +315,13 @@ def _segment(
     finally:
         segment["end"] = _now()
         run.write_run(facts)
+
+
+def _settled(segments: list[dict[str, Any]], done: int) -> list[dict[str, Any]]:
+    """Return earlier stretches of work; of one that was killed, the samples are counted anew."""
+    if segments:
+        segments[-1]["samples"] = done - sum(segment["samples"] for segment in segments[:-1])
+    return segments
 
 
 def _require_same(now: Mapping[str, Any], then: Mapping[str, Any], folder: Path) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.utils import get_object
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
 from trimtab import config
@@ -52,24 +52,28 @@ class Application:
     def __init__(self, sweep: str | None) -> None:
         self.sweep = sweep
         self._tracebacks = TRACEBACKS  # in a worker the variable is Hydra's
+        self._summaries: dict[Path, dict[str, Any]] = {}
 
     def __call__(self, cfg: DictConfig) -> float | Failure:
         """Run one job; return its score."""
         if os.getcwd() not in sys.path:  # a worker's; a user's own methods and tasks are there
             sys.path.append(os.getcwd())
-        folder = HydraConfig.get().runtime.output_dir
+        folder = Path(HydraConfig.get().runtime.output_dir)
         try:
-            from trimtab.evaluate import evaluate  # imports torch
-
-            summary = evaluate(job(cfg, folder=Path(folder), sweep=self.sweep))
+            summary = self._summaries.get(folder) or self._evaluate(cfg, folder)
         except Exception as error:
-            report(error, where=folder, tracebacks=self._tracebacks)
-            return Failure(folder, config.first_line(error))
+            report(error, where=str(folder), tracebacks=self._tracebacks)
+            return Failure(str(folder), config.first_line(error))
         print(_result(summary), folder)
         return float(summary["metrics"][summary["task"]["metric"]]["value"])
 
+    def _evaluate(self, cfg: DictConfig, folder: Path) -> dict[str, Any]:
+        from trimtab.evaluate import evaluate  # imports torch
+
+        return evaluate(job(cfg, folder=folder, sweep=self.sweep))
+
     def together(self, configs: Sequence[DictConfig]) -> None:
-        """Run jobs, those that differ in the dial alone all at once; they find their work done.
+        """Run those of some jobs that differ in the dial alone; called, they find their work done.
 
         Whatever goes wrong is left to be said by the job that it belongs to.
         """
@@ -79,7 +83,7 @@ class Application:
             try:
                 jobs = list(_family(group, self.sweep))
                 if jobs:
-                    evaluate_together(jobs)
+                    self._summaries |= evaluate_together(jobs)
             except Exception as error:
                 _log.warning(
                     "These %d jobs go on one by one: %s", len(group), config.first_line(error)
@@ -87,7 +91,11 @@ class Application:
 
 
 def job(
-    cfg: DictConfig, *, folder: Path, sweep: str | None = None, method: Method | None = None
+    cfg: DictConfig,
+    *,
+    folder: Path,
+    sweep: str | None = None,
+    like: Job | None = None,
 ) -> Job:
     """Return the job that a composed configuration describes.
 
@@ -95,7 +103,7 @@ def job(
         cfg: the configuration, with Hydra's runtime set to it.
         folder: the run folder.
         sweep: the tracker's group, where the configuration names none.
-        method: the method, where it has been built already.
+        like: a job that differs in the dial alone, with which it shares what is loaded.
     """
     from trimtab.evaluate import Job
 
@@ -105,8 +113,8 @@ def job(
     if sweep and getattr(tracker, "group", sweep) is None:
         tracker = dataclasses.replace(tracker, group=sweep)
     return Job(
-        task=config.build(cfg.task),
-        method=config.build(cfg.method) if method is None else method,
+        task=like.task if like else config.build(cfg.task),
+        method=_turned(like.method, cfg.method) if like else config.build(cfg.method),
         generation=config.build(cfg.generation),
         limit=cfg.limit,
         folder=folder,
@@ -126,9 +134,8 @@ def job(
 def place(cfg: DictConfig) -> Path:
     """Make Hydra's runtime that of a job of a multirun, and return its run folder."""
     HydraConfig.instance().set_config(cfg)
-    return Path(str(OmegaConf.select(cfg, "hydra.sweep.dir"))) / str(
-        OmegaConf.select(cfg, "hydra.sweep.subdir")
-    )
+    root, below = (OmegaConf.select(cfg, f"hydra.sweep.{name}") for name in ("dir", "subdir"))
+    return Path(os.path.abspath(os.path.join(str(root), str(below))))  # as Hydra spells it
 
 
 def report(error: Exception, *, where: str = "", tracebacks: bool = TRACEBACKS) -> None:
@@ -158,14 +165,19 @@ def _alike(configs: Sequence[DictConfig]) -> list[list[DictConfig]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
+def _turned(method: Method, node: DictConfig) -> Method:
+    assert method.dial is not None
+    return method.at(node[method.dial])
+
+
 def _family(group: Sequence[DictConfig], sweep: str | None) -> Iterator[Job]:
-    """Yield the jobs of a group whose methods can decode together."""
-    first = config.build(group[0].method)
-    if not first.goes_with(first):
-        return
+    """Yield the jobs of a group, if their methods can decode together."""
+    first: Job | None = None
     for cfg in group:
         folder = place(cfg)
-        with open_dict(cfg):
-            task_cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-        method = first.at(cfg.method[first.dial])
-        yield job(task_cfg, folder=folder, sweep=sweep, method=method)
+        task_cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+        one = job(task_cfg, folder=folder, sweep=sweep, like=first)
+        first = first or one
+        if not first.method.goes_with(first.method):
+            return
+        yield one

@@ -38,6 +38,12 @@ class Source:
             if not folder.is_dir():
                 raise ConfigError([f"--config-dir {folder}: no such folder."])
 
+    @property
+    def search_path(self) -> list[str]:
+        """The override that adds the further folders, where there are any."""
+        folders = ", ".join(f"'file://{folder.absolute()}'" for folder in self.further)
+        return [f"hydra.searchpath=[{folders}]"] if folders else []
+
 
 def check_command(
     arguments: Sequence[str], source: Source, *, multirun: bool = False, values: bool = True
@@ -71,8 +77,7 @@ class _Reader:
     listed: dict[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        folders = ", ".join(f"'file://{folder.absolute()}'" for folder in self.source.further)
-        self.search = [f"hydra.searchpath=[{folders}]"] if folders else []
+        self.search = self.source.search_path
         instance = GlobalHydra.instance()
         self.loader: ConfigLoader = instance.config_loader()
         default = self._compose(self.search, hydra=True)

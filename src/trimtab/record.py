@@ -10,9 +10,11 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import subprocess
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -35,6 +37,7 @@ _PACKAGES = (
     "numpy",
     "wandb",
 )
+_SECONDS_BETWEEN_WRITES = 0.25
 _DECIMALS = 4  # of probabilities in traces
 
 
@@ -49,6 +52,7 @@ class RunFolder:
         self.path = path
         self._lock = FileLock(path / ".lock")
         self._stream: IO[str] | None = None
+        self._written = -math.inf
 
     def __enter__(self) -> RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
@@ -91,8 +95,12 @@ class RunFolder:
         text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
         _replace(self.path / "config.yaml", text)
 
-    def write_run(self, facts: Mapping[str, Any]) -> None:
-        """Write the run's status and provenance."""
+    def write_run(self, facts: Mapping[str, Any], *, at_once: bool = True) -> None:
+        """Write the run's status and provenance; unless `at_once`, a few times a second."""
+        now = time.monotonic()
+        if not at_once and now - self._written < _SECONDS_BETWEEN_WRITES:
+            return
+        self._written = now
         _replace(self.path / "run.json", json.dumps(facts, indent=2) + "\n")
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:

@@ -47,7 +47,7 @@ class Ask(NamedTuple):
 
     def tokens(self, role: str) -> list[int]:
         """Return the sequence of one of the models."""
-        return self.sequences[list(self.part.models).index(role)]
+        return self.sequences[self.part.place[role]]
 
 
 class ContextFull(Exception):
@@ -112,6 +112,7 @@ class Part:
         self.weights = dict.fromkeys(voice.models, 1.0) if weights is None else dict(weights)
         self.known = Known() if known is None else known
         self.models = {role: voice.models[role] for role in self.weights}
+        self.place = {role: i for i, role in enumerate(self.models)}
         self.prompts = [prompts[role] for role in self.models]
         self.key = noise_key(seed, sample_id, voice.name)
         self.work = {role: Work() for role in self.models}

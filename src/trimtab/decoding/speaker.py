@@ -15,9 +15,6 @@ from trimtab.models.codec import Spoken
 from trimtab.models.growing import GrowingText
 from trimtab.models.session import common_prefix
 
-# Readings further back than this are not asked for again, or else are asked of the model again.
-_RECENT = 64
-
 Draft = Callable[[list[int]], Steps[list[int]]]
 """Guess, in a speaker's own tokens, what may follow a sequence."""
 
@@ -79,8 +76,7 @@ class Speaker:
     def _ask(self, tokens: list[int], drafted: list[int]) -> Steps[None]:
         whole = tokens + drafted
         readings = yield self._part.ask([whole], last=len(drafted) + 1)
-        shared = common_prefix(self._sequence, whole)
-        recent = range(len(tokens) - _RECENT, shared + 1)
-        self._readings = {n: r for n, r in self._readings.items() if n in recent}
+        for length in range(common_prefix(self._sequence, whole) + 1, len(self._sequence) + 1):
+            self._readings.pop(length, None)
         self._readings |= dict(enumerate(readings, start=len(tokens)))
         self._sequence = whole

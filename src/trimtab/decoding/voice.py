@@ -115,15 +115,22 @@ class Voice:
         alike: dict[tuple[tuple[str, float], ...], list[int]] = {}
         for i, ask in enumerate(asks):
             alike.setdefault(tuple(ask.part.weights.items()), []).append(i)
-        mixed, divergences = [], []
-        for weights, members in alike.items():
-            logits = {role: said[role].of([asks[i] for i in members]) for role, _ in weights}
-            mixed.append(self._mixed(logits, dict(weights)))
-            divergences.append(self._divergence(mixed[-1], logits))
         order = [i for members in alike.values() for i in members]
         ordered = [asks[i] for i in order]
+        logits = {
+            role: said[role].of([ask for ask in ordered if role in ask.part.weights])
+            for role in self._sessions
+        }
+        taken = dict.fromkeys(logits, 0)
+        mixed = []
+        for weights, members in alike.items():
+            count = sum(asks[i].last for i in members)
+            own = {role: logits[role][taken[role] : taken[role] + count] for role, _ in weights}
+            taken |= {role: taken[role] + count for role in own}
+            mixed.append(self._mixed(own, dict(weights)))
         mixed_NV = torch.cat(mixed) if len(mixed) > 1 else mixed[0]
-        readings = self._readings(mixed_NV, torch.cat(divergences), ordered)
+        divergences = self._divergences(mixed_NV, logits, ordered)
+        readings = self._readings(mixed_NV, divergences, ordered)
         # A probability is a number exactly where every logit is finite, or where some are -inf.
         if any(reading.top_probability != reading.top_probability for reading in readings):
             self._refuse_not_finite(said, mixed_NV, ordered)
@@ -178,17 +185,21 @@ class Voice:
         device = logits[used[0]].device
         return self._mix([logits[r].to(device) for r in used], [weights[r] for r in used])
 
-    def _divergence(
-        self, mixed_NV: torch.Tensor, logits: Mapping[str, torch.Tensor]
-    ) -> torch.Tensor:
-        """Return `[N]`, the divergence of a mixture from the reference; NaN where it is absent."""
-        reference_NV = logits.get(self._reference or "")
-        if reference_NV is None:
-            return mixed_NV.new_full((len(mixed_NV),), math.nan)
-        return divergence(mixed_NV, reference_NV.to(mixed_NV.device))
+    def _divergences(
+        self, mixed_NV: torch.Tensor, logits: Mapping[str, torch.Tensor], asks: Sequence[Ask]
+    ) -> list[float]:
+        """Return each row's divergence from the reference model; NaN where that is not run."""
+        role = self._reference
+        if role is None or not any(role in ask.part.weights for ask in asks):
+            return [math.nan] * len(mixed_NV)
+        measured = [role in ask.part.weights for ask in asks for _ in range(ask.last)]
+        if not all(measured):
+            mixed_NV = mixed_NV[torch.tensor(measured, device=mixed_NV.device)]
+        known = iter(divergence(mixed_NV, logits[role].to(mixed_NV.device)).tolist())
+        return [next(known) if is_measured else math.nan for is_measured in measured]
 
     def _readings(
-        self, logits_NV: torch.Tensor, divergences_N: torch.Tensor, asks: Sequence[Ask]
+        self, logits_NV: torch.Tensor, divergences: Sequence[float], asks: Sequence[Ask]
     ) -> list[Reading]:
         top_N, top_tokens_N = logits_NV.max(dim=-1)
         # Tensors' exp rounds the last few of a list unlike the others.
@@ -207,7 +218,7 @@ class Voice:
                     ask.position - ask.last + 1 + i for ask in asks for i in range(ask.last)
                 ],
             ).tolist()
-        return list(map(Reading, tokens, top_tokens, probabilities, divergences_N.tolist()))
+        return list(map(Reading, tokens, top_tokens, probabilities, divergences))
 
     def _refuse_not_finite(
         self, said: Mapping[str, _Said], mixed_NV: torch.Tensor, asks: Sequence[Ask]

@@ -7,6 +7,8 @@ drops at the start of a text is kept.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from trimtab.models.boundaries import Boundaries
 
 _INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
+# Tails of texts are encoded again and again: by drafts that begin alike, and by the answers of a
+# family. So many of them are remembered, if no longer than this.
+_REMEMBERED, _SHORT = 4096, 256
 
 
 class Codec:
@@ -30,6 +35,7 @@ class Codec:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, special_tokens: frozenset[int]) -> None:
         self._tokenizer = tokenizer
         self._special_tokens = special_tokens
+        self._encode_short = functools.lru_cache(maxsize=_REMEMBERED)(self._encode)
 
     def encode(self, text: str) -> list[int]:
         """Return the canonical tokens of `text`, with the beginning-of-sequence token once."""
@@ -41,6 +47,9 @@ class Codec:
 
     def encode_bare(self, text: str) -> list[int]:
         """Return the tokens of `text` and nothing else."""
+        return list((self._encode_short if len(text) <= _SHORT else self._encode)(text))
+
+    def _encode(self, text: str) -> Sequence[int]:
         if self._backend is None:
             tokens: list[int] = self._tokenizer(text, add_special_tokens=False).input_ids
             return tokens
