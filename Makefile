@@ -25,9 +25,14 @@ demo: install ## The three methods on the embedded models, end to end
 test: $(VENV)/.installed-dev check ## Check, then run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not ray"
 
-test-ray: $(VENV)/.installed-dev ## The launcher for Ray clusters, which is a large install
-	$(INSTALL) '.[dev,ray]'
-	$(BIN)/python -m pytest -m ray
+test-ray: ## The launcher for Ray clusters, in an environment of its own: a large install
+	$(PYTHON) -m venv $(VENV)-ray
+	# Ray and its launcher need older versions of much of the rest.
+	grep -E '^(datasets|hydra-.*|numpy|omegaconf|ray|safetensors|tokenizers|torch|transformers)==' \
+		constraints.txt > $(VENV)-ray/constraints.txt
+	PIP_CONSTRAINT=$(CURDIR)/$(VENV)-ray/constraints.txt PIP_BUILD_CONSTRAINT=$(CURDIR)/constraints.txt \
+		$(VENV)-ray/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,ray]'
+	OMP_NUM_THREADS=1 $(VENV)-ray/bin/python -m pytest -m ray
 
 check: $(VENV)/.installed-dev ## Lint, check the format and the types
 	$(BIN)/ruff check
@@ -42,7 +47,7 @@ benchmark: install ## Speed and memory against named peers, half an hour on an i
 	for name in decoding nudging dera growth sweep; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 clean: ## Remove the environment and everything that tools left
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(VENV)-ray .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps make a second installation free until the requirements change.

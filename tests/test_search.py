@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -221,7 +222,7 @@ def test_another_seed_tries_others_after_halving_the_interval(
 ) -> None:
     trials, _ = searched(*NOISY, seed=1, trials=9)
     first, other = tried(trials_in(undisturbed)), tried(trials)
-    assert [value for value, *_ in first[:7]] == [0.5, 0.25, 0.75, 0.12, 0.62, 0.38, 0.88]
+    assert [value for value, *_ in first[:7]] == [0.5, 0.25, 0.75, 0.12, 0.62, 0.37, 0.87]
     assert other[:7] == first[:7]
     assert other[7:] != first[7:]
 
@@ -237,7 +238,7 @@ def test_killed_and_resumed_equals_undisturbed(
     searched: Any, undisturbed: Path, choices: Path, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "trimtab", "search", "task=echo", "method=planted", INTERVAL]
-    command += [f"results={tmp_path}", *NOISY, "--trials", "9", "--config-dir", str(choices)]
+    command += [f"results={tmp_path}", *NOISY, "--trials", "5", "--config-dir", str(choices)]
     environment = os.environ | {"PYTHONPATH": str(TESTS), "PLANTED_SECONDS": "0.02"}
     for samples in (5, 55):
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
@@ -249,8 +250,8 @@ def test_killed_and_resumed_equals_undisturbed(
         process.wait()
     (begun,) = (folder for folder in record.run_folders([tmp_path]) if not finished(folder))
 
-    resumed, _ = searched(*NOISY, trials=9)
-    assert tried(resumed) == tried(trials_in(undisturbed))
+    resumed, _ = searched(*NOISY, trials=5)
+    assert tried(resumed) == tried(trials_in(undisturbed))[:5]
     assert {state for _, state, _ in tried(resumed)} == {TrialState.COMPLETE, TrialState.PRUNED}
     for value, folder in runs_in(tmp_path).items():
         computed = sum(segment["samples"] for segment in record.read_run(folder)["segments"])
@@ -272,7 +273,7 @@ def test_what_is_worse_is_given_up_and_never_the_best(searched: Any, tmp_path: P
     settings = [f"method.{name}={value}" for name, value in planted.items()]
     trials, lines = searched(*settings, "task.rows=120", trials=9)
     given_up = [t.params["method.strength"] for t in trials if t.state == TrialState.PRUNED]
-    assert 0.88 in given_up
+    assert 0.87 in given_up
     for value in given_up:
         method = Planted(strength=value, **planted)
         assert np.mean([method.score(sample) for sample in range(120)]) < best_of(trials).value
@@ -284,18 +285,21 @@ def test_what_is_worse_is_given_up_and_never_the_best(searched: Any, tmp_path: P
 
 
 def test_without_pruning_every_value_is_evaluated_in_full(searched: Any) -> None:
-    trials, _ = searched("method.binary=true", "method.noise=0.8", pruning=False, trials=4)
+    trials, _ = searched("method.binary=true", "method.noise=0.8", pruning=False, trials=3)
     assert {trial.state for trial in trials} == {TrialState.COMPLETE}
 
 
 def test_a_finished_search_says_what_it_found_and_computes_nothing(
-    searched: Any, monkeypatch: pytest.MonkeyPatch
+    searched: Any, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, lines = searched(trials=3)
+    results = shutil.copytree(undisturbed, tmp_path / "moved")
     monkeypatch.setattr(search, "evaluate", None)
-    again, lines_again = searched(trials=3)
-    assert tried(again) == tried(first)
-    assert lines_again[-6:] == lines[-6:]
+    trials, lines = searched(*NOISY, to=results, trials=9)
+    assert tried(trials) == tried(trials_in(undisturbed))
+    best = best_of(trials)
+    (line,) = (line for line in lines if line.startswith(" best"))
+    assert f"method.strength={best.params['method.strength']}: reward {best.value:.3f} [" in line
+    assert "n = 40 (echo, validation split)" in line
 
 
 def test_runs_that_are_there_are_found_and_may_be_finished(
@@ -329,41 +333,38 @@ def test_a_failure_is_told_and_the_others_go_on(
 
 
 def test_where_all_fail_the_search_fails_and_is_made_up_for_later(
-    searched: Any, choices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    searched: Any, undisturbed: Path, choices: Path, tmp_path: Path, monkeypatch: Any, capsys: Any
 ) -> None:
     monkeypatch.setenv("PLANTED_FAILS", "yes")
-    code = search_for(choices, tmp_path / "broken", trials=2)
+    code = search_for(choices, tmp_path, *NOISY, trials=2)
     error = capsys.readouterr().err
     assert code == 1
     assert error.count("the weights are gone") == 2
     assert "2 of 2 trials failed" in error
     assert "Traceback" not in error
     monkeypatch.delenv("PLANTED_FAILS")
-    mended, _ = searched(to=tmp_path / "broken", trials=3)
-    undisturbed, _ = searched(to=tmp_path / "whole", trials=3)
-    assert tried(mended) == tried(undisturbed)
+    mended, _ = searched(*NOISY, trials=2)
+    assert tried(mended) == tried(trials_in(undisturbed))[:2]
 
 
-def test_one_process_at_a_time(searched: Any, tmp_path: Path) -> None:
-    searched("task.rows=2", trials=1)
-    (file,) = (tmp_path / "searches").glob("*.db")
+def test_one_process_at_a_time(searched: Any, undisturbed: Path) -> None:
+    (file,) = (undisturbed / "searches").glob("*.db")
     with (
         FileLock(file.with_suffix(".lock")),
         pytest.raises(ValueError, match="in use by another process"),
     ):
-        searched("task.rows=2", trials=2)
+        searched(*NOISY, to=undisturbed, trials=9)
 
 
 def test_no_more_trials_than_values(searched: Any) -> None:
-    trials, lines = searched("task.rows=2", step=0.25, trials=20)
-    assert sorted(t.params["method.strength"] for t in trials) == [0, 0.25, 0.5, 0.75, 1]
-    assert "no more than 5 values" in lines[1]
+    trials, lines = searched("task.rows=2", step=0.5, trials=20)
+    assert sorted(t.params["method.strength"] for t in trials) == [0, 0.5, 1]
+    assert "no more than 3 values" in lines[1]
 
 
-def test_a_study_is_beside_the_runs_and_not_taken_for_one(searched: Any, tmp_path: Path) -> None:
-    searched("task.rows=2", trials=1)
-    assert {path.name for path in tmp_path.iterdir()} == {"searches", "echo"}
-    assert len(record.run_folders([tmp_path])) == 1
+def test_a_study_is_beside_the_runs_and_not_taken_for_one(undisturbed: Path) -> None:
+    assert {path.name for path in undisturbed.iterdir()} == {"searches", "echo"}
+    assert len(record.run_folders([undisturbed])) == 9
 
 
 def test_models_are_loaded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -229,9 +229,13 @@ def _search(arguments: list[str]) -> int:
         metavar="KEY=VALUE",
         help="as in trimtab run, one of them an interval: 'method.threshold=interval(0,1)'",
     )
-    parser.add_argument("--trials", type=int, default=20, help="values to try, all in all [20]")
-    parser.add_argument("--seed", type=int, default=0, help="decides which values [0]")
-    parser.add_argument("--step", type=float, help="between values [the interval's 100th part]")
+    parser.add_argument(
+        "--trials", type=int, default=20, metavar="N", help="values to try, all in all [20]"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="decides which [0]")
+    parser.add_argument(
+        "--step", type=float, metavar="SIZE", help="between values [the interval's 100th part]"
+    )
     parser.add_argument("--metric", metavar="NAME", help="a score [the task's own]")
     parser.add_argument("--minimize", action="store_true", help="less of it is better")
     parser.add_argument(
