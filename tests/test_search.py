@@ -20,7 +20,7 @@ from datasets import Dataset
 from filelock import FileLock
 from optuna.trial import TrialState
 
-from trimtab import Completion, Generation, Method, cli, record, search
+from trimtab import Completion, Generation, Method, cli, record, search, search_plan
 from trimtab.models import Conversation
 from trimtab.overrides import Source
 from trimtab.tasks import Sample, Score, Task
@@ -146,7 +146,9 @@ def hasty() -> Iterator[None]:
 def search_for(choices: Path, to: Path, *arguments: str, **options: Any) -> int:
     """Search for the planted strength."""
     overrides = ["task=echo", "method=planted", INTERVAL, f"results={to}", *arguments]
-    return search.search(search.read(overrides, Source(further=(choices,)), **(OPTIONS | options)))
+    return search.search(
+        search_plan.read(overrides, Source(further=(choices,)), **(OPTIONS | options))
+    )
 
 
 @pytest.fixture
@@ -379,7 +381,7 @@ def test_models_are_loaded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", count)
     overrides = ["base=a-small-base", "limit=2", "generation.max_new_tokens=4"]
     overrides += ["method.threshold=interval(0,1)", f"results={tmp_path}"]
-    assert search.search(search.read(overrides, Source(), **(OPTIONS | {"trials": 3}))) == 0
+    assert search.search(search_plan.read(overrides, Source(), **(OPTIONS | {"trials": 3}))) == 0
     assert sorted(loaded) == ["a-small-base", "a-small-chat"]
     assert len(runs_of_nudging(tmp_path)) == 3
 
@@ -450,7 +452,7 @@ def test_without_optuna_the_command_says_what_brings_it(
 
 
 def test_a_grid_has_the_values_that_a_command_would_name() -> None:
-    grid = search.Grid(low=Decimal("-0.5"), high=Decimal("0.5"), step=Decimal("0.01"))
+    grid = search_plan.Grid(low=Decimal("-0.5"), high=Decimal("0.5"), step=Decimal("0.01"))
     assert list(grid) == [float(f"{n / 100:.2f}") for n in range(-50, 51)]
     assert grid.nearest(0.123, ()) == 0.12
     assert grid.nearest(0.12, {0.12, 0.11}) == 0.13

@@ -251,7 +251,7 @@ def _search(arguments: list[str]) -> int:
     options = vars(parser.parse_intermixed_args(arguments))
 
     try:
-        from trimtab import search
+        from trimtab import search, search_plan
     except ModuleNotFoundError as error:
         if error.name != "optuna":
             raise
@@ -259,7 +259,7 @@ def _search(arguments: list[str]) -> int:
         raise ValueError(message) from None
     folder = options.pop("config_dir")
     source = overrides.Source(further=(folder,) if folder else ())
-    return search.search(search.read(options.pop("overrides"), source, **options))
+    return search.search(search_plan.read(options.pop("overrides"), source, **options))
 
 
 # ---------------------------------------------------------------------------- ls

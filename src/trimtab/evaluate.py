@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -14,20 +13,16 @@ from typing import Any
 
 from rich.progress import Progress
 
-from trimtab import record, statistics
+from trimtab import record
 from trimtab.decoding import Completion, Generation
 from trimtab.methods import Method
 from trimtab.progress import Running, bars
+from trimtab.summary import summarize
 from trimtab.tasks import Sample, Task
 from trimtab.tracking import Tracker
 
 _log = logging.getLogger(__name__)
 _STAGES = 50  # at which running scores are logged
-_BOUNDS = dict.fromkeys(
-    ("guide_ratio", "guide_ratio_with_ending", "guide_ratio_tokens"), (0.0, 1.0)
-) | dict.fromkeys(("kl", "kl_per_token"), (0.0, math.inf))
-# `forward_passes` serve whole batches; `passes_per_token` is what an answer alone would take.
-_NO_COST = {"forward_passes": 0, "tokens_processed": 0, "passes_per_token": 0.0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,8 +92,10 @@ def evaluate_together(jobs: Sequence[Job]) -> dict[Path, dict[str, Any]]:
     with bars() as shown, ExitStack() as stack:
         for job in jobs:
             with suppress(Exception):
-                begun.append(stack.enter_context(_evaluation(job, shown, together=len(jobs))))
+                begun.append(stack.enter_context(_evaluation(job, shown)))
         open_ = [evaluation for evaluation in begun if evaluation.summary is None]
+        for evaluation in open_:
+            evaluation.share_work(len(open_))
         if open_:
             first = open_[0].job
             family = [evaluation.job.method for evaluation in open_]
@@ -125,6 +122,10 @@ class _Evaluation:
 
     def start(self, tracker: Tracker, segment: dict[str, Any], now: Running) -> None:
         self._tracker, self._segment, self._now = tracker, segment, now
+
+    def share_work(self, jobs: int) -> None:
+        """Note how many jobs this stretch of work is for."""
+        self._segment["together"] = jobs
 
     def stream(self) -> Iterator[Completion]:
         """Answer what is not answered yet."""
@@ -162,14 +163,8 @@ class _Evaluation:
 
 
 @contextmanager
-def _evaluation(job: Job, bars: Progress, *, together: int = 1) -> Iterator[_Evaluation]:
-    """Open a job's folder for a stretch of work, and close it whatever happens.
-
-    Args:
-        job: the job.
-        bars: where its progress shows.
-        together: how many jobs share the work.
-    """
+def _evaluation(job: Job, bars: Progress) -> Iterator[_Evaluation]:
+    """Open a job's folder for a stretch of work, and close it whatever happens."""
     task, method = job.task, job.method
     samples = {sample.id: sample for sample in task.samples(job.limit)}
     with record.RunFolder(job.folder) as run:
@@ -202,7 +197,7 @@ def _evaluation(job: Job, bars: Progress, *, together: int = 1) -> Iterator[_Eva
         run.write_config(job.config)
         now = Running(task.metric, evaluation.done.values(), bars, len(samples), _dial(method))
         with _tracked(job.start_tracker) as tracker:
-            with _segment(run, facts, together) as segment:
+            with _segment(run, facts) as segment:
                 evaluation.start(tracker, segment, now)
                 yield evaluation
                 summary = evaluation.finish()
@@ -210,67 +205,7 @@ def _evaluation(job: Job, bars: Progress, *, together: int = 1) -> Iterator[_Eva
 
 
 def _dial(method: Method) -> str:
-    return f"{method.dial} {getattr(method, method.dial):g}" if method.dial else ""
-
-
-def summarize(
-    task: Task,
-    method: Method,
-    records: Sequence[Mapping[str, Any]],
-    segments: Sequence[Mapping[str, Any]],
-) -> dict[str, Any]:
-    """Return metrics with their intervals, and what they cost.
-
-    Args:
-        task: says which metrics are proportions.
-        method: says what its dial is.
-        records: one line per sample, as in `samples.jsonl`.
-        segments: the stretches in which they were computed, as in `run.json`.
-    """
-    columns: dict[str, list[float]] = {}
-    for line in records:
-        ended = line["stop_reason"] in {"end", "guide", "base"}
-        for name, value in {**line["scores"], **line["measures"], "ended": float(ended)}.items():
-            columns.setdefault(name, []).append(value)
-    proportions = task.proportions | {"ended"}
-    bounds = _BOUNDS | dict(task.bounds)
-    spoken = sum(sum(line["tokens"].values()) for line in records)
-    seconds = sum(segment["seconds"] for segment in segments)
-    together = max((segment["together"] for segment in segments), default=1)
-    models: dict[str, dict[str, float]] = {}
-    for line in records:
-        for role, work in line["work"].items():
-            cost = models.setdefault(role, dict(_NO_COST))
-            cost["tokens_processed"] += work["tokens"]
-            cost["passes_per_token"] += work["passes"] / max(1, spoken)
-    for segment in segments:
-        for role, passes in segment["forward_passes"].items():
-            if role in models:  # a model may have run for others of the same stretch alone
-                models[role]["forward_passes"] += passes
-    for cost in models.values():
-        cost["passes_per_token"] = round(cost["passes_per_token"], 4)
-    return {
-        "task": {"metric": task.metric, "source": task.source, "split": task.split},
-        "dial": {"name": method.dial, "value": getattr(method, method.dial)}
-        if method.dial
-        else None,
-        "metrics": {
-            name: (
-                statistics.summarize(values, binary=True)
-                if name in proportions
-                else statistics.mean(values, bounds.get(name, (-math.inf, math.inf)))
-            ).to_dict()
-            for name, values in columns.items()
-        },
-        "cost": {
-            "tokens": spoken,
-            "seconds": round(seconds, 3),
-            # Of a run that shared passes with others there is no speed of its own.
-            "tokens_per_second": round(spoken / seconds, 1) if seconds and together == 1 else None,
-            "together": together,
-            "models": models,
-        },
-    }
+    return f"{method.dial} {method.value:g}" if method.dial else ""
 
 
 @contextmanager
@@ -285,9 +220,7 @@ def _tracked(start_tracker: Callable[[], Tracker]) -> Iterator[Tracker]:
 
 
 @contextmanager
-def _segment(
-    run: record.RunFolder, facts: dict[str, Any], together: int
-) -> Iterator[dict[str, Any]]:
+def _segment(run: record.RunFolder, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Add a stretch of work to the run's facts, and keep its status true however it ends."""
     segment: dict[str, Any] = {
         "start": _now(),
@@ -295,7 +228,7 @@ def _segment(
         "samples": 0,
         "seconds": 0.0,
         "forward_passes": {},
-        "together": together,
+        "together": 1,
     }
     facts["segments"].append(segment)
     run.write_run(facts)

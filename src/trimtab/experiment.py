@@ -158,9 +158,9 @@ def _alike(configs: Sequence[DictConfig]) -> list[list[DictConfig]]:
     groups: dict[str, list[DictConfig]] = {}
     for cfg in configs:
         content = config.container(cfg, resolve=True)
-        dial = get_object(content["method"]["_target_"]).dial
+        dial = getattr(get_object(content["method"]["_target_"]), "dial", None)
         if dial is not None:
-            content["method"].pop(dial)
+            content["method"].pop(dial, None)
             groups.setdefault(json.dumps(content, sort_keys=True), []).append(cfg)
     return [group for group in groups.values() if len(group) > 1]
 

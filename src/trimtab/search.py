@@ -29,16 +29,12 @@ less than 1 % would have become the best.
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
-import re
 import shlex
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -46,11 +42,8 @@ from typing import Any
 import numpy as np
 import optuna
 from filelock import FileLock, Timeout
-from hydra import compose, initialize_config_dir
+from hydra import initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from optuna import Study
 from optuna.samplers import TPESampler
@@ -61,186 +54,11 @@ from trimtab import config, experiment, record, statistics
 from trimtab.choices import not_a_choice
 from trimtab.config import ConfigError
 from trimtab.evaluate import Job, Stopped, evaluate
-from trimtab.overrides import Source, check_command
+from trimtab.search_plan import Grid, Plan, assignment, plain
 
-_EXAMPLE = "'method.threshold=interval(0,1)'"
-_STEPS = 100  # an interval has so many, where no step is given
-_MOST = 1_000_000  # steps that an interval may have
-_FIRST = (1 / 2, 1 / 4, 3 / 4, 1 / 8, 5 / 8, 3 / 8, 7 / 8)  # parts of the interval
 _LOOKS = 10  # the last is at the end, where nothing is left to save
 _LEAST = 10  # samples that a look takes: the t test needs some
 _LEVEL = 0.01  # one-sided, of each look; by Pocock's tables about 5 % over all
-
-
-@dataclass(frozen=True, kw_only=True)
-class Grid:
-    """The values that a search may try; in decimals, so that 0.29 is the 0.29 of a command."""
-
-    low: Decimal
-    high: Decimal
-    step: Decimal
-
-    def __len__(self) -> int:
-        return int((self.high - self.low) / self.step) + 1
-
-    def __getitem__(self, place: int) -> float:
-        if not 0 <= place < len(self):
-            raise IndexError(place)
-        return float(self.low + place * self.step)
-
-    @property
-    def first(self) -> list[float]:
-        """The values that a search begins with."""
-        return [self[int(part * (len(self) - 1))] for part in _FIRST]
-
-    def nearest(self, value: float, tried: Collection[float]) -> float:
-        """Return the untried value that is nearest to one of the grid; of two, the lower."""
-        start = round((Decimal(value) - self.low) / self.step)
-        around = (start + sign * distance for distance in itertools.count() for sign in (-1, 1))
-        inside = (self[place] for place in around if 0 <= place < len(self))
-        return next(value for value in inside if value not in tried)
-
-    def suggest(self, trial: Trial, name: str) -> float:
-        """Return the value that is proposed to a trial."""
-        low, high, step = map(float, (self.low, self.high, self.step))
-        return trial.suggest_float(name, low, high, step=step)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What is searched, and how.
-
-    Args:
-        overrides: what all trials have in common.
-        key: the setting that is searched, as an override names it.
-        grid: its values.
-        source: where configurations come from.
-        trials: how many values are tried, those of earlier starts included.
-        seed: decides which.
-        metric: a score of the task; None for the task's own.
-        minimize: whether less of it is better.
-        pruning: whether values that are clearly worse than the best are given up early.
-    """
-
-    overrides: Sequence[str]
-    key: str
-    grid: Grid
-    source: Source
-    trials: int
-    seed: int
-    metric: str | None
-    minimize: bool
-    pruning: bool
-
-    def compose(self, value: float) -> DictConfig:
-        """Return the configuration of one trial, Hydra's own part included."""
-        overrides = [*self.source.search_path, *self.overrides, _setting(self.key, value)]
-        return compose(self.source.name, overrides, return_hydra_config=True)
-
-
-def read(
-    arguments: Sequence[str],
-    source: Source,
-    *,
-    trials: int,
-    seed: int,
-    step: float | None,
-    metric: str | None,
-    minimize: bool,
-    pruning: bool,
-) -> Plan:
-    """Return what a command asks for.
-
-    Raises:
-        ConfigError: with all mistakes in the command.
-    """
-    mistakes = []
-    if trials < 1:
-        mistakes.append(f"--trials {trials}: accepted are whole numbers from 1 up.")
-    if seed < 0:
-        mistakes.append(f"--seed {seed}: accepted are whole numbers from 0 up.")
-    common, intervals = [], []
-    for argument in arguments:
-        override = _parsed(argument)
-        if override is None or not override.is_sweep_override():
-            common.append(argument)
-        elif override.is_interval_sweep():
-            intervals.append(override)
-        else:
-            mistakes.append(
-                f"{argument}: a search is over one interval, as in {_EXAMPLE}, and everything else "
-                "has one value; for a value with commas, quote it twice: \"'a,b'\"."
-            )
-    if not intervals:
-        mistakes.append(f"Nothing to search: give one setting as an interval, as in {_EXAMPLE}.")
-    for further in intervals[1:]:
-        mistakes.append(f"{further.input_line}: one interval at a time can be searched.")
-    key, grid, checked = "", None, list(common)
-    try:
-        if intervals:
-            key, grid = intervals[0].get_key_element(), _grid(intervals[0], step)
-            # The second value too: where the ends are whole numbers, others may not be.
-            some = [_text(grid[place]) for place in (0, len(grid) - 1, 1)]
-            checked.append(f"{key}={','.join(some)}")
-    except ValueError as error:
-        mistakes.append(str(error))
-    try:
-        check_command(checked, source, multirun=True)
-    except ConfigError as error:
-        # What is wrong with the name is said of what was written.
-        tried = re.compile(rf"^{re.escape(key)}=\S+: no such")
-        written = f"{intervals[0].input_line}: no such" if intervals else ""
-        mistakes += [tried.sub(written, mistake) for mistake in error.mistakes]
-    if mistakes:
-        raise ConfigError(mistakes)
-    assert grid is not None
-    return Plan(
-        overrides=common,
-        key=key,
-        grid=grid,
-        source=source,
-        trials=trials,
-        seed=seed,
-        metric=metric,
-        minimize=minimize,
-        pruning=pruning,
-    )
-
-
-def _parsed(argument: str) -> Override | None:
-    """Return an override, or None for what cannot be read; `check_command` says why."""
-    try:
-        return OverridesParser.create().parse_override(argument)
-    except HydraException:
-        return None
-
-
-def _grid(override: Override, step: float | None) -> Grid:
-    interval: Any = override.value()
-    low, high = (Decimal(str(end)) for end in (interval.start, interval.end))
-    if not (low.is_finite() and high.is_finite() and low < high):
-        raise ValueError(
-            f"{override.input_line}: accepted is interval(LOW,HIGH), two numbers, the lower first."
-        )
-    width = high - low
-    size = width / _STEPS if step is None else Decimal(str(step))
-    if not (size.is_finite() and width / _MOST <= size <= width) or width % size:
-        raise ValueError(
-            f"--step {step:g}: accepted is what divides {override.input_line} evenly, such as "
-            f"{width / _STEPS:f} or {width / 10:f}."
-        )
-    return Grid(low=low, high=high, step=size)
-
-
-def _setting(key: str, value: float) -> str:
-    return f"{key}={_text(value)}"
-
-
-def _text(value: float) -> str:
-    return f"{value:.15g}"  # 2, and not 2.0, which no whole number may be
-
-
-# ---------------------------------------------------------------------------- the search
 
 
 def search(plan: Plan) -> int:
@@ -299,7 +117,7 @@ class _Search:
                 outcome = self._try(trial, value)
                 if outcome is None:
                     failed.add(value)
-                number, setting = f"{place + 1:>3}/{self.total}", _setting(self.plan.key, value)
+                number, setting = f"{place + 1:>3}/{self.total}", assignment(self.plan.key, value)
                 print(
                     f"{number}  {setting:<24}{outcome or 'failed':<40}{self._best_so_far()}",
                     flush=True,
@@ -357,7 +175,7 @@ class _Search:
 
     def _announce(self) -> None:
         grid, aim = self.plan.grid, "lowest" if self.plan.minimize else "highest"
-        low, high, step = (_text(float(end)) for end in (grid.low, grid.high, grid.step))
+        low, high, step = (plain(float(end)) for end in (grid.low, grid.high, grid.step))
         print(
             f"{self.plan.key} from {low} to {high} by {step}, for the {aim} {self.metric} "
             f"({self.rows}): {self.total} trials"
@@ -369,7 +187,7 @@ class _Search:
 
     def _best_so_far(self, lead: str = "best ") -> str:
         best = _best(self.study)
-        return f"{lead}{_text(best.params[self.plan.key])}: {best.value:.3f}" if best else ""
+        return f"{lead}{plain(best.params[self.plan.key])}: {best.value:.3f}" if best else ""
 
     def _conclude(self, failed: int) -> None:
         tried, best = _tried(self.study), _best(self.study)
@@ -384,9 +202,9 @@ class _Search:
         pruned = sum(trial.state == TrialState.PRUNED for trial in tried)
         computed = sum(fact["samples"] - fact["found"] for fact in facts)
         options = [f"--config-dir={folder}" for folder in self.plan.source.further]
-        again = ["trimtab", "run", *options, *self.plan.overrides, _setting(self.plan.key, value)]
+        again = ["trimtab", "run", *options, *self.plan.overrides, assignment(self.plan.key, value)]
         lines = {
-            "best": f"{_setting(self.plan.key, value)}: {self.metric} "
+            "best": f"{assignment(self.plan.key, value)}: {self.metric} "
             f"{_score(best.value, best.user_attrs['ci95'])}, n = {whole} ({self.rows})",
             "": "It was picked by these samples, so its score here is a little hopeful. "
             "`trimtab choose` says which others are as good.",

@@ -114,4 +114,4 @@ def test_only_what_differs_in_the_dial_alone_goes_together(zoo) -> None:
     vector = AlignmentVector(base=zoo("a-small-sft"), aligned=zoo("a-small-expert"))
     assert not vector.goes_with(vector.at(0.5))
     with pytest.raises(ValueError, match="more than the dial"):
-        next(method.stream_family([method, dera(zoo)], [{}, {}], Generation()))  # type: ignore[list-item]
+        next(method.stream_family([method, dera(zoo)], [{}, {}], Generation()))

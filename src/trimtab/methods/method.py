@@ -169,7 +169,14 @@ class Method(ABC):
         """Whether another method can decode together with this one: the dial alone differs."""
         if self.dial is None or type(self) is not type(other):
             return False
-        return self.at(getattr(other, self.dial)) == other
+        return self.at(other.value) == other
+
+    @property
+    def value(self) -> float:
+        """Where the dial stands."""
+        assert self.dial is not None
+        value: float = getattr(self, self.dial)
+        return value
 
     def at(self, value: float) -> Self:
         """Return this method with its dial at another value; loaded models are shared."""

@@ -1,0 +1,75 @@
+"""What a run comes to: its metrics with their intervals, and what they cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trimtab import statistics
+from trimtab.methods import Method
+from trimtab.tasks import Task
+
+_BOUNDS = dict.fromkeys(
+    ("guide_ratio", "guide_ratio_with_ending", "guide_ratio_tokens"), (0.0, 1.0)
+) | dict.fromkeys(("kl", "kl_per_token"), (0.0, math.inf))
+# `forward_passes` serve whole batches; `passes_per_token` is what an answer alone would take.
+_NO_COST = {"forward_passes": 0, "tokens_processed": 0, "passes_per_token": 0.0}
+
+
+def summarize(
+    task: Task,
+    method: Method,
+    records: Sequence[Mapping[str, Any]],
+    segments: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Return metrics with their intervals, and what they cost.
+
+    Args:
+        task: says which metrics are proportions.
+        method: says what its dial is.
+        records: one line per sample, as in `samples.jsonl`.
+        segments: the stretches in which they were computed, as in `run.json`.
+    """
+    columns: dict[str, list[float]] = {}
+    for line in records:
+        ended = line["stop_reason"] in {"end", "guide", "base"}
+        for name, value in {**line["scores"], **line["measures"], "ended": float(ended)}.items():
+            columns.setdefault(name, []).append(value)
+    proportions = task.proportions | {"ended"}
+    bounds = _BOUNDS | dict(task.bounds)
+    spoken = sum(sum(line["tokens"].values()) for line in records)
+    seconds = sum(segment["seconds"] for segment in segments)
+    together = max((segment.get("together", 1) for segment in segments), default=1)
+    models: dict[str, dict[str, float]] = {}
+    for line in records:
+        for role, work in line["work"].items():
+            cost = models.setdefault(role, dict(_NO_COST))
+            cost["tokens_processed"] += work["tokens"]
+            cost["passes_per_token"] += work["passes"] / max(1, spoken)
+    for segment in segments:
+        for role, passes in segment["forward_passes"].items():
+            if role in models:  # a model may have run for others of the same stretch alone
+                models[role]["forward_passes"] += passes
+    for cost in models.values():
+        cost["passes_per_token"] = round(cost["passes_per_token"], 4)
+    return {
+        "task": {"metric": task.metric, "source": task.source, "split": task.split},
+        "dial": {"name": method.dial, "value": method.value} if method.dial else None,
+        "metrics": {
+            name: (
+                statistics.summarize(values, binary=True)
+                if name in proportions
+                else statistics.mean(values, bounds.get(name, (-math.inf, math.inf)))
+            ).to_dict()
+            for name, values in columns.items()
+        },
+        "cost": {
+            "tokens": spoken,
+            "seconds": round(seconds, 3),
+            # Of a run that shared passes with others there is no speed of its own.
+            "tokens_per_second": round(spoken / seconds, 1) if seconds and together == 1 else None,
+            "together": together,
+            "models": models,
+        },
+    }
