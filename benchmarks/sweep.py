@@ -23,7 +23,12 @@ from trimtab import record
 DIALS = ",".join(f"{i / 10:g}" for i in range(11))
 SWEEPS = {
     "threshold": ["experiment=nudging-word-problems", f"method.threshold={DIALS}"],
-    "strength": ["experiment=dera-stories", f"method.strength={DIALS}"],
+    "strength": [
+        *["method=dera", "base=a-large-base", "guide=a-large-chat", "task=word-problems"],
+        f"method.strength={DIALS}",
+    ],
+    # Models of 0.15 M parameters: starting up and writing records take most of the time.
+    "strength-tiny": ["experiment=dera-stories", f"method.strength={DIALS}"],
 }
 
 

@@ -4,7 +4,9 @@ Hydra finds plugins in this namespace package alone, and imports it at each star
 """
 
 from collections.abc import Sequence
+from typing import Any
 
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import JobReturn, run_job, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
@@ -23,6 +25,8 @@ class FusedLauncher(Launcher):
     ) -> None:
         """Keep what a launch needs."""
         self._context = hydra_context
+        loader: Any = _ComposedOnce(hydra_context.config_loader)
+        hydra_context.config_loader = loader
         self._task_function = task_function
         self._config = config
 
@@ -50,3 +54,23 @@ class FusedLauncher(Launcher):
             )
             for config in configs
         ]
+
+
+class _ComposedOnce:
+    """A config loader that hands out again what a sweeper has composed to see that it can be."""
+
+    def __init__(self, loader: ConfigLoader) -> None:
+        self._loader = loader
+        self._composed: dict[tuple[str, ...], DictConfig] = {}
+
+    def load_sweep_config(
+        self, master_config: DictConfig, sweep_overrides: list[str]
+    ) -> DictConfig:
+        key = tuple(sweep_overrides)
+        if key in self._composed:
+            return self._composed.pop(key)
+        self._composed[key] = self._loader.load_sweep_config(master_config, sweep_overrides)
+        return self._composed[key]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)

@@ -186,12 +186,12 @@ def test_sequences_that_begin_share_what_they_have_in_common(kind: str, tokenize
     common = list(range(3, 43))
     sequences = [[*common, 40 - i] for i in range(3)]
     session = Session(model, slots=3)
-    logits = session.read(range(3), sequences, [1] * 3, range(3))
+    logits = session.read(range(3), sequences, [1] * 3, opening=range(3))
     assert passes == [40, 3]
     for row, tokens in zip(logits, sequences, strict=True):
         torch.testing.assert_close(row, whole(model, tokens)[-1], atol=1e-5, rtol=1e-4)
     # A later one finds it in a slot that another left.
-    logits = session.read([2], [[*common, 30, 31]], [2], [2])
+    logits = session.read([2], [[*common, 30, 31]], [2], opening=[2])
     assert passes[-1] == 2
     torch.testing.assert_close(logits, whole(model, [*common, 30, 31])[-2:], atol=1e-5, rtol=1e-4)
 
@@ -199,12 +199,12 @@ def test_sequences_that_begin_share_what_they_have_in_common(kind: str, tokenize
 @pytest.mark.parametrize("kind", ["llama", "mistral", "gemma2"])
 def test_a_family_takes_over_what_a_sibling_has_read(kind: str, tokenizer) -> None:
     model = random_model(kind, tokenizer)
-    session = Session(model, slots=6, family=3, drafts=True)
+    session = Session(model, slots=6, drafts=True)
     told = [[*range(3, 20)], [*range(20, 40)]]
-    session.read([0, 3], told, [1, 1], [0, 3])
+    session.read([0, 3], told, [1, 1], opening=[0, 3])
     passes = counting(model)
     parted = [told[0] + [7], told[0] + [8], [*told[1][:15], 9]]
-    logits = session.read([1, 2, 5], parted, [1, 1, 1])
+    logits = session.read([1, 2, 5], parted, [1, 1, 1], siblings=[[0, 1, 2], [0, 1, 2], [3, 4, 5]])
     assert passes == [3 * 4]  # a token of each, in a pass whose shape does not change its sums
     for row, tokens in zip(logits, parted, strict=True):
         torch.testing.assert_close(row, whole(model, tokens)[-1], atol=1e-5, rtol=1e-4)
@@ -224,7 +224,7 @@ def test_logits_do_not_depend_on_the_company_of_a_row(zoo) -> None:
         session = Session(model, slots=others + 1)
         company = [text(rng.randint(5, 90)) for _ in range(others)]
         slots = list(range(others + 1))
-        rows = [session.read(slots, [*company, mine], [1] * len(slots), slots)[-1]]
+        rows = [session.read(slots, [*company, mine], [1] * len(slots), opening=slots)[-1]]
         for i in range(len(steps)):
             present = rng.sample(range(others), rng.randint(0, others))
             opening = present[:1]
@@ -233,7 +233,7 @@ def test_logits_do_not_depend_on_the_company_of_a_row(zoo) -> None:
                 company[slot] = more if slot in opening else company[slot] + more[:1]
             read = [*present, others]
             sequences = [*(company[slot] for slot in present), mine + steps[: i + 1]]
-            rows.append(session.read(read, sequences, [1] * len(read), opening)[-1])
+            rows.append(session.read(read, sequences, [1] * len(read), opening=opening)[-1])
         seen.append(torch.stack(rows))
     for other in seen[1:]:
         assert torch.equal(seen[0], other)

@@ -7,6 +7,7 @@ that is done with the next one, so the batch stays full to the end.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
 from trimtab.decoding.completion import Completion
@@ -18,7 +19,7 @@ Answer = Generator[Ask, list[Reading], Completion]
 
 
 def decode(
-    starts: Iterable[Callable[[int], Mapping[int, Answer]]],
+    starts: Iterable[Callable[[Sequence[int]], Mapping[int, Answer]]],
     voices: Sequence[Voice],
     batch_size: int,
     family: int = 1,
@@ -26,14 +27,15 @@ def decode(
     """Yield completions as they finish, each with the slot that it was made in.
 
     Args:
-        starts: for each sample, a function that begins its answers; it is given the first of the
-            sample's slots, and returns each answer by its slot.
+        starts: for each sample, a function that begins its answers; it is given as many slots as a
+            family has members, and returns each answer by its slot.
         voices: everyone who may be asked; earlier ones are asked first, so put the small models
             before the large: a large one then runs when all rows wait for it, in full batches.
-        batch_size: number of samples at a time.
-        family: number of slots of each sample, which are free when all its answers are done.
+        batch_size: number of families at a time.
+        family: number of slots that a sample needs to begin; each is free when its answer is done.
     """
     waiting = iter(starts)
+    free = deque(range(batch_size * family))
     answers: dict[int, Answer] = {}
     asks: dict[int, Ask] = {}
 
@@ -43,6 +45,7 @@ def decode(
             asks[slot] = next(answer) if readings is None else answer.send(readings)
             return None
         except StopIteration as done:
+            free.append(slot)
             del answers[slot]
             asks.pop(slot, None)
             completion = done.value
@@ -50,17 +53,18 @@ def decode(
             return completion
 
     def fill() -> Iterator[tuple[int, Completion]]:
-        for first in range(0, batch_size * family, family):
-            while not any(slot in answers for slot in range(first, first + family)):
-                start = next(waiting, None)
-                if start is None:
-                    return
-                begun = start(first)
-                answers.update(begun)
-                for slot in begun:
-                    finished = advance(slot, None)
-                    if finished is not None:
-                        yield slot, finished
+        while len(free) >= family:
+            start = next(waiting, None)
+            if start is None:
+                return
+            slots = [free.popleft() for _ in range(family)]
+            begun = start(slots)
+            answers.update(begun)
+            free.extendleft(slot for slot in reversed(slots) if slot not in begun)
+            for slot in begun:
+                finished = advance(slot, None)
+                if finished is not None:
+                    yield slot, finished
 
     yield from fill()
     while answers:

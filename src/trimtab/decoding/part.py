@@ -93,6 +93,7 @@ class Part:
         seed: decides the draws.
         weights: of the models that take part, by role; None for each of the voice's models alike.
         known: what the other answers of the family have found out.
+        siblings: the slots of all answers of the family.
     """
 
     def __init__(
@@ -105,9 +106,11 @@ class Part:
         seed: int,
         weights: Mapping[str, float] | None = None,
         known: Known | None = None,
+        siblings: tuple[int, ...] = (),
     ) -> None:
         self.voice = voice
         self.slot = slot
+        self.siblings = siblings
         self.sample_id = sample_id
         self.weights = dict.fromkeys(voice.models, 1.0) if weights is None else dict(weights)
         self.known = Known() if known is None else known

@@ -77,8 +77,7 @@ class Voice:
         self._family = family
         slots = family * generation.batch_size
         self._sessions = {
-            role: Session(model, slots, family=family, drafts=drafts)
-            for role, model in models.items()
+            role: Session(model, slots, drafts=drafts) for role, model in models.items()
         }
 
     @property
@@ -159,7 +158,8 @@ class Voice:
                 slots,
                 [ask.tokens(role) for ask in rows.values()],
                 last,
-                [slot for slot in slots if slot in opening],
+                opening=[slot for slot in slots if slot in opening],
+                siblings=[ask.part.siblings for ask in rows.values()],
             )
         except RuntimeError as error:
             self._say_out_of_memory(error, session.model.path)

@@ -196,20 +196,26 @@ class Method(ABC):
 
         from trimtab.decoding.batching import decode
 
-        def begin(sample_id: str) -> Callable[[int], dict[int, Answer]]:
+        members: dict[int, int] = {}
+
+        def begin(sample_id: str) -> Callable[[Sequence[int]], dict[int, Answer]]:
             asked = [member for member, own in enumerate(prompts) if sample_id in own]
-            return lambda first: start(
-                sample_id, whole[sample_id], {member: first + member for member in asked}
-            )
+
+            def answers(slots: Sequence[int]) -> dict[int, Answer]:
+                own = dict(zip(asked, slots, strict=False))
+                members.update((slot, member) for member, slot in own.items())
+                return start(sample_id, whole[sample_id], own)
+
+            return answers
 
         before = [dict(method.forward_passes) for method in family]
-        size = len(family)
-        for slot, completion in decode(map(begin, whole), voices, generation.batch_size, size):
+        rows = generation.batch_size
+        for slot, completion in decode(map(begin, whole), voices, rows, len(family)):
             for earlier, method in zip(before, family, strict=True):
                 for voice in voices:
                     for role, passes in voice.forward_passes().items():
                         method.forward_passes[role] = earlier.get(role, 0) + passes
-            yield slot % size, completion
+            yield members[slot], completion
 
     def _prompts(self, conversations: Mapping[str, Conversation]) -> dict[str, Prompts]:
         """Return each sample's prompts, rendered each model's way."""

@@ -140,6 +140,7 @@ class Nudging(Method):
                     Part(
                         voice,
                         slot=slot,
+                        siblings=tuple(slots.values()),
                         sample_id=sample_id,
                         prompts=prompts.tokens,
                         seed=generation.seed,

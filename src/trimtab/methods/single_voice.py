@@ -173,6 +173,7 @@ class SingleVoice(Method):
                 return Part(
                     voice,
                     slot=slot,
+                    siblings=tuple(slots.values()),
                     sample_id=sample_id,
                     prompts=prompts.tokens,
                     seed=generation.seed,

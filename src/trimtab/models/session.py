@@ -35,22 +35,17 @@ class Session:
     Args:
         model: the model.
         slots: how many sequences.
-        family: so many neighbouring slots continue one prompt, and take over from each other what
-            their sequences have in common.
         drafts: whether a step may read several tokens.
     """
 
-    def __init__(
-        self, model: LanguageModel, slots: int, *, family: int = 1, drafts: bool = False
-    ) -> None:
+    def __init__(self, model: LanguageModel, slots: int, *, drafts: bool = False) -> None:
         self.model = model
         self.forward_passes = 0
-        self._family = family
         self._drafts = drafts
         self._cached: list[list[int]] = [[] for _ in range(slots)]
         require_attention(model)
         layers = model.weights.config.get_text_config().num_hidden_layers
-        self._cache = PositionCache(layers=layers, slots=slots, capacity=256)
+        self._cache = PositionCache(layers=layers, slots=slots + _FEW - 1, capacity=256)
         self._mask = AttentionMask(model.weights)
         self._device = model.device_in_use
         on_cpu = self._device.type == "cpu"
@@ -70,7 +65,9 @@ class Session:
         slots: Sequence[int],
         sequences: Sequence[list[int]],
         last: Sequence[int],
+        *,
         opening: Collection[int] = (),
+        siblings: Sequence[Sequence[int]] = (),
     ) -> torch.Tensor:
         """Return logits after each of the last tokens of some sequences, in one forward pass.
 
@@ -83,15 +80,17 @@ class Session:
             sequences: the R whole token sequences that the slots shall hold.
             last: how many positions to read at the end of each sequence, at least 1.
             opening: those of the slots in which another sequence begins.
+            siblings: for each of the slots, those that continued the same prompt, from which it
+                takes over what its sequence has in common with theirs.
 
         Returns:
             `logits_NV` in fp32, row after row, cut to the tokenizer's vocabulary.
         """
-        if opening:
+        for slot, tokens, others in zip(slots, sequences, siblings, strict=False):
+            if len(others) > 1 and slot not in opening:
+                self._inherit(slot, tokens, others)
+        if opening:  # after the others have taken what it overwrites
             self._share(dict(zip(slots, sequences, strict=True)), opening)
-        if self._family > 1:
-            for slot, tokens in zip(slots, sequences, strict=True):
-                self._inherit(slot, tokens)
         news = [
             tokens[kept_length(self._cached[slot], tokens, n) :]
             for slot, tokens, n in zip(slots, sequences, last, strict=True)
@@ -147,15 +146,13 @@ class Session:
         if shared[source] >= shared[slot] + _WORTH_SHARING:
             self.fork(source, slot, shared[source])
 
-    def _inherit(self, slot: int, tokens: list[int]) -> None:
-        """Fork what a slot of the same family has cached of `tokens`, where that is more."""
+    def _inherit(self, slot: int, tokens: list[int], siblings: Sequence[int]) -> None:
+        """Fork what a sibling has cached of `tokens`, where that is more."""
         own = common_prefix(self._cached[slot], tokens)
         if own >= len(tokens) - 1:
             return
-        first = slot - slot % self._family
-        family = range(first, first + self._family)
-        shared = {sibling: common_prefix(self._cached[sibling], tokens) for sibling in family}
-        source = max(family, key=shared.__getitem__)
+        shared = {sibling: common_prefix(self._cached[sibling], tokens) for sibling in siblings}
+        source = max(siblings, key=shared.__getitem__)
         if shared[source] > own:
             self.fork(source, slot, shared[source])
 
@@ -196,9 +193,9 @@ class Session:
             if not step and _room(length) % _BLOCKS[-1] != _BLOCKS[0]:
                 shown = _room(length)
             if step:  # idle rows write where nobody reads
-                idle = _up_to_multiple(rows, _FEW) - rows
-                slots, news = [*slots, *[slots[0]] * idle], [*news, *[list[int]()] * idle]
-                lengths += [0] * idle
+                idle = range(slots[-1] + 1, slots[-1] + 1 + -rows % _FEW)
+                slots, news = [*slots, *idle], [*news, *([] for _ in idle)]
+                lengths += [0] * len(idle)
             else:
                 width, kept = _up_to_multiple(width, _FEW), max(keep, -(-_FEW // rows))
         cache, device = self._cache, self._device
