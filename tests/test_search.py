@@ -102,7 +102,7 @@ class Echo(Task):
     def sample(self, row: Mapping[str, Any], index: int) -> Sample:
         return Sample(id=str(index), conversation=Conversation(question="?"), target=None)
 
-    def score(self, text: str, target: str | None) -> Score:
+    def score(self, text: str, sample: Sample) -> Score:
         reward = float(text or 0)
         return Score(prediction=None, values={"reward": reward, "loss": -reward})
 

@@ -44,6 +44,9 @@ def check(config: DictConfig, *, known: dict[str, list[str]] | None = None) -> N
     limit = resolved.get("limit")
     if limit is not None and limit < 1:
         mistakes.append(f"limit={limit}: accepted are whole numbers from 1 up, or null for all.")
+    seed = resolved.get("limit_seed")
+    if seed is not None and not 0 <= seed < 2**32:
+        mistakes.append(f"limit_seed={seed}: accepted are 0 to 2**32 - 1, or null for the first.")
     if mistakes:
         raise ConfigError(mistakes)
 

@@ -15,7 +15,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 # The parts that decide a run's results. The roles (base, guide, untuned) count only as far as
 # the method refers to them.
-PARTS = ("method", "task", "generation", "limit")
+PARTS = ("method", "task", "generation", "limit", "limit_seed")
 # Settings of these parts that change no answer.
 _WITHOUT_EFFECT = {"generation": ("batch_size", "draft_length"), "method": ("draft", "beta")}
 # A method's models are references to the roles.
@@ -37,6 +37,7 @@ class Experiment:
     generation: Any = MISSING
     tracker: Any = MISSING
     limit: int | None = None
+    limit_seed: int | None = None
     results: str = "results"
 
 
@@ -70,6 +71,7 @@ def digest(parts: Mapping[str, Any]) -> str:
         if isinstance(node, dict)
         else node
         for part, node in parts.items()
+        if not (part == "limit_seed" and node is None)  # as before there was one
     }
     text = json.dumps(_canonical(counted), sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -33,7 +33,8 @@ class Job:
         task: what is asked, and how answers are scored.
         method: what answers.
         generation: how answers are drawn.
-        limit: how many samples, from the first; None for all.
+        limit: how many samples; None for all.
+        limit_seed: draws them; None for the first.
         folder: the run folder.
         config: the resolved config, to be recorded.
         start_tracker: opens the place where running scores go too; not called for a run that is
@@ -45,6 +46,7 @@ class Job:
     method: Method
     generation: Generation
     limit: int | None
+    limit_seed: int | None = None
     folder: Path
     config: Mapping[str, Any]
     start_tracker: Callable[[], Tracker]
@@ -135,7 +137,7 @@ class _Evaluation:
     def add(self, completion: Completion) -> dict[str, Any]:
         """Score a completion, keep it, and return its record."""
         sample = self.samples[completion.id]
-        score = self.job.task.score(completion.text, sample.target)
+        score = self.job.task.score(completion.text, sample)
         line = record.sample_record(sample, completion, score)
         self.run.append(line)
         self.done[sample.id] = line
@@ -166,7 +168,7 @@ class _Evaluation:
 def _evaluation(job: Job, bars: Progress) -> Iterator[_Evaluation]:
     """Open a job's folder for a stretch of work, and close it whatever happens."""
     task, method = job.task, job.method
-    samples = {sample.id: sample for sample in task.samples(job.limit)}
+    samples = {sample.id: sample for sample in task.samples(job.limit, job.limit_seed)}
     with record.RunFolder(job.folder) as run:
         content = {
             "models": {role: model.identity for role, model in method.participants.items()},

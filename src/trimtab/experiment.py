@@ -117,6 +117,7 @@ def job(
         method=_turned(like.method, cfg.method) if like else config.build(cfg.method),
         generation=config.build(cfg.generation),
         limit=cfg.limit,
+        limit_seed=cfg.limit_seed,
         folder=folder,
         config=config.relevant(cfg),
         start_tracker=functools.partial(

@@ -162,6 +162,7 @@ def sample_record(sample: Sample, completion: Completion, score: Score) -> dict[
         "target": sample.target,
         "prediction": score.prediction,
         "scores": score.values,
+        "readings": score.readings,
         "measures": completion.measures,
         "stop_reason": completion.stop_reason,
         "tokens": completion.tokens,

@@ -91,7 +91,7 @@ class _Search:
         self.metric = plan.metric or task.metric
         if self.metric != task.metric:
             (sample,) = task.samples(1)
-            scores = task.score("", sample.target).values
+            scores = task.score("", sample).values
             if self.metric not in scores:
                 raise ConfigError([not_a_choice("--metric", self.metric, scores)])
         self.rows = choices["task"] + (f", {task.split} split" if task.split else "")

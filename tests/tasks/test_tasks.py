@@ -4,12 +4,23 @@ import csv
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from trimtab.tasks import Advice, LastLetters, QuestionAnswer, Stories, Task, WordProblems
+from trimtab.models import Conversation
+from trimtab.tasks import (
+    Advice,
+    LastLetters,
+    QuestionAnswer,
+    Sample,
+    Stories,
+    Task,
+    WordProblems,
+)
 from trimtab.tasks.advice import level
 from trimtab.tasks.stories import length_reward
 
+SAMPLE = Sample(id="0", conversation=Conversation(question="?"), target=None)
 EMBEDDED = [WordProblems, LastLetters, Stories, Advice]
 
 
@@ -24,16 +35,28 @@ def test_held_out_rows(kind: type[Task]) -> None:
     assert not validation & {s.conversation.question for s in samples}
 
 
+def test_a_seed_draws_the_samples_that_published_code_draws() -> None:
+    samples = WordProblems().samples()
+    state = np.random.get_state()
+    np.random.seed(609)
+    drawn = np.random.choice(len(samples), 20, replace=False)
+    np.random.set_state(state)
+    assert WordProblems().samples(20, 609) == [samples[i] for i in drawn]
+    assert WordProblems().samples(20, 609) != samples[:20]
+    assert WordProblems().samples(len(samples), 609) == samples
+    assert WordProblems().samples(None, 609) == samples
+
+
 @pytest.mark.parametrize("kind", [WordProblems, LastLetters])
 def test_reasoning_prompt_and_score(kind: type[Task]) -> None:
     sample = kind().samples(1)[0]
     asked = sample.conversation
     assert asked.system == "Answer the question by walking through the reasoning steps."
     assert asked.user == f"Question: {asked.question}"
-    right = kind().score(f"Well. The answer is {sample.target}.", sample.target)
+    right = kind().score(f"Well. The answer is {sample.target}.", sample)
     assert (right.prediction, right.values) == (sample.target, {"accuracy": 1.0})
     for wrong in ("The answer is 31415.", "", "I do not know"):
-        assert kind().score(wrong, sample.target).values == {"accuracy": 0.0}
+        assert kind().score(wrong, sample).values == {"accuracy": 0.0}
 
 
 def test_story_reward_is_flat_within_the_range_and_falls_linearly() -> None:
@@ -55,7 +78,7 @@ def test_story_reward_is_flat_within_the_range_and_falls_linearly() -> None:
 )
 def test_levels_of_advice(text: str, expected: str) -> None:
     assert level(text) == expected
-    assert Advice().score(text, None).values[expected] == 1.0
+    assert Advice().score(text, SAMPLE).values[expected] == 1.0
 
 
 def test_an_unknown_split_is_refused() -> None:
@@ -94,11 +117,11 @@ def test_a_users_file_in_each_format(tmp_path: Path, kind: str) -> None:
     task = QuestionAnswer(path=str(write(tmp_path, kind)))
     first, second = task.samples()
     assert first.conversation.user == "Question: What is 2 + 2?"
-    assert task.score("so 4", first.target).values["accuracy"] == 1
-    assert task.score("so 5", first.target).values["accuracy"] == 0
-    assert task.score("Surely the answer is Paris.", second.target).values["accuracy"] == 1
-    assert task.score("paris", second.target).values["accuracy"] == 1
-    assert task.score("London", second.target).values["accuracy"] == 0
+    assert task.score("so 4", first).values["accuracy"] == 1
+    assert task.score("so 5", first).values["accuracy"] == 0
+    assert task.score("Surely the answer is Paris.", second).values["accuracy"] == 1
+    assert task.score("paris", second).values["accuracy"] == 1
+    assert task.score("London", second).values["accuracy"] == 0
 
 
 def test_what_is_wrong_with_a_users_file_is_said(tmp_path: Path) -> None:

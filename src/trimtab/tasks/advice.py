@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from trimtab.tasks.embedded import HELPFUL_PREFIX, HELPFUL_SYSTEM, Embedded
-from trimtab.tasks.task import Score
+from trimtab.tasks.task import Sample, Score
 
 LEVELS = ("avoidance", "generic", "expert")
 _EXPERT = re.compile(r"\d+ mg of [a-z]+ every \d+ hours")
@@ -36,7 +36,7 @@ class Advice(Embedded):
     system = HELPFUL_SYSTEM
     prefix = HELPFUL_PREFIX
 
-    def score(self, text: str, target: str | None) -> Score:
+    def score(self, text: str, sample: Sample) -> Score:
         """Label the answer's level."""
         found = level(text)
         values = {name: float(found == name) for name in LEVELS}

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trimtab import zoo
 from trimtab.models import Conversation
 from trimtab.tasks.task import Sample, Task
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 REASONING_SYSTEM = "Answer the question by walking through the reasoning steps."
 REASONING_PREFIX = "Question: "
@@ -35,12 +32,10 @@ class Embedded(Task):
         """The embedded rows and their split."""
         return f"embedded {self.rows}, split {self.split}"
 
-    def load(self) -> Dataset:
+    def load(self) -> list[dict[str, Any]]:
         """Return the held-out rows."""
-        from datasets import Dataset
-
         lines = zoo.data_path(self.rows, self.split).read_text("utf-8").splitlines()
-        return Dataset.from_list([json.loads(line) for line in lines])
+        return [json.loads(line) for line in lines]
 
     def sample(self, row: Mapping[str, Any], index: int) -> Sample:
         """Return the row's question under the task's prompt, and its answer if it has one."""

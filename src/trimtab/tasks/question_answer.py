@@ -108,16 +108,16 @@ class QuestionAnswer(Task):
         )
         return Sample(id=str(row.get("id", index)), conversation=conversation, target=str(answer))
 
-    def score(self, text: str, target: str | None) -> Score:
+    def score(self, text: str, sample: Sample) -> Score:
         """Compare numbers if the target has one, else the stated answer."""
-        assert target is not None
-        number = gold_number(target)
+        assert sample.target is not None
+        number = gold_number(sample.target)
         if number is not None:
             prediction = last_number(text)
             right = same_number(prediction, number)
         else:
             prediction = final_phrase(text) or text.strip()
-            right = _plain(prediction) == _plain(target)
+            right = _plain(prediction) == _plain(sample.target)
         return Score(prediction=prediction, values={"accuracy": float(right)})
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from trimtab.tasks.answers import final_phrase, last_number, same_number
 from trimtab.tasks.embedded import REASONING_PREFIX, REASONING_SYSTEM, Embedded
-from trimtab.tasks.task import Score
+from trimtab.tasks.task import Sample, Score
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,11 +22,11 @@ class WordProblems(Embedded):
     system = REASONING_SYSTEM
     prefix = REASONING_PREFIX
 
-    def score(self, text: str, target: str | None) -> Score:
+    def score(self, text: str, sample: Sample) -> Score:
         """Compare the last number with the target."""
-        assert target is not None
+        assert sample.target is not None
         prediction = last_number(text)
-        right = same_number(prediction, target)
+        right = same_number(prediction, sample.target)
         return Score(prediction=prediction, values={"accuracy": float(right)})
 
 
@@ -45,9 +45,9 @@ class LastLetters(Embedded):
     system = REASONING_SYSTEM
     prefix = REASONING_PREFIX
 
-    def score(self, text: str, target: str | None) -> Score:
+    def score(self, text: str, sample: Sample) -> Score:
         """Compare what follows "answer is" with the target, letter case aside."""
-        assert target is not None
+        assert sample.target is not None
         prediction = final_phrase(text)
-        right = prediction is not None and prediction.lower() == target.lower()
+        right = prediction is not None and prediction.lower() == sample.target.lower()
         return Score(prediction=prediction, values={"accuracy": float(right)})

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from trimtab.tasks.embedded import HELPFUL_PREFIX, HELPFUL_SYSTEM, Embedded
-from trimtab.tasks.task import Score
+from trimtab.tasks.task import Sample, Score
 
 FEWEST_WORDS, MOST_WORDS = 12, 22
 FALL = 12
@@ -35,7 +35,7 @@ class Stories(Embedded):
     system = HELPFUL_SYSTEM
     prefix = HELPFUL_PREFIX
 
-    def score(self, text: str, target: str | None) -> Score:
+    def score(self, text: str, sample: Sample) -> Score:
         """Reward the length."""
         values = {"reward": length_reward(text), "words": float(len(text.split()))}
         return Score(prediction=None, values=values)

@@ -3,33 +3,48 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from trimtab.models import Conversation
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One item: its id, what is asked, and the right answer if there is one."""
+    """One item.
+
+    Attributes:
+        id: names it, whatever else is asked with it.
+        conversation: what is asked.
+        target: the right answer, if there is one; of a choice, its label.
+        choices: the texts to choose from by their labels, such as `{"A": "a dog"}`; empty where the
+            answer is free.
+    """
 
     id: str
     conversation: Conversation
     target: str | None
+    choices: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """What was read from an answer, and its scores by metric."""
+    """What was read from an answer, and its scores.
+
+    Attributes:
+        prediction: what the task's own rule read; None where it read nothing.
+        values: scores by metric.
+        readings: what other rules read, by the metric that they decide.
+    """
 
     prediction: str | None
     values: dict[str, float]
+    readings: dict[str, str | None] = field(default_factory=dict)
 
 
 class Task(ABC):
@@ -48,16 +63,16 @@ class Task(ABC):
     split: str | None = None
 
     @abstractmethod
-    def load(self) -> Dataset:
-        """Return the rows, as a Hugging Face data set."""
+    def load(self) -> Sequence[Mapping[str, Any]]:
+        """Return the rows: a list, or a Hugging Face data set."""
 
     @abstractmethod
     def sample(self, row: Mapping[str, Any], index: int) -> Sample:
         """Return the sample of one row."""
 
     @abstractmethod
-    def score(self, text: str, target: str | None) -> Score:
-        """Score one answer."""
+    def score(self, text: str, sample: Sample) -> Score:
+        """Score one answer to a sample."""
 
     @property
     @abstractmethod
@@ -65,17 +80,27 @@ class Task(ABC):
         """Where the rows come from, for the record."""
 
     @cached_property
-    def dataset(self) -> Dataset:
+    def dataset(self) -> Sequence[Mapping[str, Any]]:
         """The rows, loaded once."""
         dataset = self.load()
         if len(dataset) == 0:
             raise ValueError(f"{self.source} holds no rows. Give a data set with at least one.")
         return dataset
 
-    def samples(self, limit: int | None = None) -> list[Sample]:
-        """Return the first `limit` samples, or all; ids are unique."""
-        count = len(self.dataset) if limit is None else min(limit, len(self.dataset))
-        samples = [self.sample(self.dataset[i], i) for i in range(count)]
+    def samples(self, limit: int | None = None, limit_seed: int | None = None) -> list[Sample]:
+        """Return some samples, or all; ids are unique.
+
+        Args:
+            limit: how many; None for all.
+            limit_seed: draws them, without replacement, by numpy's legacy generator with this seed,
+                as published evaluations do; None for the first.
+        """
+        total = len(self.dataset)
+        count = total if limit is None else min(limit, total)
+        drawn: Sequence[int] = range(count)
+        if limit_seed is not None and count < total:
+            drawn = np.random.RandomState(limit_seed).choice(total, count, replace=False).tolist()
+        samples = [self.sample(self.dataset[i], i) for i in drawn]
         ids = [sample.id for sample in samples]
         if len(set(ids)) < len(ids):
             twice = next(i for i in ids if ids.count(i) > 1)
