@@ -9,22 +9,26 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar, cast
 
 from trimtab.decoding.completion import Completion
 from trimtab.decoding.part import Ask, Reading
 from trimtab.decoding.voice import Voice
 
-Answer = Generator[Ask, list[Reading], Completion]
+Result = TypeVar("Result")
+Reader = Generator[Ask, list[Reading], Result]
+"""Reads with voices until it comes to a result, which is not None."""
+Answer = Reader[Completion]
 """One answer in the making."""
 
 
 def decode(
-    starts: Iterable[Callable[[Sequence[int]], Mapping[int, Answer]]],
+    starts: Iterable[Callable[[Sequence[int]], Mapping[int, Reader[Result]]]],
     voices: Sequence[Voice],
     batch_size: int,
     family: int = 1,
-) -> Iterator[tuple[int, Completion]]:
-    """Yield completions as they finish, each with the slot that it was made in.
+) -> Iterator[tuple[int, Result]]:
+    """Yield what answers come to as they finish, each with the slot that it was made in.
 
     Args:
         starts: for each sample, a function that begins its answers; it is given as many slots as a
@@ -36,10 +40,10 @@ def decode(
     """
     waiting = iter(starts)
     free = deque(range(batch_size * family))
-    answers: dict[int, Answer] = {}
+    answers: dict[int, Reader[Result]] = {}
     asks: dict[int, Ask] = {}
 
-    def advance(slot: int, readings: list[Reading] | None) -> Completion | None:
+    def advance(slot: int, readings: list[Reading] | None) -> Result | None:
         try:
             answer = answers[slot]
             asks[slot] = next(answer) if readings is None else answer.send(readings)
@@ -48,11 +52,9 @@ def decode(
             free.append(slot)
             del answers[slot]
             asks.pop(slot, None)
-            completion = done.value
-            assert isinstance(completion, Completion)
-            return completion
+            return cast(Result, done.value)
 
-    def fill() -> Iterator[tuple[int, Completion]]:
+    def fill() -> Iterator[tuple[int, Result]]:
         while len(free) >= family:
             start = next(waiting, None)
             if start is None:

@@ -22,12 +22,15 @@ class Reading(NamedTuple):
         top_probability: that token's probability at temperature 1, before any filter.
         divergence: of its distribution at temperature 1 from the reference model's, in nats; NaN
             where that model does not take part.
+        log_probability: of the token that was asked about, at temperature 1, in nats; NaN where
+            none was.
     """
 
     token: int
     top_token: int
     top_probability: float
     divergence: float = float("nan")
+    log_probability: float = float("nan")
 
 
 class Ask(NamedTuple):
@@ -38,12 +41,14 @@ class Ask(NamedTuple):
         sequences: the whole token sequence of each model that takes part.
         last: how many positions to read; more than one verifies drafted tokens.
         position: of the next token in the answer, which names its noise.
+        told: the token that follows each of these positions, where its probability is wanted.
     """
 
     part: Part
     sequences: tuple[list[int], ...]
     last: int
     position: int
+    told: tuple[int, ...] = ()
 
     def tokens(self, role: str) -> list[int]:
         """Return the sequence of one of the models."""
@@ -130,13 +135,15 @@ class Part:
         pairs = zip(self._contexts, self.prompts, strict=True)
         return max(0, min(context - len(prompt) for context, prompt in pairs) - len(tokens))
 
-    def ask(self, sequences: Sequence[list[int]], *, last: int = 1) -> Ask:
+    def ask(
+        self, sequences: Sequence[list[int]], *, last: int = 1, told: tuple[int, ...] = ()
+    ) -> Ask:
         """Return the request to read the last positions; ContextFull if a model cannot."""
         for context, tokens in zip(self._contexts, sequences, strict=True):
             if len(tokens) > context:
                 raise ContextFull
         position = len(sequences[0]) - len(self.prompts[0])
-        return Ask(self, tuple(sequences), last, position)
+        return Ask(self, tuple(sequences), last, position, told)
 
     def count(self, ask: Ask) -> bool:
         """Count what a request costs an answer that is alone; return whether it is its first.

@@ -203,7 +203,8 @@ class Voice:
     ) -> list[Reading]:
         top_N, top_tokens_N = logits_NV.max(dim=-1)
         # Tensors' exp rounds the last few of a list unlike the others.
-        logs = (top_N - logits_NV.logsumexp(dim=-1)).tolist()
+        norms_N = logits_NV.logsumexp(dim=-1)
+        logs = (top_N - norms_N).tolist()
         probabilities = [math.exp(log) for log in logs]
         top_tokens = top_tokens_N.tolist()
         tokens = top_tokens
@@ -218,7 +219,12 @@ class Voice:
                     ask.position - ask.last + 1 + i for ask in asks for i in range(ask.last)
                 ],
             ).tolist()
-        return list(map(Reading, tokens, top_tokens, probabilities, divergences))
+        if not any(ask.told for ask in asks):
+            return list(map(Reading, tokens, top_tokens, probabilities, divergences))
+        told = [token for ask in asks for token in ask.told or [0] * ask.last]
+        told_N1 = torch.tensor(told, device=logits_NV.device)[:, None]
+        log_probabilities = (logits_NV.gather(1, told_N1)[:, 0] - norms_N).tolist()
+        return list(map(Reading, tokens, top_tokens, probabilities, divergences, log_probabilities))
 
     def _refuse_not_finite(
         self, said: Mapping[str, _Said], mixed_NV: torch.Tensor, asks: Sequence[Ask]

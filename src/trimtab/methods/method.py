@@ -14,6 +14,7 @@ from trimtab.models import Conversation, LanguageModel
 
 if TYPE_CHECKING:
     from trimtab.decoding.batching import Answer
+    from trimtab.decoding.likelihood import Likelihood
     from trimtab.decoding.voice import Voice
 
 
@@ -102,6 +103,28 @@ class Method(ABC):
         }
         done = {c.id: c for c in self.stream(asked, generation or Generation())}
         return [done[sample_id] for sample_id in asked]
+
+    def weigh(
+        self,
+        conversations: Mapping[str, Conversation],
+        continuations: Mapping[str, Sequence[str]],
+        generation: Generation | None = None,
+    ) -> Iterator[tuple[str, list[Likelihood]]]:
+        """Yield how likely the method finds each of some continuations of a prompt, by sample id.
+
+        Args:
+            conversations: the prompts, by sample id.
+            continuations: the texts that may follow each.
+            generation: says how many samples are read together; nothing is drawn.
+
+        Raises:
+            ValueError: for a method without a next-token distribution, and for what a model's
+                context cannot hold.
+        """
+        raise ValueError(
+            f"{type(self).__name__} has no probability of a given text: its speakers take turns. "
+            "Methods that have: base, guide, dera, proxy_tuning, ensemble, alignment_vector."
+        )
 
     def check(self, conversations: Mapping[str, Conversation]) -> None:
         """Raise ValueError for models or prompts that cannot work; loads no weights."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from trimtab.choices import not_a_choice
 from trimtab.decoding import Generation
 from trimtab.methods.method import Method, Prompts, Start
-from trimtab.models import LanguageModel
+from trimtab.models import Conversation, LanguageModel
 from trimtab.models.vocabulary import require_one_vocabulary
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from trimtab.decoding.batching import Answer
+    from trimtab.decoding.likelihood import Likelihood
     from trimtab.decoding.voice import Mix, Voice
     from trimtab.logits_processor import MixtureProcessor
 
@@ -139,6 +140,96 @@ class SingleVoice(Method):
     def _require_compatible(self) -> None:
         require_one_vocabulary(self.all_models)
 
+    def weigh(
+        self,
+        conversations: Mapping[str, Conversation],
+        continuations: Mapping[str, Sequence[str]],
+        generation: Generation | None = None,
+    ) -> Iterator[tuple[str, list[Likelihood]]]:
+        """Yield how likely the method finds each of some continuations; see `Method.weigh`.
+
+        A continuation's tokens are those that it adds to the first model's prompt, in the canonical
+        tokenization of both together.
+        """
+        prompts = self._prompts(conversations)
+        role, (model, _) = next(iter(self.mixture.items()))
+        tokens = {
+            sample_id: [
+                model.encode(prompt.text[role] + text)[len(prompt.tokens[role]) :]
+                for text in continuations[sample_id]
+            ]
+            for sample_id, prompt in prompts.items()
+        }
+        yield from self.likelihoods(prompts, tokens, generation)
+
+    def likelihoods(
+        self,
+        prompts: Mapping[str, Prompts],
+        continuations: Mapping[str, Sequence[Sequence[int]]],
+        generation: Generation | None = None,
+    ) -> Iterator[tuple[str, list[Likelihood]]]:
+        """Yield what the method gives some continuations of prompts, in tokens, by sample id.
+
+        Args:
+            prompts: the prompts, of at least one token each.
+            continuations: the token sequences that may follow each prompt.
+            generation: says how many samples are read together; nothing is drawn.
+
+        Raises:
+            ValueError: for empty prompts, and for what a model's context cannot hold.
+        """
+        self._require_compatible()
+        for sample_id, prompt in prompts.items():
+            longest = max((len(tokens) for tokens in continuations[sample_id]), default=0)
+            for role, (model, _) in self.mixture.items():
+                length = len(prompt.tokens[role]) + longest - 1  # nothing follows the last
+                if not prompt.tokens[role]:
+                    raise ValueError(f"Sample {sample_id!r}: the prompt for {role} has no tokens.")
+                if length > model.context_length:
+                    raise ValueError(
+                        f"Sample {sample_id!r}: prompt and continuation are {length} tokens for "
+                        f"{role} ({model.path}), which holds {model.context_length}. Shorten them."
+                    )
+
+        from trimtab.decoding.batching import Reader, decode
+        from trimtab.decoding.likelihood import weigh
+        from trimtab.decoding.part import Part
+
+        greedy = Generation(batch_size=(generation or Generation()).batch_size)
+        voice = self._voice(greedy, [self], drafts=True)
+        asked: dict[int, str] = {}
+
+        def start(sample_id: str, slot: int) -> dict[int, Reader[list[Likelihood]]]:
+            asked[slot] = sample_id
+            part = Part(
+                voice,
+                slot=slot,
+                sample_id=sample_id,
+                prompts=prompts[sample_id].tokens,
+                seed=greedy.seed,
+                weights=self._weights,
+            )
+            return {slot: weigh(part, continuations[sample_id])}
+
+        starts = (lambda slots, i=sample_id: start(i, slots[0]) for sample_id in prompts)
+        for slot, found in decode(starts, [voice], greedy.batch_size):
+            yield asked[slot], found
+
+    def _voice(self, generation: Generation, family: Sequence[Self], *, drafts: bool) -> Voice:
+        from trimtab.decoding.mixture import SPEAKER
+        from trimtab.decoding.voice import Voice
+
+        weights = [member._weights for member in family]
+        return Voice(
+            {r: m for r, (m, _) in self.mixture.items() if any(r in own for own in weights)},
+            name=SPEAKER,
+            generation=generation,
+            mix=self._mix,
+            reference=self.reference_role,
+            family=len(family),
+            drafts=drafts,
+        )
+
     def _prepare(
         self, generation: Generation, family: Sequence[Self]
     ) -> tuple[Sequence[Voice], Start]:
@@ -148,15 +239,7 @@ class SingleVoice(Method):
         from trimtab.decoding.voice import Voice
 
         weights = [member._weights for member in family]
-        spoken = Voice(
-            {r: m for r, (m, _) in self.mixture.items() if any(r in own for own in weights)},
-            name=SPEAKER,
-            generation=generation,
-            mix=self._mix,
-            reference=self.reference_role,
-            family=len(family),
-            drafts=self.draft is not None,
-        )
+        spoken = self._voice(generation, family, drafts=self.draft is not None)
         drafts = None
         if isinstance(self.draft, LanguageModel):
             # The same name, hence the same noise: a sampled draft is likely what will be drawn.
