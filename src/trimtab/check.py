@@ -17,7 +17,7 @@ from hydra.utils import get_object
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from trimtab.config import REFERENCE, ConfigError, build, container, first_line, nearest
+from trimtab.config import REFERENCE, SCORERS, ConfigError, build, container, first_line, nearest
 
 _Parameters = Mapping[str, inspect.Parameter]
 
@@ -40,6 +40,9 @@ def check(config: DictConfig, *, known: dict[str, list[str]] | None = None) -> N
         if resolved.get(part) is None:
             mistakes.append(f"{part}: one must be chosen, as in {part}=NAME.")
         else:
+            mistakes += walk.node(part, resolved[part], raw[part])
+    for part in SCORERS:
+        if resolved.get(part) is not None:
             mistakes += walk.node(part, resolved[part], raw[part])
     limit = resolved.get("limit")
     if limit is not None and limit < 1:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from trimtab import statistics
 from trimtab.choices import not_a_choice
-from trimtab.results import Curve, Run, curves, labels
+from trimtab.results import Curve, Run, compare, curves, labels
 
 LEVEL = 0.05
 
@@ -177,7 +177,7 @@ def choose(curve: Curve, metric: str | None = None, *, name: str | None = None) 
         values = ", ".join(f"{run.value:g}" for run in runs) or "none"
         alone = f"{name}: has no two values of {curve.dial} to compare, but {values}."
         raise NoChoice("\n  ".join([alone, *left_out]))
-    scores = runs[0].samples[0]["scores"]
+    scores = {score for line in runs[0].samples for score in line["scores"]}
     if metric not in scores:
         raise NoChoice(not_a_choice(f"{name}: score", metric, scores))
 
@@ -185,11 +185,7 @@ def choose(curve: Curve, metric: str | None = None, *, name: str | None = None) 
         return run.summary["metrics"][metric]["value"]
 
     best = min(runs, key=lambda run: (-height(run), _turn(run.value)))
-    against = {
-        run.value: statistics.paired(run.scores(metric), best.scores(metric))
-        for run in runs
-        if run is not best
-    }
+    against = {run.value: compare(run, best, metric) for run in runs if run is not best}
     # One sample of a score that is not 0 or 1 has no p-value: it tells nothing from the best.
     p_values = [1.0 if pair.p_value is None else pair.p_value for pair in against.values()]
     corrected = dict(zip(against, statistics.holm(p_values), strict=True))

@@ -16,6 +16,8 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 # The parts that decide a run's results. The roles (base, guide, untuned) count only as far as
 # the method refers to them.
 PARTS = ("method", "task", "generation", "limit", "limit_seed")
+# Those who score the answers once they are there.
+SCORERS = ("judge", "reward")
 # Settings of these parts that change no answer.
 _WITHOUT_EFFECT = {"generation": ("batch_size", "draft_length"), "method": ("draft", "beta")}
 # A method's models are references to the roles.
@@ -36,6 +38,8 @@ class Experiment:
     task: Any = MISSING
     generation: Any = MISSING
     tracker: Any = MISSING
+    judge: Any = None
+    reward: Any = None
     limit: int | None = None
     limit_seed: int | None = None
     results: str = "results"

@@ -17,6 +17,7 @@ from trimtab import record
 from trimtab.decoding import Completion, Generation
 from trimtab.methods import Method
 from trimtab.progress import Running, bars
+from trimtab.scorers import Scorer, verdicts
 from trimtab.summary import summarize
 from trimtab.tasks import Sample, Task
 from trimtab.tracking import Tracker
@@ -37,6 +38,7 @@ class Job:
         limit_seed: draws them; None for the first.
         folder: the run folder.
         config: the resolved config, to be recorded.
+        scorers: score the answers too, once they are all there.
         start_tracker: opens the place where running scores go too; not called for a run that is
             finished or that another process works on.
         tracks_finished: tell the tracker of a run that was finished before, too.
@@ -50,6 +52,7 @@ class Job:
     folder: Path
     config: Mapping[str, Any]
     start_tracker: Callable[[], Tracker]
+    scorers: Sequence[Scorer] = ()
     tracks_finished: bool = False
 
 
@@ -95,7 +98,7 @@ def evaluate_together(jobs: Sequence[Job]) -> dict[Path, dict[str, Any]]:
         for job in jobs:
             with suppress(Exception):
                 begun.append(stack.enter_context(_evaluation(job, shown)))
-        open_ = [evaluation for evaluation in begun if evaluation.summary is None]
+        open_ = [one for one in begun if one.summary is None and one.conversations]
         for evaluation in open_:
             evaluation.share_work(len(open_))
         if open_:
@@ -117,7 +120,10 @@ class _Evaluation:
         lines = record.read_samples(run.path)
         self.done = {line["id"]: line for line in lines if line["id"] in samples}
         finished = record.read_summary(run.path)
-        self.summary = finished if len(self.done) == len(samples) else None
+        self._scorers_before = (finished or {}).get("scorers", {})
+        if len(self.done) < len(samples) or verdicts.missing(finished or {}, job.scorers):
+            finished = None
+        self.summary = finished
         self.conversations = {i: s.conversation for i, s in samples.items() if i not in self.done}
         self.facts: dict[str, Any] = {}
         self._passes_before = dict(job.method.forward_passes)
@@ -131,7 +137,7 @@ class _Evaluation:
 
     def stream(self) -> Iterator[Completion]:
         """Answer what is not answered yet."""
-        if self.summary is None:
+        if self.summary is None and self.conversations:
             yield from self.job.method.stream(self.conversations, self.job.generation)
 
     def add(self, completion: Completion) -> dict[str, Any]:
@@ -156,10 +162,16 @@ class _Evaluation:
         return line
 
     def finish(self) -> dict[str, Any]:
-        """Put the record in order, and return its summary."""
-        self.run.put_in_order(self.samples)
+        """Let the scorers score, put the record in order, and return its summary."""
         lines = [self.done[i] for i in self.samples]
-        self.summary = summarize(self.job.task, self.job.method, lines, self.facts["segments"])
+        try:
+            for scorer in self.job.scorers:
+                verdicts.add(lines, scorer)
+        finally:
+            self.run.write_samples(lines)
+        scorers = verdicts.describe(lines, self.job.scorers, self._scorers_before)
+        task, method = self.job.task, self.job.method
+        self.summary = summarize(task, method, lines, self.facts["segments"], scorers)
         self.run.write_summary(self.summary)
         return self.summary
 
@@ -169,6 +181,7 @@ def _evaluation(job: Job, bars: Progress) -> Iterator[_Evaluation]:
     """Open a job's folder for a stretch of work, and close it whatever happens."""
     task, method = job.task, job.method
     samples = {sample.id: sample for sample in task.samples(job.limit, job.limit_seed)}
+    _require_metric(job, next(iter(samples.values())))
     with record.RunFolder(job.folder) as run:
         content = {
             "models": {role: model.identity for role, model in method.participants.items()},
@@ -204,6 +217,18 @@ def _evaluation(job: Job, bars: Progress) -> Iterator[_Evaluation]:
                 yield evaluation
                 summary = evaluation.finish()
             tracker.finish(summary, [evaluation.done[i] for i in samples])
+
+
+def _require_metric(job: Job, sample: Sample) -> None:
+    """Refuse a task whose metric nobody gives."""
+    given = {*job.task.score("", sample).values}
+    for scorer in job.scorers:
+        given |= {*scorer.proportions, *scorer.bounds}
+    if job.task.metric not in given:
+        raise ValueError(
+            f"{job.task.source}: its metric {job.task.metric!r} is given by a judge, and there is "
+            f"none. Add judge={job.task.judged}, which needs an OpenAI-compatible endpoint."
+        )
 
 
 def _dial(method: Method) -> str:

@@ -25,6 +25,7 @@ from trimtab import config
 if TYPE_CHECKING:
     from trimtab.evaluate import Job
     from trimtab.methods import Method
+    from trimtab.scorers import Scorer
 
 FORESEEN = (ValueError, OSError, MemoryError, FloatingPointError, HydraException, YAMLError)
 """Errors whose messages speak to users; of others the traceback is shown as well."""
@@ -119,6 +120,7 @@ def job(
         limit=cfg.limit,
         limit_seed=cfg.limit_seed,
         folder=folder,
+        scorers=like.scorers if like else scorers(cfg),
         config=config.relevant(cfg),
         start_tracker=functools.partial(
             tracker.start,
@@ -130,6 +132,11 @@ def job(
         ),
         tracks_finished="WANDB_SWEEP_ID" in os.environ,  # an agent's trial must report its score
     )
+
+
+def scorers(cfg: DictConfig) -> list[Scorer]:
+    """Return who scores the answers beside the task's rule."""
+    return [config.build(cfg[name]) for name in config.SCORERS if cfg[name] is not None]
 
 
 def place(cfg: DictConfig) -> Path:

@@ -19,8 +19,9 @@ class Running:
         self, metric: str, done: Iterable[Record], bar: Progress, total: int, name: str = ""
     ) -> None:
         self._metric = metric
-        values = [record["scores"][metric] for record in done]
-        self._sum, self.count = sum(values), len(values)
+        self._sum, self.count, self._scored = 0.0, 0, 0
+        for record in done:
+            self._count(record)
         self._tokens = 0
         self._start = time.monotonic()
         self._bar = bar
@@ -34,20 +35,23 @@ class Running:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The mean score so far, and the speed."""
-        return {
-            self._metric: self._sum / self.count,
-            "tokens_per_second": self._tokens / max(self.seconds, 1e-9),
-        }
+        """The mean score so far, unless that comes at the end, and the speed."""
+        speed = {"tokens_per_second": self._tokens / max(self.seconds, 1e-9)}
+        return {self._metric: self._sum / self._scored, **speed} if self._scored else speed
 
     def add(self, record: Record) -> None:
         """Count a sample, and show where the run stands."""
-        self._sum += record["scores"][self._metric]
-        self.count += 1
+        self._count(record)
         self._tokens += sum(record["tokens"].values())
-        score, speed = self.metrics.values()
-        status = f"{self._metric} {score:.3f}  {speed:,.0f} tokens/s"
-        self._bar.update(self._task, completed=self.count, status=status)
+        *scores, speed = self.metrics.values()
+        status = "".join(f"{self._metric} {score:.3f}  " for score in scores)
+        self._bar.update(self._task, completed=self.count, status=f"{status}{speed:,.0f} tokens/s")
+
+    def _count(self, record: Record) -> None:
+        self.count += 1
+        if self._metric in record["scores"]:
+            self._scored += 1
+            self._sum += record["scores"][self._metric]
 
 
 @contextmanager

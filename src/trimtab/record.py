@@ -82,13 +82,12 @@ class RunFolder:
         self._stream.write(_line(record))
         self._stream.flush()
 
-    def put_in_order(self, ids: Iterable[str]) -> None:
-        """Rewrite the samples in the task's order, so that equal runs leave equal files."""
+    def write_samples(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Replace the samples: in the task's order, so that equal runs leave equal files."""
         if self._stream:
             self._stream.close()
             self._stream = None
-        by_id = {record["id"]: record for record in read_samples(self.path)}
-        _replace(self._samples, "".join(_line(by_id[sample_id]) for sample_id in ids))
+        _replace(self._samples, "".join(map(_line, records)))
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Write the resolved config."""
@@ -159,6 +158,7 @@ def sample_record(sample: Sample, completion: Completion, score: Score) -> dict[
         "prompts": completion.prompts,
         "completion": completion.text,
         "trace": trace,
+        "choices": dict(sample.choices),
         "target": sample.target,
         "prediction": score.prediction,
         "scores": score.values,

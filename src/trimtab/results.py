@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from trimtab import record
 from trimtab.choices import not_a_choice
 from trimtab.config import digest
+from trimtab.statistics import Paired, paired
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,17 +98,34 @@ class Run:
         return record.read_samples(self.folder)
 
     def scores(self, metric: str | None = None) -> dict[str, float]:
-        """Return a metric of every sample by its id; None for the task's own.
+        """Return a metric of the samples that have it, by their ids; None for the task's own.
 
         Raises:
-            ValueError: for a metric that the samples do not have.
+            ValueError: for a metric that no sample has.
         """
         name = metric or self.metric
         values = {line["id"]: {**line["scores"], **line["measures"]} for line in self.samples}
-        for sample in values.values():
-            if name not in sample:
-                raise ValueError(not_a_choice("metric", name, sample))
-        return {sample_id: sample[name] for sample_id, sample in values.items()}
+        found = {sample_id: own[name] for sample_id, own in values.items() if name in own}
+        if not found:
+            raise ValueError(
+                not_a_choice("metric", name, {n for own in values.values() for n in own})
+            )
+        return found
+
+
+def compare(first: Run, second: Run, metric: str | None = None) -> Paired:
+    """Compare two runs over the same samples by a metric, where both have it.
+
+    A judge may have left out an answer of either.
+
+    Raises:
+        ValueError: for runs over different samples, and for a metric that a run does not have.
+    """
+    a, b = first.scores(metric), second.scores(metric)
+    if {line["id"] for line in first.samples} == {line["id"] for line in second.samples}:
+        both = a.keys() & b.keys()
+        a, b = ({i: value for i, value in own.items() if i in both} for own in (a, b))
+    return paired(a, b)
 
 
 @dataclass(frozen=True, kw_only=True)

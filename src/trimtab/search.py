@@ -91,7 +91,9 @@ class _Search:
         self.metric = plan.metric or task.metric
         if self.metric != task.metric:
             (sample,) = task.samples(1)
-            scores = task.score("", sample).values
+            scores = {*task.score("", sample).values}
+            for scorer in experiment.scorers(low):
+                scores |= {*scorer.proportions, *scorer.bounds}
             if self.metric not in scores:
                 raise ConfigError([not_a_choice("--metric", self.metric, scores)])
         self.rows = choices["task"] + (f", {task.split} split" if task.split else "")
@@ -171,7 +173,8 @@ class _Search:
         if best is None:
             return {}
         folder = self.file.parent / best.user_attrs["folder"]
-        return {line["id"]: line["scores"][self.metric] for line in record.read_samples(folder)}
+        scores = {line["id"]: line["scores"] for line in record.read_samples(folder)}
+        return {i: own[self.metric] for i, own in scores.items() if self.metric in own}
 
     def _announce(self) -> None:
         grid, aim = self.plan.grid, "lowest" if self.plan.minimize else "highest"
@@ -230,13 +233,15 @@ class _Watch:
     def __init__(
         self, job: Job, metric: str, trial: Trial, best: Mapping[str, float], *, minimize: bool
     ) -> None:
-        self.ids = [sample.id for sample in job.task.samples(job.limit)]
+        self.ids = [sample.id for sample in job.task.samples(job.limit, job.limit_seed)]
         self.scores: dict[str, float] = {}
         self.count = 0  # of the samples from the first without a gap
         self._metric, self._trial, self._minimize = metric, trial, minimize
         self._best = best if best.keys() >= set(self.ids) else {}
 
     def __call__(self, line: Mapping[str, Any]) -> None:
+        if self._metric not in line["scores"]:  # a judge gives it, in the end
+            return
         self.scores[line["id"]] = line["scores"][self._metric]
         while self.count < len(self.ids) and self.ids[self.count] in self.scores:
             self.count += 1

@@ -22,6 +22,7 @@ def summarize(
     method: Method,
     records: Sequence[Mapping[str, Any]],
     segments: Sequence[Mapping[str, Any]],
+    scorers: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return metrics with their intervals, and what they cost.
 
@@ -30,14 +31,26 @@ def summarize(
         method: says what its dial is.
         records: one line per sample, as in `samples.jsonl`.
         segments: the stretches in which they were computed, as in `run.json`.
+        scorers: who scored them beside the task's rule, as `verdicts.describe` says.
+
+    Raises:
+        ValueError: where no sample has the task's metric.
     """
     columns: dict[str, list[float]] = {}
     for line in records:
         ended = line["stop_reason"] in {"end", "guide", "base"}
         for name, value in {**line["scores"], **line["measures"], "ended": float(ended)}.items():
             columns.setdefault(name, []).append(value)
-    proportions = task.proportions | {"ended"}
+    if task.metric not in columns:
+        raise ValueError(
+            f"None of {len(records)} answers got a score for {task.metric!r}; samples.jsonl says "
+            "why under `verdicts`."
+        )
+    proportions = {*task.proportions, "ended"}
     bounds = _BOUNDS | dict(task.bounds)
+    for scorer in scorers.values():
+        proportions |= {*scorer["proportions"]}
+        bounds |= {metric: tuple(ends) for metric, ends in scorer["bounds"].items()}
     spoken = sum(sum(line["tokens"].values()) for line in records)
     seconds = sum(segment["seconds"] for segment in segments)
     together = max((segment.get("together", 1) for segment in segments), default=1)
@@ -55,6 +68,7 @@ def summarize(
         cost["passes_per_token"] = round(cost["passes_per_token"], 4)
     return {
         "task": {"metric": task.metric, "source": task.source, "split": task.split},
+        "scorers": scorers,
         "dial": {"name": method.dial, "value": method.value} if method.dial else None,
         "metrics": {
             name: (

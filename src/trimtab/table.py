@@ -9,8 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 
-from trimtab import statistics
-from trimtab.results import Run
+from trimtab.results import Run, compare
 
 _SHORT = 6  # digits of a fingerprint that tell runs apart at a glance
 
@@ -89,9 +88,8 @@ def _difference(run: Run, against: Run) -> str:
         return "-"
     if run.task != against.task or run.metric != against.metric:
         return ""
-    first, second = run.scores(), against.scores()
-    if first.keys() != second.keys():
+    if {line["id"] for line in run.samples} != {line["id"] for line in against.samples}:
         return "other samples"
-    paired = statistics.paired(first, second)
+    paired = compare(run, against)
     p = "" if paired.p_value is None else f", p = {paired.p_value:.2g}"
     return f"{paired.difference:+.3f}{p}"

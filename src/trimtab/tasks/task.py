@@ -54,12 +54,14 @@ class Task(ABC):
         metric: the metric that the task is about; higher is better.
         proportions: metrics whose values are 0 or 1, which get a Wilson interval.
         bounds: least and largest value of other metrics, where they have any.
+        judged: the judge's rubric that fits the task, such as `correctness`; None where none does.
         split: which part of a data set the rows are, such as `validation`; None where unknown.
     """
 
     metric: str
     proportions: frozenset[str] = frozenset()
     bounds: Mapping[str, tuple[float, float]] = MappingProxyType({})
+    judged: str | None = None
     split: str | None = None
 
     @abstractmethod
