@@ -13,13 +13,13 @@ from typing import Any
 
 from rich.progress import Progress
 
-from trimtab import record
+from trimtab import multiple_choice, record
 from trimtab.decoding import Completion, Generation
 from trimtab.methods import Method
 from trimtab.progress import Running, bars
 from trimtab.scorers import Scorer, verdicts
 from trimtab.summary import summarize
-from trimtab.tasks import Sample, Task
+from trimtab.tasks import Sample, Score, Task
 from trimtab.tracking import Tracker
 
 _log = logging.getLogger(__name__)
@@ -78,8 +78,8 @@ def evaluate(job: Job, watch: Watch | None = None) -> dict[str, Any]:
         if watch:
             for line in evaluation.done.values():
                 watch(line)
-        for completion in evaluation.stream():
-            line = evaluation.add(completion)
+        for completion, score in evaluation.stream():
+            line = evaluation.add(completion, score)
             if watch:
                 watch(line)
     assert evaluation.summary is not None
@@ -93,6 +93,8 @@ def evaluate_together(jobs: Sequence[Job]) -> dict[Path, dict[str, Any]]:
     another process holds the folder for instance, are left out; what is wrong with them is theirs
     to say when they are run alone.
     """
+    if jobs[0].task.likelihood:  # nothing is generated, so there is nothing to share
+        return {}
     begun: list[_Evaluation] = []
     with bars() as shown, ExitStack() as stack:
         for job in jobs:
@@ -106,7 +108,7 @@ def evaluate_together(jobs: Sequence[Job]) -> dict[Path, dict[str, Any]]:
             family = [evaluation.job.method for evaluation in open_]
             asked = [evaluation.conversations for evaluation in open_]
             for member, completion in first.method.stream_family(family, asked, first.generation):
-                open_[member].add(completion)
+                open_[member].add(completion, open_[member].score(completion))
     return {one.job.folder: one.summary for one in begun if one.summary is not None}
 
 
@@ -135,15 +137,25 @@ class _Evaluation:
         """Note how many jobs this stretch of work is for."""
         self._segment["together"] = jobs
 
-    def stream(self) -> Iterator[Completion]:
+    def stream(self) -> Iterator[tuple[Completion, Score]]:
         """Answer what is not answered yet."""
-        if self.summary is None and self.conversations:
-            yield from self.job.method.stream(self.conversations, self.job.generation)
+        if self.summary is not None or not self.conversations:
+            return
+        method, generation = self.job.method, self.job.generation
+        if by := self.job.task.likelihood:
+            samples = {i: self.samples[i] for i in self.conversations}
+            yield from multiple_choice.answer(method, samples, generation, by)
+        else:
+            for completion in method.stream(self.conversations, generation):
+                yield completion, self.score(completion)
 
-    def add(self, completion: Completion) -> dict[str, Any]:
-        """Score a completion, keep it, and return its record."""
+    def score(self, completion: Completion) -> Score:
+        """Score an answer by the task's rule."""
+        return self.job.task.score(completion.text, self.samples[completion.id])
+
+    def add(self, completion: Completion, score: Score) -> dict[str, Any]:
+        """Keep a completion and its score, and return its record."""
         sample = self.samples[completion.id]
-        score = self.job.task.score(completion.text, sample)
         line = record.sample_record(sample, completion, score)
         self.run.append(line)
         self.done[sample.id] = line

@@ -163,6 +163,10 @@ def sample_record(sample: Sample, completion: Completion, score: Score) -> dict[
         "prediction": score.prediction,
         "scores": score.values,
         "readings": score.readings,
+        "likelihoods": {
+            label: {how: round(value, _DECIMALS) for how, value in values.items()}
+            for label, values in score.likelihoods.items()
+        },
         "measures": completion.measures,
         "stop_reason": completion.stop_reason,
         "tokens": completion.tokens,

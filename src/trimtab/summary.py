@@ -39,7 +39,8 @@ def summarize(
     columns: dict[str, list[float]] = {}
     for line in records:
         ended = line["stop_reason"] in {"end", "guide", "base"}
-        for name, value in {**line["scores"], **line["measures"], "ended": float(ended)}.items():
+        behaviour = {"ended": float(ended)} if line["stop_reason"] != "choice" else {}
+        for name, value in {**line["scores"], **line["measures"], **behaviour}.items():
             columns.setdefault(name, []).append(value)
     if task.metric not in columns:
         raise ValueError(

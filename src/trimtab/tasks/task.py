@@ -40,11 +40,14 @@ class Score:
         prediction: what the task's own rule read; None where it read nothing.
         values: scores by metric.
         readings: what other rules read, by the metric that they decide.
+        likelihoods: of each choice by its label, where these were compared: the value of each
+            comparison, such as `sum`, in nats.
     """
 
     prediction: str | None
     values: dict[str, float]
     readings: dict[str, str | None] = field(default_factory=dict)
+    likelihoods: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 class Task(ABC):
@@ -54,6 +57,8 @@ class Task(ABC):
         metric: the metric that the task is about; higher is better.
         proportions: metrics whose values are 0 or 1, which get a Wilson interval.
         bounds: least and largest value of other metrics, where they have any.
+        likelihood: how the likelihoods of a sample's choices are compared (`sum`, `length` or
+            `unconditional`), where that is the answer; None where answers are generated.
         judged: the judge's rubric that fits the task, such as `correctness`; None where none does.
         split: which part of a data set the rows are, such as `validation`; None where unknown.
     """
@@ -61,6 +66,7 @@ class Task(ABC):
     metric: str
     proportions: frozenset[str] = frozenset()
     bounds: Mapping[str, tuple[float, float]] = MappingProxyType({})
+    likelihood: str | None = None
     judged: str | None = None
     split: str | None = None
 

@@ -1,0 +1,85 @@
+"""Multiple choice without generating: the option that a method finds most likely."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from trimtab.decoding import Completion, Generation, Span
+from trimtab.models import Conversation
+from trimtab.tasks import Sample, Score
+
+if TYPE_CHECKING:
+    from trimtab.methods import Method
+
+SPEAKER = "model"
+
+
+def answer(
+    method: Method, samples: Mapping[str, Sample], generation: Generation, by: str
+) -> Iterator[tuple[Completion, Score]]:
+    """Yield, for each sample, the choice that the method finds most likely, and its scores.
+
+    Every comparison is scored: `accuracy_sum` by `log p(option | question)`, `accuracy_length` by
+    that per character (lm-evaluation-harness's `acc` and `acc_norm`), and, where asked for,
+    `accuracy_unconditional` by what the question adds, `log p(option | question) - log p(option |
+    no question)` (Brown et al., arXiv 2005.14165, section 2.4). `accuracy` is that of `by`.
+
+    Args:
+        method: a method with next-token probabilities.
+        samples: by their ids, each with choices.
+        generation: says how many samples are read together.
+        by: `sum`, `length` or `unconditional`.
+
+    Raises:
+        ValueError: for a method without next-token probabilities.
+    """
+    asked = {i: sample.conversation for i, sample in samples.items()}
+    options = {
+        i: [_after(sample.conversation, text) for text in sample.choices.values()]
+        for i, sample in samples.items()
+    }
+    unasked = {
+        i: dataclasses.replace(conversation, question="", context="")
+        for i, conversation in asked.items()
+    }
+    prior = dict(method.weigh(unasked, options, generation)) if by == "unconditional" else {}
+    for sample_id, found in method.weigh(asked, options, generation):
+        sample = samples[sample_id]
+        sums = {
+            label: each.log_probability for label, each in zip(sample.choices, found, strict=True)
+        }
+        values = {
+            "sum": sums,
+            "length": {label: sums[label] / len(sample.choices[label]) for label in sums},
+        }
+        if by == "unconditional":
+            before = (each.log_probability for each in prior[sample_id])
+            values[by] = {label: sums[label] - own for label, own in zip(sums, before, strict=True)}
+        picked = {how: max(own, key=own.__getitem__) for how, own in values.items()}
+        right = {how: float(label == sample.target) for how, label in picked.items()}
+        text = sample.choices[picked[by]]
+        completion = Completion(
+            id=sample_id,
+            text=text,
+            trace=(Span(text=text, speaker=SPEAKER),),
+            stop_reason="choice",
+            prompts={role: m.render(asked[sample_id]) for role, m in method.models.items()},
+            tokens={},
+            work={},
+        )
+        yield (
+            completion,
+            Score(
+                prediction=picked[by],
+                values={"accuracy": right[by]} | {f"accuracy_{how}": r for how, r in right.items()},
+                likelihoods={label: {how: values[how][label] for how in values} for label in sums},
+            ),
+        )
+
+
+def _after(conversation: Conversation, text: str) -> str:
+    """Return an option as it follows the prompt, which ends in white space or a template's sign."""
+    start = conversation.answer_start
+    return f" {text}" if start and not start[-1].isspace() else text
