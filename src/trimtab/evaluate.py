@@ -7,13 +7,12 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from rich.progress import Progress
 
-from trimtab import multiple_choice, record
+from trimtab import multiple_choice, record, segments
 from trimtab.decoding import Completion, Generation
 from trimtab.methods import Method
 from trimtab.progress import Running, bars
@@ -58,10 +57,6 @@ class Job:
 
 Watch = Callable[[Mapping[str, Any]], None]
 """Is told each sample's record, those of earlier starts included; may raise `Stopped`."""
-
-
-class Stopped(Exception):
-    """Whoever watches a run has seen enough; what is computed is kept."""
 
 
 def evaluate(job: Job, watch: Watch | None = None) -> dict[str, Any]:
@@ -217,14 +212,14 @@ def _evaluation(job: Job, bars: Progress) -> Iterator[_Evaluation]:
             "models": {role: model.provenance() for role, model in method.all_models.items()},
             "data": {"source": task.source, "samples": len(samples)},
             "seeds": {"generation": job.generation.seed},
-            "segments": _settled(earlier["segments"], len(evaluation.done)) if earlier else [],
+            "segments": segments.settled(earlier, len(evaluation.done)),
         }
         if earlier and earlier["git"] != facts["git"]:
             _log.warning("%s was begun at another commit: %s", job.folder, earlier["git"])
         run.write_config(job.config)
         now = Running(task.metric, evaluation.done.values(), bars, len(samples), _dial(method))
         with _tracked(job.start_tracker) as tracker:
-            with _segment(run, facts) as segment:
+            with segments.begun(run, facts) as segment:
                 evaluation.start(tracker, segment, now)
                 yield evaluation
                 summary = evaluation.finish()
@@ -258,44 +253,6 @@ def _tracked(start_tracker: Callable[[], Tracker]) -> Iterator[Tracker]:
         raise
 
 
-@contextmanager
-def _segment(run: record.RunFolder, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Add a stretch of work to the run's facts, and keep its status true however it ends."""
-    segment: dict[str, Any] = {
-        "start": _now(),
-        "end": None,
-        "samples": 0,
-        "seconds": 0.0,
-        "forward_passes": {},
-        "together": 1,
-    }
-    facts["segments"].append(segment)
-    run.write_run(facts)
-    try:
-        yield segment
-        facts["status"] = "finished"
-    except KeyboardInterrupt:
-        facts["status"] = "interrupted"
-        raise
-    except Stopped:
-        facts["status"] = "stopped"
-        raise
-    except BaseException as error:
-        facts["status"] = "failed"
-        facts["error"] = f"{type(error).__name__}: {error}"
-        raise
-    finally:
-        segment["end"] = _now()
-        run.write_run(facts)
-
-
-def _settled(segments: list[dict[str, Any]], done: int) -> list[dict[str, Any]]:
-    """Return earlier stretches of work; of one that was killed, the samples are counted anew."""
-    if segments:
-        segments[-1]["samples"] = done - sum(segment["samples"] for segment in segments[:-1])
-    return segments
-
-
 def _require_same(now: Mapping[str, Any], then: Mapping[str, Any], folder: Path) -> None:
     """Refuse to add to a folder that was begun with other weights or rows under the same names."""
     for what in ("models", "data"):
@@ -311,7 +268,3 @@ def _data_hash(samples: Iterable[Sample]) -> str:
     for sample in samples:
         digest.update(f"{sample.id}\x00{sample.conversation}\x00{sample.target}\n".encode())
     return digest.hexdigest()
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

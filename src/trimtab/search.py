@@ -53,8 +53,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from trimtab import config, experiment, record, statistics
 from trimtab.choices import not_a_choice
 from trimtab.config import ConfigError
-from trimtab.evaluate import Job, Stopped, evaluate
+from trimtab.evaluate import Job, evaluate
 from trimtab.search_plan import Grid, Plan, assignment, plain
+from trimtab.segments import Stopped
 
 _LOOKS = 10  # the last is at the end, where nothing is left to save
 _LEAST = 10  # samples that a look takes: the t test needs some
