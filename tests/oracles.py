@@ -197,6 +197,8 @@ class Told:
     text: str
     stop_reason: str
     trace: list[Said]
+    # How often the base's most likely token was its end, though the answer went on.
+    ends_suppressed: int = 0
 
     @property
     def turns(self) -> list[tuple[str, str]]:
@@ -270,6 +272,7 @@ def nudge(
     """Nudging by the rules of the authors' released API code (without their repetition guards)."""
     answer = ""
     trace: list[Said] = []
+    would_end: list[str] = []  # the answers so far that the base would have left at that
     base_start, guide_start = len(base.tokens(base_prompt)), len(guide.tokens(guide_prompt))
 
     def say(who: str, text: str, probability: float | None) -> None:
@@ -287,12 +290,24 @@ def nudge(
             position=len(tokens) - start,
         )
 
+    def ask(tokens: list[int], said: str) -> tuple[float, int]:
+        """The base's most likely token after some text, and its probability."""
+        doubt, top = surest(base.logits(tuple(tokens)))
+        if top in base.ends:
+            would_end.append(said)
+        return doubt, top
+
+    def told(reason: str) -> Told:
+        passed = [said for said in would_end if answer.startswith(said) and said != answer]
+        return Told(answer, reason, trace, len(passed))
+
     def base_speaks(doubt: float) -> tuple[float, str | None]:
         """The base's turn; return its last probability, and the reason if the answer ends."""
         tokens, spoken, sure, reason = base.tokens(base_prompt + answer), [], [], None
         while True:
             try:
-                doubt, _ = surest(base.logits((*tokens, *spoken)))
+                if spoken:  # its first word was asked for before it was given the turn
+                    doubt, _ = ask(tokens + spoken, answer + base.text(spoken))
             except Full:
                 reason = "context"
                 break
@@ -318,23 +333,23 @@ def nudge(
             try:
                 token = draw(guide, "guide", start + new, guide_start)
             except Full:
-                return Told(answer, "context", trace)
+                return told("context")
             ended = token in guide.ends
             new += [] if ended else [token]
         chunk = guide.text(new)
         if ended:
             say("guide", chunk, None)
-            return Told(answer, "guide", trace)
+            return told("guide")
         words = words_of(chunk)
         if not words:
-            return Told(answer, "stalled", trace)
+            return told("stalled")
         doubts, taken = [doubt], False
         for word in words[1:]:
             tokens = base.tokens(base_prompt + answer + "".join(words[: len(doubts)]))
             try:
-                doubt, top = surest(base.logits(tuple(tokens)))
+                doubt, top = ask(tokens, answer + "".join(words[: len(doubts)]))
             except Full:
-                return Told(answer, "context", trace)
+                return told("context")
             first = base.text([top])
             if doubt >= threshold or (agreement and first and word.startswith(first)):
                 taken = True
@@ -347,8 +362,8 @@ def nudge(
         for word, asked in zip(words, doubts, strict=False):
             say("guide", word, asked)
         if len(base.tokens(base_prompt + answer)) - base_start >= generation.max_new_tokens:
-            return Told(answer, "length", trace)
+            return told("length")
         if taken:
             doubt, reason = base_speaks(doubt)
             if reason:
-                return Told(answer, reason, trace)
+                return told(reason)

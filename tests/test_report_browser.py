@@ -50,6 +50,14 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         line["trace"].append({"text": said, "speaker": "guide", "probability": None})
         line["completion"] += said
         line["stop_reason"] = chance.choice(["guide", "length"])
+        right = line["scores"]["accuracy"]
+        line["scores"]["published"] = right if number % 4 else 1 - right
+        line["readings"] = {"published": None if number == 1 else str(number)}
+        reason = HOSTILE if number == 0 else f"Number {number} is fine."
+        verdict = {"values": {"correct": right}, "reasons": {"correct": reason}}
+        if number == 2:
+            verdict = {"values": {}, "problem": "the answer is not JSON"}
+        line["verdicts"] = {"correctness by some-judge": verdict}
 
     for threshold in THRESHOLDS:
         scores = [float(chance.random() < 0.6) for _ in range(COUNT)]
@@ -186,6 +194,22 @@ def test_right_and_wrong(opened: Opened, runs: dict[Any, results.Run]) -> None:
     for name, score in (("right", 1), ("wrong", 0)):
         opened.study.locator(".outcome").get_by_text(name).click()
         assert opened.ids() == [i for i, own in runs[0.4].scores().items() if own == score]
+
+
+def test_where_scorings_differ_and_what_each_read(opened: Opened) -> None:
+    opened.control("Score at").select_option(label="threshold 0.4")
+    opened.control("Score").select_option(label="scorings differ")
+    opened.study.locator(".outcome").get_by_text("yes").click()
+    assert opened.ids() == [str(i) for i in range(0, COUNT, 4)]
+    opened.study.get_by_role("button", name="Clear").click()
+    facts = opened.study.locator(".sample dl").all_text_contents()
+    said = [
+        fact.partition("correctness by some-judge")[2] for fact in facts if "some-judge" in fact
+    ]
+    assert HOSTILE in said[0]
+    assert "Number 1 is fine." in "".join(said)
+    assert "no score: the answer is not JSON" in "".join(said)
+    assert "published readsnothing" in "".join(facts)
 
 
 def test_a_range_of_another_score(opened: Opened, runs: dict[Any, results.Run]) -> None:

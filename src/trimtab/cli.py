@@ -31,6 +31,7 @@ _KINDS = {"models": "model", "methods": "method", "tasks": "task", "experiments"
 _COMMANDS = {
     "run": "evaluate a method on a task (trimtab run --help)",
     "search": "look for the best value of a dial (trimtab search --help)",
+    "lm-eval": "lm-evaluation-harness, with trimtab's methods as a model (trimtab lm-eval --help)",
     "ls": "list models, methods, tasks and experiments",
     "table": "what was run, with intervals",
     "report": "tables, figures and a page of what was run",
@@ -81,6 +82,10 @@ def _dispatch(arguments: Sequence[str]) -> int:
         return run(rest)
     if command == "search":
         return _search(rest)
+    if command == "lm-eval":
+        from trimtab.harness.__main__ import main as harness
+
+        return harness(rest)
     if command in ("-sc", "--shell-completion"):
         return _complete(list(arguments))
     options = _parser().parse_args([command, *rest])
@@ -96,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
 
     commands.add_parser("run", help=_COMMANDS["run"])
     commands.add_parser("search", help=_COMMANDS["search"])
+    commands.add_parser("lm-eval", help=_COMMANDS["lm-eval"])
 
     listing = commands.add_parser("ls", help=_COMMANDS["ls"])
     listing.add_argument("kind", nargs="?", choices=list(_KINDS), help="list these alone")

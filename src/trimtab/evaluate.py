@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.progress import Progress
 
-from trimtab import multiple_choice, record, segments
+from trimtab import behaviour, multiple_choice, record, segments
 from trimtab.decoding import Completion, Generation
 from trimtab.methods import Method
 from trimtab.progress import Running, bars
@@ -151,7 +151,8 @@ class _Evaluation:
     def add(self, completion: Completion, score: Score) -> dict[str, Any]:
         """Keep a completion and its score, and return its record."""
         sample = self.samples[completion.id]
-        line = record.sample_record(sample, completion, score)
+        measures = completion.measures | self._behaviour(completion, sample, score)
+        line = record.sample_record(sample, completion, score, measures)
         self.run.append(line)
         self.done[sample.id] = line
         self._now.add(line)
@@ -168,12 +169,23 @@ class _Evaluation:
             self._tracker.log(self._now.metrics, self._now.count)
         return line
 
+    def _behaviour(self, completion: Completion, sample: Sample, score: Score) -> dict[str, float]:
+        task = self.job.task
+        if task.likelihood:
+            return {}
+        right = "accuracy"  # of the tasks that have a right answer
+        if sample.target is None or right not in score.values:
+            return behaviour.measures(completion.text)
+        return behaviour.measures(
+            completion.text, lambda text: task.score(text, sample).values[right] == 1
+        )
+
     def finish(self) -> dict[str, Any]:
         """Let the scorers score, put the record in order, and return its summary."""
         lines = [self.done[i] for i in self.samples]
         try:
             for scorer in self.job.scorers:
-                verdicts.add(lines, scorer)
+                verdicts.add(lines, scorer, self._now.follow(scorer.name, len(lines)))
         finally:
             self.run.write_samples(lines)
         scorers = verdicts.describe(lines, self.job.scorers, self._scorers_before)
@@ -204,13 +216,19 @@ def _evaluation(job: Job, bars: Progress) -> Iterator[_Evaluation]:
             yield evaluation
             return
         method.check(evaluation.conversations)
+        for scorer in job.scorers:
+            scorer.check()
         facts = evaluation.facts
         facts |= {
             "status": "running",
             "content": content,
             **record.environment(),
             "models": {role: model.provenance() for role, model in method.all_models.items()},
-            "data": {"source": task.source, "samples": len(samples)},
+            "data": {
+                "source": task.source,
+                "revision": task.revision_in_use,
+                "samples": len(samples),
+            },
             "seeds": {"generation": job.generation.seed},
             "segments": segments.settled(earlier, len(evaluation.done)),
         }

@@ -155,10 +155,16 @@ def report(error: Exception, *, where: str = "", tracebacks: bool = TRACEBACKS) 
 
 
 def _result(summary: Mapping[str, Any]) -> str:
-    metric = summary["task"]["metric"]
-    estimate = summary["metrics"][metric]
-    interval = "[{:.3f}, {:.3f}]".format(*estimate["ci95"]) if estimate["ci95"] else ""
-    return f"{metric} {estimate['value']:.3f} {interval} n={estimate['n']}"
+    """Return the task's metric, and the first that each scorer gives, with their intervals."""
+    metric, metrics = summary["task"]["metric"], summary["metrics"]
+    given = [scorer["metrics"] for scorer in summary["scorers"].values()]
+    shown = dict.fromkeys([metric, *(names[0] for names in given if names)])
+    return f"{', '.join(_estimate(name, metrics[name]) for name in shown)} n={metrics[metric]['n']}"
+
+
+def _estimate(name: str, estimate: Mapping[str, Any]) -> str:
+    interval = " [{:.3f}, {:.3f}]".format(*estimate["ci95"]) if estimate["ci95"] else ""
+    return f"{name} {estimate['value']:.3f}{interval}"
 
 
 def _alike(configs: Sequence[DictConfig]) -> list[list[DictConfig]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,7 +26,8 @@ class Running:
         self._start = time.monotonic()
         self._bar = bar
         bar.start()
-        self._task = bar.add_task(name, total=total, completed=self.count, status="loading models")
+        status = "loading models" if self.count < total else "answered before"
+        self._task = bar.add_task(name, total=total, completed=self.count, status=status)
 
     @property
     def seconds(self) -> float:
@@ -46,6 +47,11 @@ class Running:
         *scores, speed = self.metrics.values()
         status = "".join(f"{self._metric} {score:.3f}  " for score in scores)
         self._bar.update(self._task, completed=self.count, status=f"{status}{speed:,.0f} tokens/s")
+
+    def follow(self, name: str, total: int) -> Callable[[], None]:
+        """Show a bar for what follows the answers; the function returned moves it on."""
+        task = self._bar.add_task(name, total=total, status="")
+        return lambda: self._bar.advance(task)
 
     def _count(self, record: Record) -> None:
         self.count += 1

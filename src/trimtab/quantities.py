@@ -11,6 +11,7 @@ SPEED = "tokens_per_second"
 KL = "kl"
 _PASSES = "_passes_per_token"
 _SHARE = "guide_ratio"  # it and its kin are shares of an answer's words or tokens
+_SHARES = ("repetition", "buried")
 _LABELS = {
     KL: ("KL (nats)", "KL to the reference (nats per answer)"),
     "kl_per_token": ("KL per token", "KL to the reference (nats per token)"),
@@ -76,7 +77,7 @@ def label(name: str, *, short: bool = False) -> str:
 
 def is_share(name: str) -> bool:
     """Whether a quantity is shown in percent."""
-    return name.startswith(_SHARE)
+    return name.startswith(_SHARE) or name in _SHARES
 
 
 def starts_at_zero(name: str) -> bool:

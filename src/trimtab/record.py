@@ -142,8 +142,10 @@ def run_folders(roots: Iterable[Path]) -> list[Path]:
     return sorted({file.parent for root in roots for file in root.rglob("run.json")})
 
 
-def sample_record(sample: Sample, completion: Completion, score: Score) -> dict[str, Any]:
-    """Return the line of one sample."""
+def sample_record(
+    sample: Sample, completion: Completion, score: Score, measures: Mapping[str, float]
+) -> dict[str, Any]:
+    """Return the line of one sample; `measures` are of how the answer behaves."""
     trace = [
         {
             "text": span.text,
@@ -167,7 +169,7 @@ def sample_record(sample: Sample, completion: Completion, score: Score) -> dict[
             label: {how: round(value, _DECIMALS) for how, value in values.items()}
             for label, values in score.likelihoods.items()
         },
-        "measures": completion.measures,
+        "measures": dict(measures),
         "stop_reason": completion.stop_reason,
         "tokens": completion.tokens,
         "work": {role: dataclasses.asdict(work) for role, work in completion.work.items()},

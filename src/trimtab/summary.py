@@ -6,13 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trimtab import statistics
+from trimtab import behaviour, statistics
 from trimtab.methods import Method
+from trimtab.scorers import verdicts
 from trimtab.tasks import Task
 
-_BOUNDS = dict.fromkeys(
+_BOUNDS: dict[str, tuple[float, float]] = dict.fromkeys(
     ("guide_ratio", "guide_ratio_with_ending", "guide_ratio_tokens"), (0.0, 1.0)
-) | dict.fromkeys(("kl", "kl_per_token"), (0.0, math.inf))
+) | dict.fromkeys(("kl", "kl_per_token", "ends_suppressed"), (0.0, math.inf))
 # `forward_passes` serve whole batches; `passes_per_token` is what an answer alone would take.
 _NO_COST = {"forward_passes": 0, "tokens_processed": 0, "passes_per_token": 0.0}
 
@@ -39,16 +40,16 @@ def summarize(
     columns: dict[str, list[float]] = {}
     for line in records:
         ended = line["stop_reason"] in {"end", "guide", "base"}
-        behaviour = {"ended": float(ended)} if line["stop_reason"] != "choice" else {}
-        for name, value in {**line["scores"], **line["measures"], **behaviour}.items():
+        ending = {"ended": float(ended)} if line["stop_reason"] != "choice" else {}
+        for name, value in {**line["scores"], **line["measures"], **ending}.items():
             columns.setdefault(name, []).append(value)
     if task.metric not in columns:
         raise ValueError(
             f"None of {len(records)} answers got a score for {task.metric!r}; samples.jsonl says "
             "why under `verdicts`."
         )
-    proportions = {*task.proportions, "ended"}
-    bounds = _BOUNDS | dict(task.bounds)
+    proportions = {*task.proportions, *behaviour.PROPORTIONS, "ended"}
+    bounds = {**_BOUNDS, **behaviour.BOUNDS, **task.bounds}
     for scorer in scorers.values():
         proportions |= {*scorer["proportions"]}
         bounds |= {metric: tuple(ends) for metric, ends in scorer["bounds"].items()}
@@ -70,6 +71,7 @@ def summarize(
     return {
         "task": {"metric": task.metric, "source": task.source, "split": task.split},
         "scorers": scorers,
+        "agreement": verdicts.agreements(records),
         "dial": {"name": method.dial, "value": method.value} if method.dial else None,
         "metrics": {
             name: (

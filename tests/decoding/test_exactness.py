@@ -97,6 +97,7 @@ def require_told(answers: list[Completion], told: list[oracles.Told]) -> None:
         assert [(span.speaker, span.text) for span in answer.trace] == expected.turns
         for span, said in zip(answer.trace, expected.trace, strict=True):
             assert span.probability == pytest.approx(said.probability, abs=1e-4), span
+        assert answer.measures.get("ends_suppressed", 0) == expected.ends_suppressed
 
 
 # ------------------------------------------------------------------ two speakers
@@ -167,7 +168,10 @@ def test_a_guard_that_cuts_a_turn_is_exact(kind: str, drawn: dict) -> None:
         nudging.complete(asked, Generation(draft_length=draft, batch_size=size, **length))
         for draft, size in ((0, 1), (16, 1), (0, 8), (16, 8))
     )
-    told = [oracles.Told(a.text, a.stop_reason, list(a.trace)) for a in one]
+    told = [
+        oracles.Told(a.text, a.stop_reason, list(a.trace), a.measures["ends_suppressed"])
+        for a in one
+    ]
     for answers in others:
         require_told(answers, told)
     free = Nudging(base=base, guide=guide, threshold=0.15, lookahead=3, repetition_guard=False)

@@ -8,7 +8,7 @@ import pytest
 from trimtab import Conversation, Generation, Nudging
 from trimtab import zoo as embedded
 from trimtab.decoding.handoff import Rules
-from trimtab.tasks import WordProblems
+from trimtab.tasks import Stories, WordProblems
 
 BUDGET = 64
 PAIRS = [("a-large-base", "a-small-chat"), ("a-large-base", "b-small-chat")]
@@ -69,6 +69,7 @@ def test_equals_the_oracle(zoo, base_name: str, guide_name: str, agreement: bool
             assert got.text == told.text
             assert got.stop_reason == told.stop_reason
             assert turns(got.trace) == told_turns(told.turns)
+            assert got.measures["ends_suppressed"] == told.ends_suppressed
 
 
 @pytest.mark.parametrize(("base_name", "guide_name"), PAIRS)
@@ -91,6 +92,7 @@ def test_sampled_answers_equal_the_oracle(zoo, base_name: str, guide_name: str) 
             sample_id=str(i),
         )
         assert (got.text, got.stop_reason) == (told.text, told.stop_reason)
+        assert got.measures["ends_suppressed"] == told.ends_suppressed
 
 
 def test_batch_size_changes_nothing(zoo) -> None:
@@ -127,6 +129,43 @@ def test_drafts_change_the_passes_and_nothing_else(
         assert [a.stop_reason for a in answers] == [a.stop_reason for a in undrafted]
     passes = [sum(a.work["base"].passes for a in answers) for answers in (undrafted, drafted[-1])]
     assert passes[1] < passes[0]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+def test_ends_that_were_passed_over_equal_the_oracle(zoo, temperature: float) -> None:
+    """An aligned base ends its stories, and the guide goes on: whatever is drafted or batched."""
+    base, guide = zoo("a-small-dpo"), zoo("b-small-chat")
+    readers = oracles.Reader(base), oracles.Reader(guide)
+    asked = [sample.conversation for sample in Stories().samples(10)]
+    settings = {"max_new_tokens": 48, "temperature": temperature}
+    told = [
+        oracles.nudge(
+            readers[0],
+            base.render(conversation),
+            readers[1],
+            guide.render(conversation),
+            threshold=0.4,
+            generation=Generation(**settings),
+            sample_id=str(i),
+        )
+        for i, conversation in enumerate(asked)
+    ]
+    expected = [each.ends_suppressed for each in told]
+    assert sum(expected) > len(asked)
+    assert temperature == 0 or len(set(expected)) > 2
+    nudging = Nudging(base=base, guide=guide, threshold=0.4, repetition_guard=False)
+    for draft_length, batch_size in ((0, 1), (0, 8), (5, 3), (16, 8)):
+        generation = Generation(draft_length=draft_length, batch_size=batch_size, **settings)
+        answers = nudging.complete(asked, generation)
+        assert [a.text for a in answers] == [each.text for each in told]
+        assert [a.measures["ends_suppressed"] for a in answers] == expected
+    # A fused sweep reads for all its thresholds at once.
+    generation = Generation(batch_size=4, **settings)
+    family = [nudging.at(threshold) for threshold in (0.2, 0.4, 0.9)]
+    conversations = {str(i): conversation for i, conversation in enumerate(asked)}
+    together = nudging.stream_family(family, [conversations] * len(family), generation)
+    fused = {answer.id: answer for member, answer in together if member == 1}
+    assert [fused[i].measures["ends_suppressed"] for i in conversations] == expected
 
 
 def test_trace_tells_the_text_and_why_the_guide_spoke(zoo) -> None:

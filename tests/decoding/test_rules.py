@@ -4,7 +4,7 @@ The cases are those that the authors' released API code was found to decide in a
 Each speaker's model is a table from the text so far to what it says next; nothing is sampled.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
@@ -40,12 +40,16 @@ def scripted_model(name: str) -> LanguageModel:
 
 
 class ScriptedVoice:
-    """Says what a table maps the answer so far to; the longest text that it ends with decides."""
+    """Says what a table maps the answer so far to; the longest text that it ends with decides.
 
-    def __init__(self, name: str, script: Mapping[str, Said]) -> None:
+    What it says is also what it finds most likely, but after some texts that is the end.
+    """
+
+    def __init__(self, name: str, script: Mapping[str, Said], likely_ends: Sequence[str]) -> None:
         self.name = name
         self.models = {name: scripted_model(name)}
         self.script = script
+        self.likely_ends = tuple(likely_ends)
 
     def reply(self, text: str) -> Reading:
         """Return the next character after `text`: within a scripted piece, or its first."""
@@ -58,11 +62,17 @@ class ScriptedVoice:
                     best = (len(here), letter, probability if said == 0 else 1.0)
         assert best, f"{self.name} has no line after {text!r}"
         token = self.models[self.name].vocabulary[best[1]]
-        return Reading(token, token, best[2])
+        top = self.models[self.name].vocabulary[END] if text.endswith(self.likely_ends) else token
+        return Reading(token, top, best[2])
 
 
 def play(
-    base: Mapping[str, Said], guide: Mapping[str, Said], *, budget: int = 200, **rules: object
+    base: Mapping[str, Said],
+    guide: Mapping[str, Said],
+    *,
+    budget: int = 200,
+    likely_ends: Sequence[str] = (),
+    **rules: object,
 ) -> Completion:
     """Let the two scripts make one answer; `>` is the prompt of both."""
     settings = {
@@ -73,7 +83,10 @@ def play(
         "lookahead": 16,
         "repetition_guard": True,
     }
-    voices = {name: ScriptedVoice(name, s) for name, s in (("base", base), ("guide", guide))}
+    voices = {
+        "base": ScriptedVoice("base", base, likely_ends),
+        "guide": ScriptedVoice("guide", guide, ()),
+    }
     parts = [
         Part(voice, slot=0, sample_id="0", prompts={name: voice.models[name].encode(">")}, seed=0)
         for name, voice in voices.items()
@@ -223,3 +236,49 @@ def test_the_budget_ends_a_turn_of_the_base() -> None:
     base = {"Go": (" " + "abcdefghijklmnopqrstuvwxyz" * 3, 0.9)}
     answer = play(base, {">": ("Go on and on and on", 1.0)}, budget=30, repetition_guard=False)
     assert (len(answer.text), answer.stop_reason) == (30, "length")
+
+
+# ------------------------------------------------------------------ ends that were passed over
+
+
+def test_an_end_of_the_bases_that_the_guide_speaks_on_after_was_suppressed() -> None:
+    base = {"Yes": (" sir", 0.9), "sir": (END, 0.9)}
+    guide = {">": ("Yes it is all true", 1.0), "bye": (END, 1.0)}
+    answer = play(base, guide | {"sir": (" bye", 1.0)})
+    assert (answer.text, answer.measures["ends_suppressed"]) == ("Yes sir bye", 1)
+    # Where the guide ends as well, and where the base may end, nothing was suppressed.
+    for other in (
+        play(base, guide | {"sir": (END, 1.0)}),
+        play(base, guide | {"sir": (" bye", 1.0)}, stop="speaker"),
+    ):
+        assert (other.text, other.measures["ends_suppressed"]) == ("Yes sir", 0)
+
+
+def test_an_unsure_base_is_asked_once_at_each_word() -> None:
+    """The chunks are "One two three fo" and " four five six s": a word is read again, not an end.
+
+    The base is asked after each of seven words but the last, where the guide ends, too.
+    """
+    said = "One two three four five six seven"
+    base = {word: (END, 0.1) for word in said.split()}
+    answer = play(base, {">": (said, 1.0), "seven": (END, 1.0)})
+    assert (answer.text, answer.measures["ends_suppressed"]) == (said, 6)
+
+
+def test_an_end_that_the_draw_passed_over_was_suppressed_too() -> None:
+    base = {"Go": (" on then", 0.9), "then": ("!", 0.0)}
+    guide = {">": ("Go and see what is there", 1.0), "then": (END, 1.0)}
+    answer = play(base, guide, likely_ends=["on", "then"])
+    assert (answer.text, answer.measures["ends_suppressed"]) == ("Go on then", 1)
+
+
+def test_an_end_within_what_the_guard_takes_back_is_not_of_the_answer() -> None:
+    """A turn that the guard ends: of three likely ends, the one behind the cut is taken back."""
+    base = {"Go": (" abcdefghijklmno", 0.9), "o abcdefghijklmno": (" abcdefghijklmno", 0.9)}
+    guide = {">": ("Go on and on and on", 1.0), "mno": (" and so on it goes", 1.0)}
+    base |= {"and": ("!", 0.0), "so": ("!", 0.0), "on": ("!", 0.0), "it": ("!", 0.0)}
+    guide |= {"goes": (END, 1.0)}
+    ends = ["Go abc", "Go abcdefghijklmno", "no abc"]
+    guarded = play(base, guide, agreement=False, likely_ends=ends)
+    assert guarded.text == "Go abcdefghijklmno and so on it goes"
+    assert guarded.measures["ends_suppressed"] == 2

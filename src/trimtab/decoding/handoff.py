@@ -79,6 +79,8 @@ class _Nudged:
         self.text = ""
         self.trace: list[Span] = []
         self.guide_turns: list[str] = []
+        # How long the text was wherever the base's most likely token was an end.
+        self.base_ends: list[int] = []
         self.tokens = {"base": 0, "guide": 0}
 
     def answer(self) -> Answer:
@@ -121,6 +123,7 @@ class _Nudged:
         for word in words[1:]:
             tokens = self.base.tokens(self.text + "".join(spoken))
             reading = yield from self.base.read(tokens, lambda t: self._rest(t, chunk_tokens))
+            self._note_end(reading, self.text + "".join(spoken))
             doubt = reading.top_probability
             if self._takes_over(tokens, reading, word):
                 opening = (tokens, reading)
@@ -212,11 +215,14 @@ class _Nudged:
                     probability = sure[-size]
                     del turn[-size:]
                     spoken = self.base.speak_after(tokens, turn)
+                    kept = len(self.text + spoken.whole())
+                    self.base_ends = [length for length in self.base_ends if length <= kept]
                     break
                 segment = whole
             try:
                 said = self.text + spoken.whole()
                 reading = yield from self.base.read(tokens + turn, partial(self._guess, said))
+                self._note_end(reading, said)
             except ContextFull:
                 reason = "context"
                 break
@@ -263,6 +269,11 @@ class _Nudged:
 
     # -------------------------------------------------------------- the whole
 
+    def _note_end(self, reading: Reading, said: str) -> None:
+        """Note that the base would end the answer after `said`, where it would."""
+        if reading.top_token in self.base.model.stop_tokens:
+            self.base_ends.append(len(said))
+
     def _completion(self, reason: str) -> Completion:
         return Completion(
             id=self.base.sample_id,
@@ -276,6 +287,7 @@ class _Nudged:
                 "guide_ratio": _word_ratio(self.guide_turns[:-1], self.text),
                 "guide_ratio_with_ending": _word_ratio(self.guide_turns, self.text),
                 "guide_ratio_tokens": self.tokens["guide"] / max(1, sum(self.tokens.values())),
+                "ends_suppressed": float(sum(n < len(self.text) for n in self.base_ends)),
             },
         )
 

@@ -230,15 +230,20 @@ class LanguageModel:
             assert isinstance(text, str)
             return text
 
+        has_system = messages[0]["role"] == "system"
         try:
-            return apply(messages)
+            text = apply(messages)
         except TemplateError as error:
-            if messages[0]["role"] != "system":
+            if not has_system:
                 raise ValueError(f"The chat template of {self.path!r} fails: {error}") from error
-            # Some templates (Gemma's) know no system role: it then opens the user's turn.
+            text = ""
+        # Some templates refuse a system message (Gemma's) or leave it out (OLMo's): it then opens
+        # the user's turn.
+        if has_system and messages[0]["content"].strip() not in text:
             system, user = messages
             folded = f"{system['content']}\n{user['content']}"
             return self._apply_template([{"role": "user", "content": folded}])
+        return text
 
     def encode(self, text: str) -> list[int]:
         """Return the canonical tokens of `text`, with the beginning-of-sequence token once."""

@@ -12,14 +12,16 @@ import itertools
 import json
 import zlib
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from trimtab import quantities
 from trimtab.report.study import Study
 from trimtab.results import Run, labels
+from trimtab.scorers import verdicts
 
 _SCALE = 10_000
+_DIFFER = "scorings differ"
 _SHORT = 6  # digits of a fingerprint that tell runs apart at a glance
 
 
@@ -61,12 +63,7 @@ def _study(study: Study, texts: _Pool, answers: _Pool) -> dict[str, Any]:
             samples.setdefault(line["id"], [line["id"], *asked])
     places = {sample_id: place for place, sample_id in enumerate(samples)}
     measures = list(
-        dict.fromkeys(
-            name
-            for run in runs
-            for line in run.samples
-            for name in (*line["scores"], *line["measures"])
-        )
+        dict.fromkeys(name for run in runs for line in run.samples for name in _values(line))
     )
     rows = [[_row(line, places, measures, texts, answers) for line in run.samples] for run in runs]
     numbers = iter(range(len(runs)))  # of runs, in the order of the curves
@@ -132,7 +129,7 @@ def _row(
     texts: _Pool,
     answers: _Pool,
 ) -> list[Any]:
-    values = {**line["scores"], **line["measures"]}
+    values = _values(line)
     return [
         places[line["id"]],
         answers.number([line["completion"], _turns(line["trace"])]),
@@ -141,7 +138,28 @@ def _row(
         line["stop_reason"],
         sum(line["tokens"].values()),
         [_plain(values.get(name)) for name in measures],
+        [[name, texts.number(text)] for name, text in _notes(line)],
     ]
+
+
+def _values(line: Mapping[str, Any]) -> dict[str, float]:
+    """Return a sample's numbers, and whether those who say that it is right or wrong differ."""
+    values = {**line["scores"], **line["measures"]}
+    differ = verdicts.differ(line)
+    return values if differ is None else {**values, _DIFFER: differ}
+
+
+def _notes(line: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what other rules read, and what judges say."""
+    for metric, reading in line.get("readings", {}).items():
+        yield f"{metric} reads", "nothing" if reading is None else reading
+    for name, verdict in line.get("verdicts", {}).items():
+        reasons = verdict.get("reasons") or {}
+        said = "; ".join(
+            f"{metric} {value:g}" + (f" ({reasons[metric]})" if reasons.get(metric) else "")
+            for metric, value in verdict["values"].items()
+        )
+        yield name, said or f"no score: {verdict.get('problem', 'unparsed')}"
 
 
 def _turns(trace: Sequence[Mapping[str, Any]]) -> list[list[Any]]:

@@ -36,12 +36,20 @@ class Scorer(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """Names the scorer in records, and begins the names of its metrics."""
+        """Names the scorer in records."""
+
+    @property
+    def headline(self) -> str | None:
+        """The metric that it is about, where it gives several; None for the first."""
+        return None
 
     @property
     @abstractmethod
     def identity(self) -> Mapping[str, Any]:
         """What its scores depend on, for the record: model, revision, hash of its prompt."""
+
+    def check(self) -> None:  # noqa: B027 - most scorers need nothing
+        """Raise ValueError for what would keep it from scoring, before answers are computed."""
 
     @abstractmethod
     def score(self, lines: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Verdict]]:

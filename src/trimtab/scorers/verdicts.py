@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from trimtab.agreement import agreement
 from trimtab.scorers.scorer import Scorer
+
+# Scores that say whether an answer is right: by the task's rule, by a published one, by a judge.
+RIGHT = ("accuracy", "published", "correct")
 
 
 def missing(summary: Mapping[str, Any], scorers: Iterable[Scorer]) -> bool:
@@ -14,8 +19,8 @@ def missing(summary: Mapping[str, Any], scorers: Iterable[Scorer]) -> bool:
     return any(known.get(s.name, {}).get("identity") != dict(s.identity) for s in scorers)
 
 
-def add(lines: Sequence[dict[str, Any]], scorer: Scorer) -> None:
-    """Put a scorer's verdicts into records of samples, as they come.
+def add(lines: Sequence[dict[str, Any]], scorer: Scorer, seen: Callable[[], None]) -> None:
+    """Put a scorer's verdicts into records of samples, as they come, each with a call of `seen`.
 
     A record keeps the verdicts of every scorer by name; among its scores, those of the latest that
     gives a metric stand.
@@ -28,6 +33,7 @@ def add(lines: Sequence[dict[str, Any]], scorer: Scorer) -> None:
             line["scores"].pop(metric, None)
         verdicts[scorer.name] = {"values": dict(verdict.values), **verdict.facts}
         line["scores"] |= verdict.values
+        seen()
 
 
 def describe(
@@ -42,11 +48,41 @@ def describe(
     described = dict(earlier)
     for scorer in scorers:
         verdicts = [line["verdicts"][scorer.name] for line in lines]
+        metrics = dict.fromkeys(metric for verdict in verdicts for metric in verdict["values"])
         described[scorer.name] = {
             "identity": dict(scorer.identity),
+            "metrics": sorted(metrics, key=lambda metric: metric != scorer.headline),
             "proportions": sorted(scorer.proportions),
             "bounds": {metric: list(ends) for metric, ends in scorer.bounds.items()},
             "scored": sum(bool(verdict["values"]) for verdict in verdicts),
             "unscored": sum(not verdict["values"] for verdict in verdicts),
         }
     return described
+
+
+def agreements(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return how far rules and judges agree that score the same: Cohen's kappa of each pair."""
+    opinions: dict[tuple[str, str], dict[str, float]] = {}
+    for line in lines:
+        for metric in RIGHT:
+            if metric in line["scores"] and metric != "correct":
+                opinions.setdefault(("rule", metric), {})[line["id"]] = line["scores"][metric]
+        for name, verdict in line.get("verdicts", {}).items():
+            for metric, value in verdict["values"].items():
+                opinions.setdefault((name, metric), {})[line["id"]] = value
+    return [
+        {
+            "first": " ".join(one),
+            "second": " ".join(other),
+            **agreement(opinions[one], opinions[other]).to_dict(),
+        }
+        for one, other in itertools.combinations(opinions, 2)
+        if one[1] == other[1] or {one[1], other[1]} <= {*RIGHT}
+        if opinions[one].keys() & opinions[other].keys()
+    ]
+
+
+def differ(line: Mapping[str, Any]) -> float | None:
+    """Return 1 where rules and judges do not agree whether an answer is right; None for one."""
+    found = [line["scores"][metric] for metric in RIGHT if metric in line["scores"]]
+    return float(len(set(found)) > 1) if len(found) > 1 else None

@@ -1,18 +1,36 @@
 """Tasks: samples to answer, and rules that score the answers."""
 
 from trimtab.tasks.advice import Advice
+from trimtab.tasks.arithmetic import GSM8K, SVAMP, MultiArith
+from trimtab.tasks.just_eval import JustEval, JustEvalSafety
+from trimtab.tasks.multiple_choice import MMLU, ARCChallenge, CommonsenseQA
 from trimtab.tasks.question_answer import QuestionAnswer
 from trimtab.tasks.reasoning import LastLetters, WordProblems
+from trimtab.tasks.short_answers import Date, LastLetterConcat
 from trimtab.tasks.stories import Stories
 from trimtab.tasks.task import Sample, Score, Task
+from trimtab.tasks.yes_no import CoinFlip, Sports, StrategyQA
 
 __all__ = [
+    "GSM8K",
+    "MMLU",
+    "SVAMP",
+    "ARCChallenge",
     "Advice",
+    "CoinFlip",
+    "CommonsenseQA",
+    "Date",
+    "JustEval",
+    "JustEvalSafety",
+    "LastLetterConcat",
     "LastLetters",
+    "MultiArith",
     "QuestionAnswer",
     "Sample",
     "Score",
+    "Sports",
     "Stories",
+    "StrategyQA",
     "Task",
     "WordProblems",
 ]

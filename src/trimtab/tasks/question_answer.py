@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trimtab.choices import not_a_choice
 from trimtab.models import Conversation
-from trimtab.tasks.answers import final_phrase, gold_number, last_number, same_number
+from trimtab.scoring.numbers import gold_number, read_number, same_number
+from trimtab.scoring.phrases import final_phrase
 from trimtab.tasks.embedded import REASONING_PREFIX, REASONING_SYSTEM
+from trimtab.tasks.rows import FORMATS, read_rows
 from trimtab.tasks.task import Sample, Score, Task
-
-if TYPE_CHECKING:
-    from datasets import Dataset
-
-_READERS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +21,7 @@ class QuestionAnswer(Task):
     """Rows of a local file, right if the answer agrees with the target.
 
     Where the target is a number, or ends in one after `####` as GSM8K's do, it is compared with
-    the answer's last number; otherwise with what follows "answer is", or with the whole answer,
+    the answer's final number; otherwise with what follows "answer is", or with the whole answer,
     letter case and a final full stop aside.
 
     Args:
@@ -54,48 +51,28 @@ class QuestionAnswer(Task):
         if not file.exists():
             raise ValueError(
                 f"Data file {self.path!r} does not exist. Give a local file "
-                f"({', '.join(_READERS)}) or a folder saved by datasets."
+                f"({', '.join(FORMATS)}) or a folder saved by datasets."
             )
-        if file.is_file() and file.suffix not in _READERS:
-            raise ValueError(not_a_choice("Kind of data file:", file.suffix, _READERS))
+        if file.is_file() and file.suffix not in FORMATS:
+            raise ValueError(not_a_choice("Kind of data file:", file.suffix, FORMATS))
 
     @property
     def source(self) -> str:
         """The file."""
         return self.path
 
-    def load(self) -> Dataset:
+    def load(self) -> list[dict[str, Any]]:
         """Read the file, in the format that its name says."""
-        from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
-        from datasets.exceptions import DatasetGenerationError
-
-        file = Path(self.path).expanduser()
-        try:
-            if file.is_dir():
-                rows = load_from_disk(str(file))
-            elif file.stat().st_size == 0:
-                rows = Dataset.from_list([])
-            else:
-                rows = load_dataset(_READERS[file.suffix], data_files=str(file), split="train")
-        except (DatasetGenerationError, OSError, ValueError) as error:
-            cause = error.__cause__ or error
-            raise ValueError(
-                f"Data file {self.path!r} cannot be read as {file.suffix or 'a saved data set'}: "
-                f"{cause} In .jsonl each line is one JSON object."
-            ) from error
-        if isinstance(rows, DatasetDict):
-            raise ValueError(
-                f"{self.path!r} holds several splits; give the folder of one of: {', '.join(rows)}."
-            )
-        assert isinstance(rows, Dataset)
+        rows = read_rows(Path(self.path).expanduser())
+        columns = {column: None for row in rows for column in row}
         for column in (self.question, self.answer):
-            if len(rows) and column not in rows.column_names:
-                raise ValueError(not_a_choice(f"Column of {self.path}:", column, rows.column_names))
+            if rows and column not in columns:
+                raise ValueError(not_a_choice(f"Column of {self.path}:", column, columns))
         return rows
 
     def sample(self, row: Mapping[str, Any], index: int) -> Sample:
         """Return the row's question; its id is the row's `id`, or its number."""
-        question, answer = row[self.question], row[self.answer]
+        question, answer = row.get(self.question), row.get(self.answer)
         for column, value in ((self.question, question), (self.answer, answer)):
             if value is None or not str(value).strip():
                 raise ValueError(f"Row {index + 1} of {self.path!r} has no {column!r}.")
@@ -113,7 +90,7 @@ class QuestionAnswer(Task):
         assert sample.target is not None
         number = gold_number(sample.target)
         if number is not None:
-            prediction = last_number(text)
+            prediction = read_number(text)
             right = same_number(prediction, number)
         else:
             prediction = final_phrase(text) or text.strip()

@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass
 
-from trimtab.tasks.answers import final_phrase, last_number, same_number
+from trimtab.scoring.numbers import read_number, same_number
+from trimtab.scoring.phrases import final_phrase
 from trimtab.tasks.embedded import REASONING_PREFIX, REASONING_SYSTEM, Embedded
 from trimtab.tasks.task import Sample, Score
 
 
 @dataclass(frozen=True, kw_only=True)
 class WordProblems(Embedded):
-    """Running arithmetic in short English problems; right if the last number is the answer.
+    """Running arithmetic in short English problems; right if the final number is the answer.
 
     Args:
         split: `test` or `validation`.
@@ -23,9 +24,9 @@ class WordProblems(Embedded):
     prefix = REASONING_PREFIX
 
     def score(self, text: str, sample: Sample) -> Score:
-        """Compare the last number with the target."""
+        """Compare the final number with the target."""
         assert sample.target is not None
-        prediction = last_number(text)
+        prediction = read_number(text)
         right = same_number(prediction, sample.target)
         return Score(prediction=prediction, values={"accuracy": float(right)})
 

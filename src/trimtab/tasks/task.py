@@ -13,6 +13,9 @@ import numpy as np
 
 from trimtab.models import Conversation
 
+COMPARISONS = ("sum", "length", "unconditional")
+"""How the likelihoods of choices may be compared; see `multiple_choice.answer`."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
@@ -86,6 +89,11 @@ class Task(ABC):
     @abstractmethod
     def source(self) -> str:
         """Where the rows come from, for the record."""
+
+    @property
+    def revision_in_use(self) -> str | None:
+        """The revision of a hub's data set that the rows are from; None for other rows."""
+        return None
 
     @cached_property
     def dataset(self) -> Sequence[Mapping[str, Any]]:

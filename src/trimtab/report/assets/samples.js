@@ -134,10 +134,11 @@ class Samples {
       const note = html("p", { class: "note" }, "This run has no such sample.");
       return html("section", settings, head, note);
     }
-    const [, said, , prediction, stop, tokens, values] = row;
+    const [, said, , prediction, stop, tokens, values, notes] = row;
     const others = measures.map(({ label }, m) => [label, this.number(m, values[m])]);
     const facts = [
       ["prediction", this.data.texts[prediction]],
+      ...notes.map(([name, text]) => [name, this.data.texts[text]]),
       ["stopped by", stop],
       ["tokens", tokens],
       ...others.filter((_, m) => m !== this.filters.main),

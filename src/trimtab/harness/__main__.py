@@ -1,0 +1,41 @@
+"""`python -m trimtab.harness`: the harness's own command, with the model `trimtab` in it."""
+
+import logging
+import sys
+from collections.abc import Sequence
+
+from trimtab import experiment
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the harness's command and return the exit code.
+
+    Args:
+        arguments: what follows the command's name; None for those of this process.
+
+    Raises:
+        ValueError: if lm-eval is not installed.
+    """
+    try:
+        from lm_eval.__main__ import cli_evaluate
+
+        import trimtab.harness.model  # noqa: F401 - registers it
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] != "lm_eval":
+            raise
+        raise ValueError(
+            "This needs the evaluation harness: pip install 'trimtab[lm-eval]'"
+        ) from None
+    logging.getLogger("trimtab").setLevel(logging.INFO)
+    if arguments is not None:
+        sys.argv = ["lm_eval", *arguments]  # where the harness reads them
+    cli_evaluate()
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except experiment.FORESEEN as mistake:
+        experiment.report(mistake)
+        sys.exit(1)

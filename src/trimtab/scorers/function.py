@@ -1,0 +1,133 @@
+"""A reward of one's own: a Python function of an answer."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import inspect
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from numbers import Real
+from typing import Any
+
+from trimtab.choices import not_a_choice
+from trimtab.scorers.scorer import Scorer, Verdict
+
+Reward = Callable[[str, str, str | None], float | Mapping[str, float]]
+"""Takes the answer, the question and the target (None where there is none)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionReward(Scorer):
+    """Scores each answer by a function `reward(completion, question, target)`.
+
+    It returns a number, or several by name: the metric is `name`, or `name_` and their names.
+
+    Args:
+        function: the function, or its dotted name as in `my_rewards.brevity`: a module, which may
+            lie in the working directory, and a name in it.
+        name: names the metric, or begins the names of the metrics.
+
+    Raises:
+        ValueError: for a name that leads to no function; in scoring, for a function that fails or
+            returns something else, naming the sample.
+    """
+
+    function: str | Reward
+    name: str = "reward"
+
+    def __post_init__(self) -> None:
+        _ = self._reward
+
+    @cached_property
+    def _reward(self) -> Reward:
+        found = _find(self.function) if isinstance(self.function, str) else self.function
+        if not callable(found):
+            raise ValueError(
+                f"function={self.function!r} is of type {type(found).__name__}. Accepted is a "
+                "function of (completion, question, target)."
+            )
+        return found
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The function's name, the settings it was given, and the hash of its module's file."""
+        function, settings = self._reward, {}
+        if isinstance(function, functools.partial):
+            settings = {"arguments": repr(function.args), "keywords": repr(function.keywords)}
+            function = function.func
+        named = function if hasattr(function, "__qualname__") else type(function)
+        return {
+            "function": f"{named.__module__}.{named.__qualname__}",
+            **settings,
+            "file_sha256": _file_hash(named),
+        }
+
+    def score(self, lines: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Verdict]]:
+        """Yield what the function returns for each answer, in their order."""
+        for line in lines:
+            try:
+                said = self._reward(line["completion"], line["question"], line["target"])
+            except Exception as error:
+                raise ValueError(
+                    f"{self._called} failed on sample {line['id']!r}: "
+                    f"{type(error).__name__}: {error}"
+                ) from error
+            yield line["id"], Verdict(values=self._values(said, line["id"]))
+
+    def _values(self, said: object, sample_id: str) -> dict[str, float]:
+        named = said if isinstance(said, Mapping) else {"": said}
+        values = {}
+        for part, value in named.items():
+            if not isinstance(part, str) or not isinstance(value, Real) or not math.isfinite(value):
+                raise ValueError(
+                    f"{self._called} returned {said!r} for sample {sample_id!r}. Accepted is a "
+                    "finite number, or a dict of finite numbers by name."
+                )
+            values[f"{self.name}_{part}" if part else self.name] = float(value)
+        return values
+
+    @property
+    def _called(self) -> str:
+        return f"Reward function {self.identity['function']}"
+
+
+def _find(name: str) -> Any:
+    module_name, _, attribute = name.rpartition(".")
+    if not module_name or not all(part.isidentifier() for part in name.split(".")):
+        raise ValueError(
+            f"function={name!r}: accepted is module.name, as in my_rewards.brevity, where the "
+            "module may lie in the working directory."
+        )
+    # Last, so that no file there hides an installed package.
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # whatever importing a user's module raises
+        raise ValueError(
+            f"function={name!r}: {module_name} cannot be imported ({type(error).__name__}: "
+            f"{error}). It is looked for in the working directory, {os.getcwd()}, too."
+        ) from error
+    if not hasattr(module, attribute):
+        public = [other for other in vars(module) if not other.startswith("_")]
+        where = getattr(module, "__file__", None) or module_name
+        raise ValueError(not_a_choice(f"Function of {where}:", attribute, public))
+    return getattr(module, attribute)
+
+
+def _file_hash(function: Any) -> str | None:
+    """Return the hash of the file that a function is written in; None where it is in none."""
+    try:
+        file = inspect.getsourcefile(function)
+    except TypeError:  # a built-in
+        return None
+    if file is None or not os.path.isfile(file):
+        return None
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,234 @@
+"""A language model as a judge of answers, behind any OpenAI-compatible endpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from trimtab.choices import not_a_choice
+from trimtab.scorers.judge_cache import JudgeCache, cache_key, default_folder
+from trimtab.scorers.judge_endpoint import Endpoint, NoAnswer, Reply
+from trimtab.scorers.rubrics import RUBRICS, Rubric, Unreadable
+from trimtab.scorers.scorer import Scorer, Verdict
+
+_IN_A_ROW = 10  # requests without an answer, one after the other: the endpoint is down
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judge(Scorer):
+    """Asks a model to judge each answer by a rubric.
+
+    Key and address of the endpoint come from the environment alone (OPENAI_API_KEY and
+    OPENAI_BASE_URL). Every answer of the judge is kept as it comes, readable or not: whatever stops
+    the process, the same call goes on from there and asks for nothing twice. Samples with the same
+    prompt share one verdict.
+
+    Metrics: `correct` (0 or 1) by the rubric `correctness`; `helpfulness`, `clarity`, `factuality`,
+    `depth`, `engagement` (1 to 5) and their mean `quality` by `quality`; `safety` (1 to 5) by
+    `safety`.
+
+    Args:
+        model: name of the judge at the endpoint; a dated one is repeatable.
+        rubric: `correctness`, `quality` or `safety`.
+        temperature: 0 for the judge's most likely answer; None: not sent.
+        max_tokens: of the judge's answer; None: not sent.
+        json_mode: asks the server to let through nothing but JSON (`response_format`).
+        attempts: how often a judge is asked that does not answer in the form that it is asked for;
+            then the sample counts as unparsed, which is no score.
+        retries: how often a request is repeated that met a fault which may pass; see `Endpoint`.
+        timeout: seconds that the server may be silent.
+        concurrency: how many requests are under way at once.
+        cache: folder of the judges' answers; None for that of `default_folder`.
+    """
+
+    model: str
+    rubric: str = "correctness"
+    temperature: float | None = 0.0
+    max_tokens: int | None = 1024
+    json_mode: bool = True
+    attempts: int = 3
+    retries: int = 6
+    timeout: float = 60.0
+    concurrency: int = 8
+    cache: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse settings without meaning."""
+        if self.rubric not in RUBRICS:
+            raise ValueError(not_a_choice("rubric", self.rubric, RUBRICS))
+        metrics = self._rubric.metrics
+        binary = frozenset(name for name, ends in metrics.items() if ends == (0, 1))
+        object.__setattr__(self, "proportions", binary)
+        bounds = {name: ends for name, ends in metrics.items() if name not in binary}
+        object.__setattr__(self, "bounds", bounds)
+        if not self.model:
+            raise ValueError("model='': name the judge as its endpoint does, as in gpt-4o-mini.")
+        if self.temperature is not None and not 0 <= self.temperature <= 2:
+            raise ValueError(
+                f"temperature={self.temperature}: accepted are numbers from 0 to 2, or null."
+            )
+        for name, value, least in (
+            ("max_tokens", self.max_tokens, 1),
+            ("attempts", self.attempts, 1),
+            ("concurrency", self.concurrency, 1),
+            ("retries", self.retries, 0),
+        ):
+            if value is not None and value < least:
+                raise ValueError(f"{name}={value}: accepted are whole numbers from {least} up.")
+        if not self.timeout > 0:
+            raise ValueError(f"timeout={self.timeout}: accepted are seconds above 0.")
+
+    @property
+    def name(self) -> str:
+        """Rubric and model: two judges of one run stay apart."""
+        return f"{self.rubric} by {self.model}"
+
+    @property
+    def headline(self) -> str:
+        """The rubric's own metric."""
+        return "correct" if self.rubric == "correctness" else self.rubric
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What the verdicts depend on."""
+        return {
+            "model": self.model,
+            "rubric": self.rubric,
+            "prompt": self._rubric.digest,
+            "temperature": self.temperature,
+            "max_tokens": self.max_tokens,
+            "json_mode": self.json_mode,
+            "attempts": self.attempts,
+        }
+
+    @property
+    def _rubric(self) -> Rubric:
+        return RUBRICS[self.rubric]
+
+    def check(self) -> None:
+        """Raise ValueError if nothing could be asked: no key, no package, no place for answers."""
+        with self._open()[0]:
+            pass
+
+    def score(self, lines: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Verdict]]:
+        """Yield verdicts by sample id, as they come.
+
+        Facts of a verdict: `status` (`judged` or `unparsed`), `values`, `reasons`, `attempts`,
+        `prompt` (SHA-256 of what was asked), `tokens` of all replies, and of the last one `model`,
+        `date` (UTC) and `finish_reason`; of an unparsed one also `problem` and the `answer` itself.
+
+        Args:
+            lines: records of samples, as in `samples.jsonl`: `id`, `question`, `completion`, and
+                for correctness `target` and, of a choice, `choices`.
+
+        Raises:
+            ValueError: before anything is asked, if key, package or targets are missing; at once,
+                if the endpoint refuses the key, the model or an option.
+            ConnectionError: once all others are judged, if answers stayed out after all retries;
+                earlier only where the endpoint is down.
+        """
+        ids: dict[str, list[str]] = {}
+        for line in lines:
+            ids.setdefault(self._rubric.prompt(line), []).append(line["id"])
+        return self._verdicts(ids, *self._open())
+
+    def _open(self) -> tuple[Endpoint, JudgeCache]:
+        cache = JudgeCache(folder=Path(self.cache).expanduser() if self.cache else default_folder())
+        return Endpoint(timeout=self.timeout, retries=self.retries), cache
+
+    def _verdicts(
+        self, ids: Mapping[str, list[str]], endpoint: Endpoint, cache: JudgeCache
+    ) -> Iterator[tuple[str, Verdict]]:
+        missing = {sample_id: "not asked" for group in ids.values() for sample_id in group}
+        in_a_row, hopeless = 0, max(_IN_A_ROW, 2 * self.concurrency)
+        with endpoint, ThreadPoolExecutor(self.concurrency, "judge") as pool:
+            # No more are handed in than are asked at once: whoever drops this iterator, by an
+            # exception of its own, would otherwise wait for all of them at the process's exit.
+            prompts = iter(ids)
+            asked: dict[Future[Verdict], str] = {}
+            try:
+                while in_a_row < hopeless:
+                    for prompt in islice(prompts, self.concurrency - len(asked)):
+                        asked[pool.submit(self._judge, prompt, endpoint, cache)] = prompt
+                    if not asked:
+                        break
+                    for future in wait(asked, return_when=FIRST_COMPLETED).done:
+                        group = ids[asked.pop(future)]
+                        try:
+                            verdict = future.result()
+                        except NoAnswer as failure:
+                            missing.update(dict.fromkeys(group, str(failure)))
+                            in_a_row += 1
+                            continue
+                        in_a_row = 0
+                        for sample_id in group:
+                            del missing[sample_id]
+                            yield sample_id, verdict
+            finally:
+                # What is under way is paid for: it is awaited, and kept.
+                endpoint.halt()
+        if missing:
+            raise ConnectionError(self._failed(missing, sum(map(len, ids.values()))))
+
+    def _judge(self, prompt: str, endpoint: Endpoint, cache: JudgeCache) -> Verdict:
+        request = self._request(prompt)
+        replies: list[Reply] = []
+        problem = ""
+        for attempt in range(1, self.attempts + 1):
+            key = cache_key(address=endpoint.address, request=request, attempt=attempt)
+            reply = cache.get(key)
+            if reply is None:
+                reply = endpoint.ask(request)
+                cache.put(key, reply)
+            replies.append(reply)
+            try:
+                judgement = self._rubric.read(reply.text)
+            except Unreadable as error:
+                problem = str(error)
+                continue
+            facts = {"status": "judged", **dataclasses.asdict(judgement)}
+            return Verdict(values=judgement.values, facts=facts | _provenance(prompt, replies))
+        facts = {"status": "unparsed", "values": {}, "reasons": {}}
+        facts |= {"problem": problem, "answer": replies[-1].text}
+        return Verdict(values={}, facts=facts | _provenance(prompt, replies))
+
+    def _request(self, prompt: str) -> dict[str, Any]:
+        optional = {
+            # 0 and 0.0 are one setting, and one key of the cache.
+            "temperature": None if self.temperature is None else float(self.temperature),
+            "max_tokens": self.max_tokens,
+            "response_format": {"type": "json_object"} if self.json_mode else None,
+        }
+        return {
+            "model": self.model,
+            "messages": [{"role": "user", "content": prompt}],
+            **{name: value for name, value in optional.items() if value is not None},
+        }
+
+    def _failed(self, missing: Mapping[str, str], total: int) -> str:
+        reasons = Counter(missing.values())
+        listed = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
+        return (
+            f"{self.name}: {len(missing)} of {total} answers have no verdict, such as that of "
+            f"sample {next(iter(missing))!r} ({listed}). What was judged is kept: the same command "
+            "asks only for what is missing."
+        )
+
+
+def _provenance(prompt: str, replies: Sequence[Reply]) -> dict[str, Any]:
+    last = replies[-1]
+    return {
+        "attempts": len(replies),
+        "prompt": hashlib.sha256(prompt.encode()).hexdigest(),
+        "model": last.model,
+        "date": last.date,
+        "finish_reason": last.finish_reason,
+        "tokens": {part: sum(r.tokens.get(part, 0) for r in replies) for part in last.tokens},
+    }

@@ -1,0 +1,290 @@
+"""A reward model: a classifier with one output, which says how good an answer is."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from trimtab.choices import not_a_choice
+from trimtab.models import LanguageModel
+from trimtab.scorers.scorer import Scorer, Verdict
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+FORMATS = ("chat", "plain")
+_PLACE = re.compile(r"\{(\w+)\}")
+_FIELDS = ("question", "completion")
+
+
+class _Encoded(NamedTuple):
+    """One answer in a reward model's tokens."""
+
+    sample_id: str
+    tokens: list[int]
+    cut: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewardModel(Scorer):
+    """Scores each answer by a sequence classifier with one output (its raw logit).
+
+    What the model reads is the question, without the rest of the prompt, and the answer. A reward
+    does not depend on the batch, but for rounding: padding is masked, and a model without a padding
+    token reads answers one by one.
+
+    Args:
+        path: a local folder, or a hub id.
+        format: `chat` renders the question as the user's and the answer as the assistant's turn of
+            the model's own chat template; `plain` fills in `template`.
+        template: for `plain`, text with `{question}` and `{completion}`.
+        name: names the metric.
+        revision: hub revision (branch, tag or commit); only for hub ids.
+        dtype: `float32`, `bfloat16`, `float16`, or `auto` for that of the checkpoint.
+        device: `auto` (a GPU if there is one), any torch device, or `balanced` for all GPUs.
+        batch_size: answers that are read at once.
+        max_length: longest input in tokens; None for what the model was built for.
+        truncate: cut an input that is longer on its left, behind the special tokens that it opens
+            with, so that the end of the answer is read; how much was cut is recorded. Otherwise
+            such an input is an error.
+        chat_template: a Jinja file or the template itself, in place of the tokenizer's own.
+        allow_pickle: load weights stored as pickles, which can run code; off unless asked for.
+
+    Raises:
+        ValueError: for a value outside these, a folder without a model, a model with another number
+            of outputs, an input that is too long, and a reward that is not a number.
+    """
+
+    path: str
+    format: str = "chat"
+    template: str | None = None
+    name: str = "reward"
+    revision: str | None = None
+    dtype: str = "float32"
+    device: str = "auto"
+    batch_size: int = 8
+    max_length: int | None = None
+    truncate: bool = False
+    chat_template: str | None = None
+    allow_pickle: bool = False
+
+    def __post_init__(self) -> None:
+        if self.path.startswith("zoo:"):
+            raise ValueError(
+                f"Reward model {self.path!r}: the embedded family has none. Give a folder or a hub "
+                "id of a sequence classifier with one output."
+            )
+        if self.format not in FORMATS:
+            raise ValueError(not_a_choice(f"format of {self.path}:", self.format, FORMATS))
+        self._check_template()
+        for name in ("batch_size", "max_length"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or value < 1):
+                raise ValueError(f"{name}={value!r}: accepted are whole numbers from 1 up.")
+        _ = self._described
+
+    def _check_template(self) -> None:
+        if (self.template is not None) != (self.format == "plain"):
+            raise ValueError(
+                f"format={self.format} with template={self.template!r}: format=plain needs a "
+                "template, such as '{question}\\n{completion}', and format=chat takes none."
+            )
+        if self.template is None:
+            return
+        places = _PLACE.findall(self.template)
+        for name in places:
+            if name not in _FIELDS:
+                raise ValueError(not_a_choice("Field of the template:", name, _FIELDS))
+        if "completion" not in places:
+            raise ValueError(f"template={self.template!r} has no {{completion}} to be scored.")
+
+    @cached_property
+    def _described(self) -> LanguageModel:
+        """Where model and tokenizer come from; of its weights nothing is loaded."""
+        return LanguageModel(
+            path=self.path,
+            prompt=self.format,
+            revision=self.revision,
+            dtype=self.dtype,
+            device=self.device,
+            chat_template=self.chat_template,
+            allow_pickle=self.allow_pickle,
+        )
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The model's content and how it is asked; not the batch size and the device."""
+        return {
+            "path": self.path,
+            "revision": self.revision,
+            **self._described.identity,
+            "format": self.format,
+            "template": self.template,
+            "dtype": self.dtype,
+            "max_length": self._longest,
+            "truncate": self.truncate,
+        }
+
+    # ------------------------------------------------------------------ what it reads
+
+    def score(self, lines: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Verdict]]:
+        """Yield the reward of each answer, the longest first.
+
+        All inputs are measured before the first is scored, so one that does not fit costs nothing.
+        """
+        inputs = sorted(map(self._encode, lines), key=lambda one: -len(one.tokens))
+        size = self.batch_size if self._padding is not None else 1
+        for start in range(0, len(inputs), size):
+            batch = inputs[start : start + size]
+            rewards = self._rewards([one.tokens for one in batch])
+            for one, reward in zip(batch, rewards, strict=True):
+                if not math.isfinite(reward):
+                    raise ValueError(
+                        f"Reward model {self.path!r} gives {reward} for sample {one.sample_id!r}: "
+                        "its weights are damaged, or dtype overflows (try dtype=float32)."
+                    )
+                facts = {"tokens": len(one.tokens), "cut_tokens": one.cut}
+                yield one.sample_id, Verdict(values={self.name: reward}, facts=facts)
+
+    def _encode(self, line: Mapping[str, Any]) -> _Encoded:
+        text = self._render({field: line[field] for field in _FIELDS})
+        # A chat template writes the special tokens itself.
+        plain = self.format == "plain"
+        tokens = self._described.tokenizer(text, add_special_tokens=plain).input_ids
+        too_many = max(0, len(tokens) - self._longest)
+        if too_many and not self.truncate:
+            raise ValueError(
+                f"Sample {line['id']!r} has {len(tokens)} tokens for the reward model "
+                f"{self.path!r}, which takes {self._longest}. Cut such inputs on the left with "
+                "truncate=true, or take a model with a longer context."
+            )
+        if too_many:
+            special = set(self._described.tokenizer.all_special_ids)
+            kept = next((i for i, token in enumerate(tokens) if token not in special), 0)
+            kept = min(kept, self._longest - 1)
+            tokens = tokens[:kept] + tokens[kept + too_many :]
+        return _Encoded(line["id"], tokens, too_many)
+
+    def _render(self, fields: Mapping[str, str]) -> str:
+        if self.template is not None:
+            return _PLACE.sub(lambda place: fields[place[1]], self.template)
+        from jinja2 import TemplateError
+
+        turns = [
+            {"role": "user", "content": fields["question"]},
+            {"role": "assistant", "content": fields["completion"]},
+        ]
+        try:
+            text = self._described.tokenizer.apply_chat_template(turns, tokenize=False)
+        except TemplateError as error:
+            raise ValueError(f"The chat template of {self.path!r} fails: {error}") from error
+        assert isinstance(text, str)
+        return text
+
+    @cached_property
+    def _longest(self) -> int:
+        # Position tables of some encoders have rows that no input can use; the tokenizer knows.
+        built_for = min(
+            self._described.context_length, int(self._described.tokenizer.model_max_length)
+        )
+        if self.max_length is not None and self.max_length > built_for:
+            raise ValueError(
+                f"max_length={self.max_length}: the reward model {self.path!r} takes at most "
+                f"{built_for} tokens."
+            )
+        return self.max_length or built_for
+
+    # ------------------------------------------------------------------ the model
+
+    def _rewards(self, inputs: Sequence[list[int]]) -> list[float]:
+        """Return the output for each sequence of tokens."""
+        import torch
+
+        width = max(map(len, inputs))
+        padding = 0 if self._padding is None else self._padding
+        tokens_BT = torch.tensor([each + [padding] * (width - len(each)) for each in inputs])
+        mask_BT = torch.tensor([[1] * len(each) + [0] * (width - len(each)) for each in inputs])
+        device = self.weights.device
+        try:
+            with torch.inference_mode():
+                logits_B1 = self.weights(
+                    input_ids=tokens_BT.to(device), attention_mask=mask_BT.to(device)
+                ).logits
+        except torch.OutOfMemoryError as error:
+            raise MemoryError(
+                f"Reward model {self.path!r} ran out of memory with batch_size={self.batch_size}. "
+                "Lower it (the rewards stay the same), or take a smaller dtype."
+            ) from error
+        return logits_B1[:, 0].float().tolist()
+
+    @cached_property
+    def _padding(self) -> int | None:
+        """The token that the model knows as padding, and reads no reward from."""
+        token = self._config.get_text_config().pad_token_id
+        return None if token is None else int(token)
+
+    @cached_property
+    def _config(self) -> PreTrainedConfig:
+        config = self._described.config
+        if config.num_labels != 1:
+            raise ValueError(
+                f"{self.path!r} has {config.num_labels} outputs; a reward model has one. Give a "
+                "sequence classifier with num_labels=1."
+            )
+        return config
+
+    @cached_property
+    def weights(self) -> PreTrainedModel:
+        """The loaded model, in evaluation mode on its device."""
+        import torch
+        from safetensors import SafetensorError
+        from transformers import AutoModelForSequenceClassification
+
+        folder = self._described.folder
+        try:
+            model, loaded = AutoModelForSequenceClassification.from_pretrained(
+                str(folder or self.path),
+                config=self._config,
+                revision=self.revision,
+                trust_remote_code=False,
+                local_files_only=folder is not None,
+                dtype=self.dtype if self.dtype == "auto" else getattr(torch, self.dtype),
+                # True insists on safetensors, None takes what there is.
+                use_safetensors=None if self.allow_pickle else True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                **({"device_map": "balanced"} if self.device == "balanced" else {}),
+            )
+        except (OSError, ValueError, ImportError, SafetensorError) as error:
+            first_line = str(error).strip().splitlines()[0]
+            raise ValueError(
+                f"The reward model {self.path!r} cannot be loaded: {first_line} Check the path or "
+                "hub id, the revision, and the network if it is a hub id."
+            ) from error
+        # transformers would fill these at random and go on: the head of a model that has none.
+        mismatched = (name for name, *_ in loaded["mismatched_keys"])
+        if absent := sorted({*loaded["missing_keys"], *mismatched}):
+            raise ValueError(
+                f"{self.path!r} is no trained sequence classifier: {len(absent)} tensors are "
+                f"missing or of another shape, such as {', '.join(absent[:3])}."
+            )
+        if self.device != "balanced":
+            model.to(self._device())
+        return model.eval()
+
+    def _device(self) -> torch.device:
+        import torch
+
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if self.device.startswith("cuda") and not torch.cuda.is_available():
+            raise ValueError(
+                f"device of {self.path}: {self.device!r}, but torch sees no CUDA device here. "
+                "Use device=auto or device=cpu."
+            )
+        return torch.device(self.device)

@@ -1,0 +1,108 @@
+"""Reading yes or no."""
+
+import re
+from typing import NamedTuple
+
+from trimtab.scoring.markup import plain
+from trimtab.scoring.statements import before, own_answer, sentences, stated, taken_back
+
+# Questions put in the text, and both answers named in one breath: no answer.
+_OPEN = re.compile(
+    r"\b(?:yes|true|plausible)\b[\"']?\s*(?:/|or|and|nor)\s*[\"']?(?:no|false|implausible|not)\b"
+    r"|\b(?:no|false|implausible)\b[\"']?\s*(?:/|or|and|nor)\s*[\"']?(?:yes|true|plausible)\b"
+    r"|\b(?:may|might)\s+or\s+(?:may|might)\s+not\b[^.;:!?\n]*"
+    r"|\b(?:whether|if)\b[^.;:!?\n]*"
+    r"|(?:(?<=[.!?\n])|^)[^.!?\n]*\?(?![\w])",
+    re.I,
+)
+# "no" as a word of its own, not as in "no way to know"; "yes", not as in "yes-men".
+_REPLY = re.compile(
+    r"(?<![\w-])(?:(?P<yes>yes|yeah|yep)\b(?!-)"
+    r"|(?P<no>nope|no)\b(?=\W*$|\s*[,.!;:\u2013\u2014\n\"')\]]|\s+-|\s+way\s*[.!]*\s*$"
+    r"|\s+(?:it|the|he|she|they|this|that|because|since|as|not)\b))",
+    re.I,
+)
+_JUDGEMENT = re.compile(
+    r"(?:^\W*(?P<right>correct|incorrect)(?=\W*$|[.!,])|\b(?:(?P<yes>true|plausible|(?:is|'s|statement)\s+(?:not\s+)?correct|heads(?:\s+up)?|head-up)"
+    r"|(?P<no>false|untrue|implausible|(?:is|'s)\s+(?:not\s+)?incorrect|tails(?:\s+up)?)"
+    r"(?!\s+(?:would|could|needs?)\b)\b))",
+    re.I,
+)
+_FLAT_NO = re.compile(
+    r"^\W*(?:definitely|certainly|absolutely|probably|of\s+course"
+    r"|(?:it|that|this|he|she|they)\s+(?:is|was|are|were|does|did|do|can|could|would))"
+    r"(?:\s+not|n't)\W*$",
+    re.I | re.M,
+)
+_NEGATION = re.compile(r"\b(?:not|cannot|never|hardly|nor|no\s+longer|no\s+more)\b|n't\b", re.I)
+
+
+class _Said(NamedTuple):
+    end: int
+    answer: str
+
+
+def read_yes_no(text: str) -> str | None:
+    """Return "yes" or "no" as a text finally says, or None.
+
+    Read are, the first that there is: the last answer that the text states ("the answer is no"),
+    or with which it later corrects that; the last yes or no that stands for itself ("No, it is
+    not", "so yes"); what the last sentence that judges calls the matter: true or false, plausible
+    or implausible, heads up or tails up, each of which "not" turns around. Questions, and answers
+    of both kinds in one breath ("yes or no"), are not read.
+    """
+    text = _OPEN.sub(lambda found: " " * len(found[0]), plain(own_answer(text)))
+    for statement in reversed(stated(text)):
+        said = _first_said(statement.text)
+        if said is None:
+            continue
+        back = taken_back(text, statement.start + said.end)
+        return (_last_said(text[back:]) if back is not None else None) or said.answer
+    return _last_said(text)
+
+
+def _first_said(text: str) -> _Said | None:
+    """Read a statement: what comes first in it."""
+    said = sorted([*_replies(text), *_judgements(text)], key=lambda one: one.end)
+    return said[0] if said else None
+
+
+def _last_said(text: str) -> str | None:
+    """Read a text without a statement: its last reply, else its last judgement."""
+    replies = _replies(text)
+    if replies:
+        return replies[-1].answer
+    for sentence in reversed(sentences(text)):
+        if _FLAT_NO.search(sentence.text):
+            return "no"
+        judgements = _judgements(sentence.text)
+        if judgements:
+            return judgements[-1].answer
+    return None
+
+
+def _replies(text: str) -> list[_Said]:
+    return [
+        _Said(
+            found.end(),
+            _turned("yes" if found["yes"] else "no", before(text, found.start()), reach=1),
+        )
+        for found in _REPLY.finditer(text)
+    ]
+
+
+def _judgements(text: str) -> list[_Said]:
+    found = []
+    for match in _JUDGEMENT.finditer(text):
+        lead = before(text, match.start()) + (" not " if re.search(r"\snot\s", match[0]) else "")
+        answer = "yes" if match["yes"] or (match["right"] or "").lower() == "correct" else "no"
+        found.append(_Said(match.end(), _turned(answer, lead)))
+    return found
+
+
+def _turned(answer: str, lead: str, reach: int = 5) -> str:
+    """Turn an answer around for each negation among the few words before it."""
+    near = " ".join(re.split(r"[,.;:!?\n()]", lead)[-1].split()[-reach:])
+    if len(_NEGATION.findall(near)) % 2:
+        return "no" if answer == "yes" else "yes"
+    return answer

@@ -1,0 +1,87 @@
+"""Questions whose answer is a short text of a fixed form: a date, a string of letters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trimtab.scoring.choices import read_choice
+from trimtab.scoring.dates import read_date
+from trimtab.scoring.phrases import read_letters
+from trimtab.tasks.benchmark import Graded, Item
+from trimtab.tasks.big_bench import answer_of, cut_options, question_of
+from trimtab.tasks.row import Row
+from trimtab.tasks.task import Sample
+
+
+@dataclass(frozen=True, kw_only=True)
+class Date(Graded):
+    """Dates to be worked out, as MM/DD/YYYY: date understanding of BIG-bench.
+
+    Options are shown only where the question shows them, as BIG-Bench Hard's do; the target is then
+    a label, elsewhere the date.
+
+    Args:
+        split: `default` (all 369 rows), `train` or `validation`.
+        data_dir: a local file or folder, in place of the hub; BIG-Bench Hard has 250 rows.
+        revision: of the hub's data set.
+        scoring: `strict` or `published`; see `Graded`.
+    """
+
+    split: str = "default"
+    hub_id = "hails/bigbench"
+    config = "date_understanding_zero_shot"
+    files = ("date_understanding.json",)
+
+    def read(self, row: Row) -> Item:
+        """Return the question, with the options that it shows."""
+        question, choices = cut_options(question_of(row))
+        target = answer_of(row)
+        if choices:
+            target = target.strip("()")
+            if target not in choices:
+                raise row.unusable(f"has the answer {target!r}, none of {', '.join(choices)}")
+        elif read_date(target) is None:
+            raise row.unusable(f"has the answer {target!r}, which is no date as MM/DD/YYYY")
+        return Item(question=question, target=target, choices=choices)
+
+    def answer(self, text: str, sample: Sample) -> str | None:
+        """Return the date that the text states; among options, the label of its choice."""
+        if not sample.choices:
+            return read_date(text)
+        stated = read_choice(text, sample.choices)
+        if stated is None and (date := read_date(text)):
+            fitting = [name for name, option in sample.choices.items() if read_date(option) == date]
+            stated = fitting[0] if len(fitting) == 1 else None
+        return stated
+
+    def same(self, prediction: str, target: str) -> bool:
+        """Whether two labels, or two dates, are the same."""
+        return prediction == target or prediction == read_date(target)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LastLetterConcat(Graded):
+    """The last letters of four names, concatenated (Wei et al., arXiv 2201.11903).
+
+    Args:
+        split: `test` (150 rows on the hub) or `train`; last_letters.json of Kojima et al. (arXiv
+            2205.11916) has none and is taken whole (500 rows).
+        data_dir: a local file or folder, in place of the hub.
+        revision: of the hub's data set.
+        scoring: `strict` or `published`; see `Graded`.
+    """
+
+    hub_id = "ChilleD/LastLetterConcat"
+    files = ("last_letters.json",)
+
+    def read(self, row: Row) -> Item:
+        """Return the question."""
+        return Item(question=row.text("question"), target=str(row.label("answer")))
+
+    def answer(self, text: str, sample: Sample) -> str | None:
+        """Return the letters that the text states."""
+        return read_letters(text)
+
+    def same(self, prediction: str, target: str) -> bool:
+        """Whether two strings of letters are the same, letter case aside."""
+        return prediction.casefold() == target.casefold()
