@@ -2,12 +2,13 @@ import itertools
 import math
 import random
 
+import numpy as np
 import pytest
 import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab.statistics import holm, mean, paired, proportion, summarize
+from trimtab.statistics import bootstrapped, holm, mean, paired, proportion, summarize
 
 
 @given(st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
@@ -29,6 +30,42 @@ def test_mean_is_the_student_interval(values):
     assert estimate.value == pytest.approx(center, abs=1e-9)
     assert estimate.stderr == pytest.approx(stderr, abs=1e-9)
     assert estimate.ci95 == pytest.approx((center - half, center + half), abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_bootstrapped_is_the_bca_interval(seed):
+    values = np.random.default_rng(seed).exponential(size=80)
+    estimate = bootstrapped(values, resamples=20_000, seed=seed)
+    expected = scipy.stats.bootstrap(
+        (values,), np.mean, n_resamples=20_000, method="BCa", rng=np.random.default_rng(99)
+    ).confidence_interval
+    width = expected.high - expected.low
+    # Two draws of the resamples: ends differ by their own noise alone.
+    assert estimate.ci95 == pytest.approx((expected.low, expected.high), abs=0.03 * width)
+    assert estimate.value == pytest.approx(values.mean())
+    assert estimate.stderr == pytest.approx(scipy.stats.sem(values))
+    assert bootstrapped(values, seed=seed) == bootstrapped(values, seed=seed)
+
+
+def test_bootstrapped_holds_its_level_where_values_are_skewed():
+    rng = np.random.default_rng(0)
+    covered, by_student, leaning = 0, 0, 0
+    for _ in range(400):
+        values = rng.exponential(size=60) ** 2  # mean 2, a long tail
+        low, high = bootstrapped(values, resamples=500).ci95
+        covered += low <= 2 <= high
+        by_student += mean(values).ci95[0] <= 2 <= mean(values).ci95[1]
+        leaning += high - values.mean() > values.mean() - low
+    assert 0.86 < covered / 400 < 0.97
+    assert covered >= by_student
+    assert leaning > 390
+
+
+def test_bootstrapped_of_equal_values_is_their_value():
+    assert bootstrapped([2.5] * 7).ci95 == (2.5, 2.5)
+    assert bootstrapped([2.5]).ci95 is None
+    low, high = bootstrapped([0.0] * 50 + [1.0]).ci95
+    assert 0 <= low <= 1 / 51 <= high <= 1
 
 
 def test_mean_of_one_value_claims_no_spread():

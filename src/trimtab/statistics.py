@@ -1,12 +1,13 @@
 """Estimates with their uncertainty, and the comparison of two runs over the same samples."""
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import bdtr, ndtri, stdtr, stdtrit
+from scipy.special import bdtr, ndtr, ndtri, stdtr, stdtrit
 
 _LEVEL = 0.95
 _TAIL = 1 - (1 - _LEVEL) / 2  # 0.975: both tails together hold what the interval leaves out
@@ -77,6 +78,30 @@ def mean(values: Sequence[float], bounds: tuple[float, float] = (-math.inf, math
     half = float(stdtrit(n - 1, _TAIL)) * stderr
     interval = (max(bounds[0], center - half), min(bounds[1], center + half))
     return Estimate(value=center, n=n, stderr=stderr, ci95=interval)
+
+
+def bootstrapped(values: Sequence[float], *, resamples: int = 2000, seed: int = 0) -> Estimate:
+    """Return the mean with its BCa bootstrap interval, for values that are skewed to one side.
+
+    Efron, "Better bootstrap confidence intervals", Journal of the American Statistical Association
+    82 (1987). Unlike Student's it leans to where the long tail is, and holds no value that no
+    sample could have.
+    """
+    estimate = mean(values)
+    sample = _checked(values)
+    n = sample.size
+    if n == 1 or np.ptp(sample) == 0:
+        return estimate
+    rng = np.random.default_rng(seed)
+    means = np.array([sample[rng.integers(0, n, n)].mean() for _ in range(resamples)])
+    below, ties = (means < estimate.value).mean(), (means == estimate.value).mean()
+    bias = ndtri(below + ties / 2)
+    apart = sample - estimate.value  # proportional to the influence of leaving each out
+    acceleration = (apart**3).sum() / (6 * (apart**2).sum() ** 1.5)
+    ends = bias + np.array([-_Z, _Z])
+    levels = ndtr(bias + ends / (1 - acceleration * ends))
+    low, high = np.quantile(means, np.clip(levels, 0, 1)).tolist()
+    return dataclasses.replace(estimate, ci95=(low, high))
 
 
 def summarize(values: Sequence[float], *, binary: bool) -> Estimate:

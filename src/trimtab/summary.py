@@ -14,6 +14,7 @@ from trimtab.tasks import Task
 _BOUNDS: dict[str, tuple[float, float]] = dict.fromkeys(
     ("guide_ratio", "guide_ratio_with_ending", "guide_ratio_tokens"), (0.0, 1.0)
 ) | dict.fromkeys(("kl", "kl_per_token", "ends_suppressed"), (0.0, math.inf))
+_ANY = (-math.inf, math.inf)
 # `forward_passes` serve whole batches; `passes_per_token` is what an answer alone would take.
 _NO_COST = {"forward_passes": 0, "tokens_processed": 0, "passes_per_token": 0.0}
 
@@ -74,11 +75,7 @@ def summarize(
         "agreement": verdicts.agreements(records),
         "dial": {"name": method.dial, "value": method.value} if method.dial else None,
         "metrics": {
-            name: (
-                statistics.summarize(values, binary=True)
-                if name in proportions
-                else statistics.mean(values, bounds.get(name, (-math.inf, math.inf)))
-            ).to_dict()
+            name: _estimate(values, name in proportions, bounds.get(name, _ANY)).to_dict()
             for name, values in columns.items()
         },
         "cost": {
@@ -90,3 +87,13 @@ def summarize(
             "models": models,
         },
     }
+
+
+def _estimate(
+    values: Sequence[float], is_proportion: bool, bounds: tuple[float, float]
+) -> statistics.Estimate:
+    if is_proportion:
+        return statistics.summarize(values, binary=True)
+    if bounds == (0, math.inf):  # lengths, divergences: never below 0, now and then very large
+        return statistics.bootstrapped(values)
+    return statistics.mean(values, bounds)
