@@ -33,13 +33,22 @@ def options(group):
 # ---------------------------------------------------------------------------- the tree
 
 
-@pytest.mark.parametrize("group", ["method", "task", "generation", "tracker", "experiment"])
-def test_every_option_composes_and_builds(group, tmp_path):
-    rows = tmp_path / "rows.jsonl"
-    rows.write_text('{"question": "1+1?", "answer": "2"}\n')
+GROUPS = ["method", "task", "generation", "tracker", "judge", "reward", "experiment"]
+NEEDED = {
+    "task=local": ["task.path=rows.jsonl"],
+    "task=stored-responses": ["task.path=rows.jsonl", "task.levels=[question,answer]"],
+    "reward=model": ["reward.path=rows.jsonl"],
+    "reward=function": ["reward.function=math.sqrt"],
+}
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_option_composes_and_builds(group, tmp_path, monkeypatch):
+    (tmp_path / "rows.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n')
+    monkeypatch.chdir(tmp_path)
     for option in options(group):
-        extra = [f"task.path={rows}"] if option == "local" else []
-        check(composed(f"{group}={option}", *extra))
+        choice = f"{group}={option}"
+        check(composed(choice, *NEEDED.get(choice, ())))
 
 
 @pytest.mark.parametrize("role", ["base", "guide", "untuned"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,18 @@ from typing import Any
 import pytest
 import torch
 
-from trimtab import Conversation, DeRa, Generation, LanguageModel, Nudging, Plain, record
+from trimtab import (
+    Conversation,
+    DeRa,
+    Generation,
+    LanguageModel,
+    Nudging,
+    Plain,
+    record,
+    statistics,
+)
 from trimtab.evaluate import Job, evaluate, evaluate_together
-from trimtab.tasks import Sample, Score, Task
+from trimtab.tasks import Sample, Score, StoredResponses, Task
 from trimtab.tracking import NoTracker
 
 NO_TRACKER = NoTracker().start(run_id="", name="", job_type="", config={}, folder=Path())
@@ -68,7 +78,7 @@ def log_probability(prompt: str, text: str) -> float:
     return sum(float(log_p[i - 1, whole[i]]) for i in range(len(before), len(whole)))
 
 
-@pytest.mark.parametrize("by", ["sum", "length", "unconditional"])
+@pytest.mark.parametrize("by", ["sum", "length", "tokens", "unconditional"])
 @pytest.mark.parametrize("answer_start", ["", "The answer is"])
 def test_the_likeliest_choice_is_the_answer(tmp_path: Path, by: str, answer_start: str) -> None:
     summary = run(tmp_path, Choose(likelihood=by, answer_start=answer_start))
@@ -84,6 +94,9 @@ def test_the_likeliest_choice_is_the_answer(tmp_path: Path, by: str, answer_star
             assert found == pytest.approx(value, abs=2e-4)
             if by == "length":
                 value /= len(text)
+            if by == "tokens":
+                prompt = CHAT.render(asked)
+                value /= len(CHAT.encode(prompt + after)) - len(CHAT.encode(prompt))
             if by == "unconditional":
                 value -= log_probability(empty, after)
             assert line["likelihoods"][label][by] == pytest.approx(value, abs=3e-4)
@@ -120,3 +133,46 @@ def test_a_sweep_has_nothing_to_share_and_nudging_no_probability(tmp_path: Path)
     assert evaluate_together(jobs) == {}
     with pytest.raises(ValueError, match="Nudging has no probability of a given text"):
         run(tmp_path / "nudging", Choose(), Nudging(base=CHAT, guide=CHAT))
+
+
+def test_which_stored_response_is_preferred(tmp_path: Path) -> None:
+    """Three levels; the rates are those of plain forward passes, and add up to 1."""
+    levels = ["avoidance", "generic", "expert"]
+    rows = [
+        {"question": question, "avoidance": "I cannot say.", "generic": text, "expert": text * 2}
+        for question, choices, _ in ROWS
+        for text in choices.values()
+    ]
+    file = tmp_path / "responses.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    task = StoredResponses(path=str(file), levels=levels)
+    summary = run(tmp_path / "run", task)
+    counts = dict.fromkeys(levels, 0)
+    for row in rows:
+        asked = Conversation(
+            question=row["question"],
+            question_prefix="Instruction: ",
+            system="You are a helpful assistant.",
+        )
+        prompt = CHAT.render(asked)
+        before = len(CHAT.encode(prompt))
+        tokens = {level: len(CHAT.encode(prompt + row[level])) - before for level in levels}
+        per_token = {level: log_probability(prompt, row[level]) / tokens[level] for level in levels}
+        counts[max(levels, key=per_token.__getitem__)] += 1
+    assert summary["task"]["metric"] == "expert"
+    for level in levels:
+        estimate = statistics.proportion(counts[level], len(rows))
+        assert summary["metrics"][level] == estimate.to_dict()
+
+
+def test_stored_responses_are_checked(tmp_path: Path) -> None:
+    file = tmp_path / "responses.csv"
+    file.write_text("question,a,b\nWhat?,yes,\n")
+    with pytest.raises(ValueError, match=r"levels=\['a'\].*two or more"):
+        StoredResponses(path=str(file), levels=["a"])
+    with pytest.raises(ValueError, match="'c' is not known"):
+        StoredResponses(path=str(file), levels=["a", "b"], prefer="c")
+    with pytest.raises(ValueError, match="does not exist"):
+        StoredResponses(path="nowhere.csv", levels=["a", "b"])
+    with pytest.raises(ValueError, match=r"Row 1 of .*responses.csv"):
+        StoredResponses(path=str(file), levels=["a", "b"]).samples()

@@ -22,15 +22,17 @@ def answer(
     """Yield, for each sample, the choice that the method finds most likely, and its scores.
 
     Every comparison is scored: `accuracy_sum` by `log p(option | question)`, `accuracy_length` by
-    that per character (lm-evaluation-harness's `acc` and `acc_norm`), and, where asked for,
-    `accuracy_unconditional` by what the question adds, `log p(option | question) - log p(option |
-    no question)` (Brown et al., arXiv 2005.14165, section 2.4). `accuracy` is that of `by`.
+    that per character (lm-evaluation-harness's `acc` and `acc_norm`), `accuracy_tokens` by that per
+    token, and, where asked for, `accuracy_unconditional` by what the question adds, `log p(option |
+    question) - log p(option | no question)` (Brown et al., arXiv 2005.14165, section 2.4).
+    `accuracy` is that of `by`. Where no choice is the right one, each has a metric of its own,
+    which says whether it was taken.
 
     Args:
         method: a method with next-token probabilities.
         samples: by their ids, each with choices.
         generation: says how many samples are read together.
-        by: `sum`, `length` or `unconditional`.
+        by: `sum`, `length`, `tokens` or `unconditional`.
 
     Raises:
         ValueError: for a method without next-token probabilities.
@@ -53,12 +55,20 @@ def answer(
         values = {
             "sum": sums,
             "length": {label: sums[label] / len(sample.choices[label]) for label in sums},
+            "tokens": {
+                label: each.log_probability / each.tokens
+                for label, each in zip(sums, found, strict=True)
+            },
         }
         if by == "unconditional":
             before = (each.log_probability for each in prior[sample_id])
             values[by] = {label: sums[label] - own for label, own in zip(sums, before, strict=True)}
         picked = {how: max(own, key=own.__getitem__) for how, own in values.items()}
-        right = {how: float(label == sample.target) for how, label in picked.items()}
+        if sample.target is None:
+            scores = {label: float(label == picked[by]) for label in sample.choices}
+        else:
+            right = {how: float(label == sample.target) for how, label in picked.items()}
+            scores = {"accuracy": right[by]} | {f"accuracy_{how}": r for how, r in right.items()}
         text = sample.choices[picked[by]]
         completion = Completion(
             id=sample_id,
@@ -73,7 +83,7 @@ def answer(
             completion,
             Score(
                 prediction=picked[by],
-                values={"accuracy": right[by]} | {f"accuracy_{how}": r for how, r in right.items()},
+                values=scores,
                 likelihoods={label: {how: values[how][label] for how in values} for label in sums},
             ),
         )

@@ -13,6 +13,7 @@ from trimtab import record
 from trimtab.choices import not_a_choice
 from trimtab.config import digest
 from trimtab.statistics import Paired, paired
+from trimtab.win_rate import WinRate, win_rate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,11 +122,20 @@ def compare(first: Run, second: Run, metric: str | None = None) -> Paired:
     Raises:
         ValueError: for runs over different samples, and for a metric that a run does not have.
     """
-    a, b = first.scores(metric), second.scores(metric)
+    return paired(*_in_common(first, second, metric))
+
+
+def compare_wins(first: Run, second: Run, metric: str | None = None) -> WinRate:
+    """Return how often a run beats another on the same samples by a metric; see `compare`."""
+    return win_rate(*_in_common(first, second, metric))
+
+
+def _in_common(first: Run, second: Run, metric: str | None) -> list[dict[str, float]]:
+    own = [run.scores(metric) for run in (first, second)]
     if {line["id"] for line in first.samples} == {line["id"] for line in second.samples}:
-        both = a.keys() & b.keys()
-        a, b = ({i: value for i, value in own.items() if i in both} for own in (a, b))
-    return paired(a, b)
+        both = own[0].keys() & own[1].keys()
+        return [{i: value for i, value in values.items() if i in both} for values in own]
+    return own
 
 
 @dataclass(frozen=True, kw_only=True)

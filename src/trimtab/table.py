@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 
-from trimtab.results import Run, compare
+from trimtab.results import Run, compare, compare_wins
 
 _SHORT = 6  # digits of a fingerprint that tell runs apart at a glance
 
@@ -50,6 +50,7 @@ def _task_table(title: str, found: Sequence[Run], against: Run | None) -> Table:
         table.add_column(name, justify="right", no_wrap=name != "guide words")
     if against:
         table.add_column("difference", justify="right", no_wrap=True)
+        table.add_column("wins", justify="right", no_wrap=True)
     for run in sorted(found, key=lambda r: (r.method, r.models, r.value or 0)):
         cells = [
             run.folder.name[:_SHORT],
@@ -61,7 +62,7 @@ def _task_table(title: str, found: Sequence[Run], against: Run | None) -> Table:
             _guide_ratio(run),
             _speed(run),
         ]
-        table.add_row(*cells, *([_difference(run, against)] if against else []))
+        table.add_row(*cells, *(_compared(run, against) if against else ()))
     return table
 
 
@@ -83,13 +84,17 @@ def _score(estimate: Mapping[str, Any]) -> str:
     return f"{value} [{low:.3f}, {high:.3f}]"
 
 
-def _difference(run: Run, against: Run) -> str:
+def _compared(run: Run, against: Run) -> tuple[str, str]:
+    """Return the mean difference with its p-value, and the share of samples won, half of ties."""
     if run.folder == against.folder:
-        return "-"
+        return "-", ""
     if run.task != against.task or run.metric != against.metric:
-        return ""
+        return "", ""
     if {line["id"] for line in run.samples} != {line["id"] for line in against.samples}:
-        return "other samples"
+        return "other samples", ""
     paired = compare(run, against)
     p = "" if paired.p_value is None else f", p = {paired.p_value:.2g}"
-    return f"{paired.difference:+.3f}{p}"
+    wins = compare_wins(run, against)
+    low, high = wins.ci95
+    won = f"{100 * wins.value:.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
+    return f"{paired.difference:+.3f}{p}", won

@@ -7,6 +7,7 @@ from trimtab.tasks.multiple_choice import MMLU, ARCChallenge, CommonsenseQA
 from trimtab.tasks.question_answer import QuestionAnswer
 from trimtab.tasks.reasoning import LastLetters, WordProblems
 from trimtab.tasks.short_answers import Date, LastLetterConcat
+from trimtab.tasks.stored_responses import StoredResponses
 from trimtab.tasks.stories import Stories
 from trimtab.tasks.task import Sample, Score, Task
 from trimtab.tasks.yes_no import CoinFlip, Sports, StrategyQA
@@ -29,6 +30,7 @@ __all__ = [
     "Sample",
     "Score",
     "Sports",
+    "StoredResponses",
     "Stories",
     "StrategyQA",
     "Task",

@@ -25,8 +25,8 @@ class MultipleChoice(Graded):
         scoring: `strict` or `published`; see `Graded`.
         likelihood: instead of reading an answer, take the option that the method finds most likely
             after the question alone: by its log-probability (`sum`), by that per character
-            (`length`), or less that without a question (`unconditional`). For methods with
-            next-token probabilities.
+            (`length`) or per token (`tokens`), or less that without a question (`unconditional`).
+            For methods with next-token probabilities.
     """
 
     likelihood: str | None = None

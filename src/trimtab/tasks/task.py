@@ -13,7 +13,7 @@ import numpy as np
 
 from trimtab.models import Conversation
 
-COMPARISONS = ("sum", "length", "unconditional")
+COMPARISONS = ("sum", "length", "tokens", "unconditional")
 """How the likelihoods of choices may be compared; see `multiple_choice.answer`."""
 
 
@@ -60,8 +60,8 @@ class Task(ABC):
         metric: the metric that the task is about; higher is better.
         proportions: metrics whose values are 0 or 1, which get a Wilson interval.
         bounds: least and largest value of other metrics, where they have any.
-        likelihood: how the likelihoods of a sample's choices are compared (`sum`, `length` or
-            `unconditional`), where that is the answer; None where answers are generated.
+        likelihood: how the likelihoods of a sample's choices are compared (one of
+            `COMPARISONS`), where that is the answer; None where answers are generated.
         judged: the judge's rubric that fits the task, such as `correctness`; None where none does.
         split: which part of a data set the rows are, such as `validation`; None where unknown.
     """
