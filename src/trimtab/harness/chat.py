@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from trimtab.models import LanguageModel
+from trimtab.models.chat_template import render_chat
 
 Message = Mapping[str, str]
 """A turn: its `role` (`system`, `user` or `assistant`) and its `content`."""
@@ -45,22 +46,5 @@ def render(model: LanguageModel, messages: Sequence[Message]) -> str:
     asked = messages[:-1] if messages[-1]["role"] == "assistant" else messages
     if model.prompt == "plain":
         return "".join(f"{message['content']}\n" for message in asked) + begun
-    return _apply_template(model, [dict(message) for message in asked]) + begun
-
-
-def _apply_template(model: LanguageModel, messages: list[dict[str, str]]) -> str:
-    from jinja2 import TemplateError
-
-    try:
-        text = model.tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True
-        )
-    except TemplateError as error:
-        if [message["role"] for message in messages[:2]] != ["system", "user"]:
-            raise ValueError(f"The chat template of {model.path!r} fails: {error}") from error
-        # Some templates (Gemma's) know no system role: it then opens the user's turn.
-        system, user, *rest = messages
-        opening = {"role": "user", "content": f"{system['content']}\n{user['content']}"}
-        return _apply_template(model, [opening, *rest])
-    assert isinstance(text, str)
-    return text
+    turns = [dict(message) for message in asked]
+    return render_chat(model.tokenizer, turns, name=model.path) + begun

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from trimtab import zoo
 from trimtab.choices import not_a_choice
+from trimtab.models.chat_template import render_chat
 from trimtab.models.codec import Codec
 from trimtab.models.conversation import Conversation
 from trimtab.models.folder import check_folder, is_template, no_template
@@ -146,6 +147,20 @@ class LanguageModel:
         import torch
         from transformers import AutoModelForCausalLM
 
+        model = self.load(AutoModelForCausalLM)
+        if self.compile:  # lengths change at every step
+            model.forward = torch.compile(model.forward, dynamic=True)
+        return model
+
+    def load(self, factory: Any, **options: Any) -> PreTrainedModel:
+        """Return the weights by one of transformers' auto classes, in evaluation mode.
+
+        Raises:
+            ValueError: for weights that cannot be loaded or that lack tensors, and for a device
+                that is not there.
+        """
+        import torch
+
         device = self.device
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -159,25 +174,25 @@ class LanguageModel:
         # True insists on safetensors, None takes what there is.
         safetensors = None if self.allow_pickle else True
         model, loaded = self._from_pretrained(
-            AutoModelForCausalLM,
+            factory,
             "model",
             dtype=dtype,
             use_safetensors=safetensors,
             output_loading_info=True,
             ignore_mismatched_sizes=True,
             **spread,
+            **options,
         )
         # transformers would fill these at random and go on.
         mismatched = (name for name, *_ in loaded["mismatched_keys"])
         if absent := sorted({*loaded["missing_keys"], *mismatched}):
             raise ValueError(
-                f"The weights of {self.path!r} do not fit its config.json: {len(absent)} tensors "
-                f"are missing or of another shape, such as {', '.join(absent[:3])}."
+                f"The weights of {self.path!r} do not fit its config.json and "
+                f"{factory.__name__}: {len(absent)} tensors are missing or of another shape, such "
+                f"as {', '.join(absent[:3])}."
             )
         if not spread:
             model.to(device)
-        if self.compile:  # lengths change at every step
-            model.forward = torch.compile(model.forward, dynamic=True)
         return model.eval()
 
     @cached_property
@@ -218,32 +233,8 @@ class LanguageModel:
         messages = [{"role": "user", "content": conversation.user}]
         if conversation.system:
             messages.insert(0, {"role": "system", "content": conversation.system})
-        return self._apply_template(messages) + conversation.answer_start
-
-    def _apply_template(self, messages: list[dict[str, str]]) -> str:
-        from jinja2 import TemplateError
-
-        def apply(turns: list[dict[str, str]]) -> str:
-            text = self.tokenizer.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=True
-            )
-            assert isinstance(text, str)
-            return text
-
-        has_system = messages[0]["role"] == "system"
-        try:
-            text = apply(messages)
-        except TemplateError as error:
-            if not has_system:
-                raise ValueError(f"The chat template of {self.path!r} fails: {error}") from error
-            text = ""
-        # Some templates refuse a system message (Gemma's) or leave it out (OLMo's): it then opens
-        # the user's turn.
-        if has_system and messages[0]["content"].strip() not in text:
-            system, user = messages
-            folded = f"{system['content']}\n{user['content']}"
-            return self._apply_template([{"role": "user", "content": folded}])
-        return text
+        chat = render_chat(self.tokenizer, messages, name=self.path)
+        return chat + conversation.answer_start
 
     def encode(self, text: str) -> list[int]:
         """Return the canonical tokens of `text`, with the beginning-of-sequence token once."""

@@ -14,7 +14,6 @@ from trimtab.models import LanguageModel
 from trimtab.scorers.scorer import Scorer, Verdict
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedConfig, PreTrainedModel
 
 FORMATS = ("chat", "plain")
@@ -241,50 +240,6 @@ class RewardModel(Scorer):
     @cached_property
     def weights(self) -> PreTrainedModel:
         """The loaded model, in evaluation mode on its device."""
-        import torch
-        from safetensors import SafetensorError
         from transformers import AutoModelForSequenceClassification
 
-        folder = self._described.folder
-        try:
-            model, loaded = AutoModelForSequenceClassification.from_pretrained(
-                str(folder or self.path),
-                config=self._config,
-                revision=self.revision,
-                trust_remote_code=False,
-                local_files_only=folder is not None,
-                dtype=self.dtype if self.dtype == "auto" else getattr(torch, self.dtype),
-                # True insists on safetensors, None takes what there is.
-                use_safetensors=None if self.allow_pickle else True,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,
-                **({"device_map": "balanced"} if self.device == "balanced" else {}),
-            )
-        except (OSError, ValueError, ImportError, SafetensorError) as error:
-            first_line = str(error).strip().splitlines()[0]
-            raise ValueError(
-                f"The reward model {self.path!r} cannot be loaded: {first_line} Check the path or "
-                "hub id, the revision, and the network if it is a hub id."
-            ) from error
-        # transformers would fill these at random and go on: the head of a model that has none.
-        mismatched = (name for name, *_ in loaded["mismatched_keys"])
-        if absent := sorted({*loaded["missing_keys"], *mismatched}):
-            raise ValueError(
-                f"{self.path!r} is no trained sequence classifier: {len(absent)} tensors are "
-                f"missing or of another shape, such as {', '.join(absent[:3])}."
-            )
-        if self.device != "balanced":
-            model.to(self._device())
-        return model.eval()
-
-    def _device(self) -> torch.device:
-        import torch
-
-        if self.device == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        if self.device.startswith("cuda") and not torch.cuda.is_available():
-            raise ValueError(
-                f"device of {self.path}: {self.device!r}, but torch sees no CUDA device here. "
-                "Use device=auto or device=cpu."
-            )
-        return torch.device(self.device)
+        return self._described.load(AutoModelForSequenceClassification, config=self._config)
