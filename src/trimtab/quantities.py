@@ -11,6 +11,8 @@ SPEED = "tokens_per_second"
 KL = "kl"
 _PASSES = "_passes_per_token"
 _SHARE = "guide_ratio"  # it and its kin are shares of an answer's words or tokens
+# By rules, judges and rewards, whichever the task is about.
+_SCORES = ("accuracy", "published", "correct", "quality", "safety", "reward")
 _SHARES = ("repetition", "buried")
 _LABELS = {
     KL: ("KL (nats)", "KL to the reference (nats per answer)"),
@@ -41,9 +43,9 @@ def read(run: Run, name: str) -> Reading | None:
 
 
 def main(runs: Iterable[Run]) -> list[str]:
-    """Return what tables and figures show, where any of the runs has it: score, guide, KL, cost."""
+    """Return what tables and figures show, where any run has it: scores, guide, KL, cost."""
     found = list(runs)
-    scores = dict.fromkeys(run.metric for run in found)
+    scores = dict.fromkeys([*(run.metric for run in found), *_SCORES])
     names = [*scores, _SHARE, KL, SPEED, *passes(found)]
     return [name for name in names if any(read(run, name) for run in found)]
 

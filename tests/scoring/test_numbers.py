@@ -35,6 +35,15 @@ needs_data = pytest.mark.skipif(not DATA, reason="TRIMTAB_DATA names no folder o
         ("The answer is twenty-five.", "25"),
         ("The answer is 50 %", "50%"),
         ("Dean has 30 - 16 = 14 marbles left.", "14"),
+        ("The answer is 7 or 8.\nThe answer is 7", "7"),
+        ("The answer is 12 or 23\nThe answer is 23\nThe answer is 23\nThe answer is 2", "23"),
+        ("She buys 3 500-ml bottles, so 1500 ml. She drinks 500 ml.", "500"),
+        ("The answer is 2 500-ml bottles.", "2"),
+        ("```python\nprint(9 * 2)  # 18\n```", "18"),
+        ("So 18.\n```python\nprint(9 * 3)\n```", "18"),
+        ("```\n18\n```", "18"),
+        ("There are 24. (Each gets 6.)", "24"),
+        ("(24)", "24"),
     ],
 )
 def test_read_number(text: str, number: str | None) -> None:

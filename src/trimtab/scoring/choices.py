@@ -9,6 +9,7 @@ from trimtab.scoring.statements import (
     MARKS,
     STATES,
     Passage,
+    before,
     own_answer,
     sentences,
     stated,
@@ -35,6 +36,10 @@ _LOWER_LABEL = re.compile(r"\W*(?:option\s+|choice\s+)?[\"'(\[]*([a-z])(?=\W*$|[
 _DIGIT_LABEL = re.compile(
     r"\W*(?:(?:option|choice|number)\s+)?[\"'(\[]*([0-9]+)(?![\w%/]|[.,][0-9])"
 )
+_REASON = re.compile(r"[\"')\]]*,?\s+(?:since|because)\b", re.I)
+_PREDICATE = re.compile(
+    r"\b(?:is|are|was|were|called|known\s+as)\s+(?:the\s+|an?\s+)?[\"'(\[]*$", re.I
+)
 _JOINED = re.compile(
     r"[\"')\].]*\s*,?\s*(?:or|and|/|&)\s*(?:option\s+|an?\s+|the\s+)?[\"'(\[]*", re.I
 )
@@ -46,9 +51,9 @@ def read_choice(text: str, choices: Mapping[str, str]) -> str | None:
     Read are, the first that there is: a text that is a label, an option or both; the last option
     that the text states as its answer ("the answer is B", "option B is correct", `\boxed{B}`),
     or with which it later corrects that; the option that it concludes with ("so B"); the option
-    that it begins with ("B. bank"); the only one that it names and does not rule out. An option
-    may be named by its label or by its whole text, whatever the case. The article "A" and the
-    pronoun "I" are no labels.
+    that it begins with ("B. bank"); the only one that it names and does not rule out; the only
+    one that it says something is ("known as the bank"). An option may be named by its label or by
+    its whole text, whatever the case. The article "A" and the pronoun "I" are no labels.
 
     Args:
         text: the answer.
@@ -86,7 +91,7 @@ def _whole(text: str, choices: Mapping[str, str]) -> str | None:
 def _is_option(text: str, label: str, option: str) -> bool:
     """Whether a text is an option's text, with or without its label before it."""
     named = rf"(?:(?:option|choice)\s+)?{re.escape(label)}(?:\s*[.):,-]+\s*|\s+)"
-    pattern = rf"(?:{named})?(?:an?\s+|the\s+)?{option_pattern(option)}"
+    pattern = rf"(?:{named})?(?:an?\s+|the\s+)?{option_pattern(option)}s?"
     return bool(re.fullmatch(pattern, text, re.I))
 
 
@@ -124,17 +129,22 @@ def _joined(first: Mention, second: Mention, text: str) -> bool:
 def _unstated(text: str, choices: Mapping[str, str]) -> str | None:
     """Read a text that states no answer: what it concludes with, begins with, or names alone."""
     named = mentions(text, choices)
-    if _lists_all(named, choices):
-        return None
     for sentence in reversed(sentences(text)):
         conclusions = list(_CONCLUSION.finditer(sentence.text))
         if conclusions:
             found = _only(mentions(sentence.text[conclusions[-1].end() :], choices))
             if found is not None:
                 return found
-    if named and named[0].start <= 1 and re.match(r"[).:\]]", text[named[0].end :]):
-        return None if named[0].denied else named[0].label
-    return _only(named)
+    if not named:
+        return None
+    first, lists_all = named[0], _lists_all(named, choices)
+    marked = not lists_all and re.search(r"[).:\]]", text[first.start : first.end + 1])
+    if first.start <= 1 and (marked or _REASON.match(text, first.end)):
+        return None if first.denied else first.label
+    if lists_all:
+        return None
+    predicates = [one for one in named if _PREDICATE.search(before(text, one.start))]
+    return _only(named) or _only(predicates)
 
 
 def _lists_all(named: Sequence[Mention], choices: Mapping[str, str]) -> bool:

@@ -6,6 +6,11 @@ import re
 _BOXED = "\n#### {}\n"
 _WRAPPERS = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textit|mathit|operatorname)\s*\{([^{}]*)\}")
 _FRACTION = re.compile(r"(\d?)\s*\\[dt]?frac\s*\{\s*(-?[\d.,]+)\s*\}\s*\{\s*([\d.,]+)\s*\}")
+# A program beside the answer; a block without a language may well be the answer.
+_PROGRAM = re.compile(
+    r"```(?:python|py|javascript|js|java|c|cpp|c\+\+|r|bash|sh|sql)[0-9]?\n.*?(?:```|\Z)",
+    re.S | re.I,
+)
 _REPLACED = [
     (re.compile(r"<<[^<>\n]*>>"), ""),  # GSM8K's calculator annotations
     (re.compile(r"\{,\}"), ","),
@@ -30,8 +35,11 @@ _REPLACED = [
 def plain(text: str) -> str:
     r"""Return a text without markup: `**5**` as `5`, `\frac{3}{4}` as `3/4`.
 
-    What is in `\boxed{...}` goes on a line of its own behind `####`.
+    What is in `\boxed{...}` goes on a line of its own behind `####`; programs are left out, unless
+    there is nothing else.
     """
+    prose = _PROGRAM.sub("\n", text)
+    text = prose if prose.strip() else text
     text = _WRAPPERS.sub(r"\1", text)
     text = _FRACTION.sub(lambda m: f"{m[1]} {m[2]}/{m[3]}" if m[1] else f"{m[2]}/{m[3]}", text)
     text = _unboxed(text)

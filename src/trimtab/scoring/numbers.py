@@ -51,6 +51,7 @@ _TRAILING = re.compile(
     r"(?:,\s*which\s+(?:is|was|means|are)|\bby\s+[a-z]+ing)\b.*", re.I | re.DOTALL
 )
 _BRACKETED = re.compile(r"\([^()]*\)")
+_ONE_WORD = re.compile(r"\s*[\w-]+[.!]\s")
 _OR = re.compile(r"\s*(?:,\s*)?(?:or|or\s+\(?[a-z]\))\s*", re.I)
 
 
@@ -132,15 +133,15 @@ def _of_prose(text: str) -> list[str] | None:
     """Return the number that a text without a statement ends in."""
     fallback: list[str] | None = None
     for sentence in reversed(sentences(text)):
-        if _CHATTER.search(sentence.text):
-            continue
-        strong, weak = _sorted_out(sentence.text)
-        if strong:
-            inner = _preferred(strong, sentence.text)
-            return _with_rivals(inner, strong, sentence.text)
-        if weak and fallback is None:
-            fallback = [weak[-1].value]
-    return fallback or worded_numbers(text)[-1:] or None
+        said = _CHATTER.split(sentence.text)[0]
+        strong, weak = _sorted_out(said)
+        if strong and not _BRACKETED.fullmatch(said.strip()):
+            return _with_rivals(_preferred(strong, said), strong, said)
+        if (strong or weak) and fallback is None:
+            fallback = [(strong or weak)[-1].value]
+    opening = _ONE_WORD.match(text)
+    words = worded_numbers(opening[0] if opening else "") or worded_numbers(text)[-1:]
+    return fallback or words or None
 
 
 def _preferred(found: list[Numeral], sentence: str) -> Numeral:

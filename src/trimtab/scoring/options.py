@@ -47,7 +47,8 @@ class Mention(NamedTuple):
 def mentions(text: str, choices: Mapping[str, str]) -> list[Mention]:
     """Return the options that a plain text names, by label or by their text, in order.
 
-    Where one is part of another, as "york" of "new york", the longer one counts.
+    Where one is part of another, as "york" of "new york", the longer one counts; a label and its
+    text beside it, "(B) bank", are one.
     """
     found = [*_by_label(text, choices), *_by_text(text, choices)]
     kept: list[Mention] = []
@@ -56,7 +57,7 @@ def mentions(text: str, choices: Mapping[str, str]) -> list[Mention]:
             kept.append(one)
         elif one.end - one.start > kept[-1].end - kept[-1].start:
             kept[-1] = one
-    return _denials_spread(kept, text)
+    return _denials_spread(_joined_up(kept, text), text)
 
 
 def option_pattern(option: str) -> str:
@@ -117,6 +118,18 @@ def _by_text(text: str, choices: Mapping[str, str]) -> list[Mention]:
 def _mention(text: str, start: int, end: int, label: str) -> Mention:
     denied = bool(_DENIED_BEFORE.search(before(text, start)) or _DENIED_AFTER.match(text, end))
     return Mention(start, end, label, denied)
+
+
+def _joined_up(found: list[Mention], text: str) -> list[Mention]:
+    """Make one of what names the same option twice with no word between: "(B) bank"."""
+    joined: list[Mention] = []
+    for one in found:
+        last = joined[-1] if joined else one
+        if last.label == one.label and not re.search(r"[\w\n]", text[last.end : one.start]):
+            one = _mention(text, last.start, one.end, one.label)
+            joined = joined[:-1]
+        joined.append(one)
+    return joined
 
 
 def _denials_spread(found: list[Mention], text: str) -> list[Mention]:

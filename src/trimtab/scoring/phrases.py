@@ -6,18 +6,22 @@ from trimtab.scoring.markup import plain
 from trimtab.scoring.statements import MARKS, STATES, own_answer, stated, taken_back
 
 _FINAL = re.compile(r"answer is:?\s*(.+?)\s*[.!]?\s*$", re.IGNORECASE | re.MULTILINE)
+# Names have letters with accents too.
+_LATIN = "a-zà-öø-ž"
 # What goes before concatenated letters, beside "the answer is".
 _CUE = re.compile(
     rf"\b(?:result|concatenation|string|output|word){STATES}|{MARKS}"
     r"|\b(?:gives?|get|makes?|forms?|obtain|have|yields?|results?\s+in|becomes?|spells?)\b(?:\s+us)?:?"
-    r"|(?:=|→|[-=]>)(?=\s*[\"'(]?[a-z])",
+    rf"|(?:=|→|[-=]>)(?=\s*[\"'(]?[{_LATIN}])",
     re.I | re.M,
 )
 _LEAD = r"[\s\"'(\[:]*(?:(?:the|letters?|word|string|concatenation|result)\s+)*[\"'(\[:]*"
 # Letters one by one, with the same kind of gap between all of them.
-_SPELLED = re.compile(rf"{_LEAD}([a-z](?:(?P<gap>[\s,+\-\u2013&\"']+)[a-z](?![a-z]))+)", re.I)
-_WORD = re.compile(rf"{_LEAD}([a-z]+)(?![\w-])", re.I)
-_QUOTED = re.compile(r"[\"]([a-z][a-z\s,-]*)[\"]", re.I)
+_SPELLED = re.compile(
+    rf"{_LEAD}([{_LATIN}](?:(?P<gap>[\s,+\-\u2013&\"']+)[{_LATIN}](?![{_LATIN}]))+)", re.I
+)
+_WORD = re.compile(rf"{_LEAD}([{_LATIN}]+)(?![\w-])", re.I)
+_QUOTED = re.compile(rf"[\"]([{_LATIN}][{_LATIN}\s,-]*)[\"]", re.I)
 
 
 def final_phrase(text: str) -> str | None:
@@ -52,5 +56,5 @@ def _letters(text: str) -> tuple[str, int] | None:
     """Return the letters at the start of a text, or in its first quotation, and where they end."""
     for found in (_SPELLED.match(text), _QUOTED.search(text), _WORD.match(text)):
         if found:
-            return re.sub(r"[^a-z]", "", found[1].lower()), found.end(1)
+            return re.sub(rf"[^{_LATIN}]", "", found[1].lower(), flags=re.I), found.end(1)
     return None

@@ -4,7 +4,9 @@ import re
 from typing import NamedTuple
 
 # A model that goes on writes the next question itself; what follows answers something else.
-_NEXT_QUESTION = re.compile(r"^[^\w\n]*(?:question|q|instruction)\s*\d*\s*:", re.I | re.M)
+_NEXT_QUESTION = re.compile(
+    r"^[^\w\n]*(?:(?:question|q|instruction)\s*\d*|human|user)\s*:|\[INST\]", re.I | re.M
+)
 _FILLER = r"(?:\s*\([^)\n]*\)|\s+(?:to|of|for|in|here|that)\b[^.!?:\n]{0,80}?)?"
 _MODAL = r"(?:\s+(?:should|would|must|could|may|might|will|has\s+to))?"
 _ADVERB = r"(?:\s+(?:also|therefore|then|thus|indeed|actually|simply|now))?"
@@ -19,11 +21,15 @@ MARKS = (
     r"|^[ \t]*\#{4}(?!\#)(?!\s*(?:step\b|\d+[.):]\s+[a-z]))(?=[^\n]*\w)"
 )
 _CUE = re.compile(MARKS, re.I | re.M)
+# An answer that was only thought of: "I first thought the answer was 27".
+_SUPPOSED = re.compile(
+    r"\b(?:thought|assumed|guessed|(?:might|would)\s+think)\b[^.,;:!?\n]*$", re.I
+)
 _LEAD = re.compile(r"[\s:=>]*")
 # Longer ones are no sentences: a model that repeats itself is read in linear time.
 _LONGEST = 1000
 _SPACE = re.compile(r"\s")
-_END = re.compile(r"[.!?]+(?=[\"')\]]*(?:\s|$))|\n")
+_END = re.compile(r"[.!?]+[\"')\]]*(?=\s|$)|\n")
 # What a full stop may follow without ending a sentence: abbreviations, labels and list markers.
 _NO_END = re.compile(
     r"(?:\b(?:i\.e|e\.g|approx|vs|mrs?|ms|dr|st)|(?:^|\n|[\s(])[A-Za-z]|(?:^|\n)\s*\d+)$", re.I
@@ -64,16 +70,23 @@ def own_answer(text: str) -> str:
 def stated(text: str, cue: re.Pattern[str] = _CUE) -> list[Passage]:
     """Return what a plain text states as its answer, each to the end of its sentence, in order.
 
+    What is only supposed is no statement, nor is the cut end of one that repeats itself.
+
     Args:
         text: plain text, as `markup.plain` gives it.
         cue: what goes before an answer.
     """
     found = []
     for lead in cue.finditer(text):
+        if _SUPPOSED.search(before(text, lead.start())):
+            continue
         gap = _LEAD.match(text, lead.end())
         start = gap.end() if gap else lead.end()
         found.append(Passage(start, text[start : _sentence_end(text, start)]))
-    return [passage for passage in found if passage.text.strip()]
+    found = [passage for passage in found if passage.text.strip()]
+    texts = [passage.text for passage in found[-3:]]
+    repeats = len(texts) == 3 and texts[0] == texts[1] and texts[1].startswith(texts[2])
+    return found[:-1] if repeats and found[-1].end == len(text) else found
 
 
 def sentences(text: str) -> list[Passage]:
@@ -103,6 +116,6 @@ def _sentence_end(text: str, start: int) -> int:
     space = _SPACE.search(text, start + _LONGEST)
     longest = space.start() if space else len(text)
     for mark in _END.finditer(text, start, longest):
-        if mark[0] != "." or not _NO_END.search(before(text, mark.start(), 12)):
+        if mark[0].rstrip("\"')]") != "." or not _NO_END.search(before(text, mark.start(), 12)):
             return mark.start()
     return longest

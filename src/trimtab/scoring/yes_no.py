@@ -12,7 +12,9 @@ _OPEN = re.compile(
     r"|\b(?:no|false|implausible)\b[\"']?\s*(?:/|or|and|nor)\s*[\"']?(?:yes|true|plausible)\b"
     r"|\b(?:may|might)\s+or\s+(?:may|might)\s+not\b[^.;:!?\n]*"
     r"|\b(?:whether|if)\b[^.;:!?\n]*"
-    r"|(?:(?<=[.!?\n])|^)[^.!?\n]*\?(?![\w])",
+    r"|(?:(?<=[.!?\n])|^)[^.!?\n]*\?(?![\w])"
+    # "Certainly! Let us see" is a courtesy.
+    r"|^\W*(?:absolutely|certainly|of\s+course)\W+(?=(?:let|here|to|i|we|the\s+question)\b)",
     re.I,
 )
 # "no" as a word of its own, not as in "no way to know"; "yes", not as in "yes-men".
@@ -22,17 +24,28 @@ _REPLY = re.compile(
     r"|\s+(?:it|the|he|she|they|this|that|because|since|as|not)\b))",
     re.I,
 )
+_TO_TELL = r"(?!\s+to\s+(?:say|know|tell|determine|answer)\b)"
 _JUDGEMENT = re.compile(
-    r"(?:^\W*(?P<right>correct|incorrect)(?=\W*$|[.!,])|\b(?:(?P<yes>true|plausible|(?:is|'s|statement)\s+(?:not\s+)?correct|heads(?:\s+up)?|head-up)"
-    r"|(?P<no>false|untrue|implausible|(?:is|'s)\s+(?:not\s+)?incorrect|tails(?:\s+up)?)"
-    r"(?!\s+(?:would|could|needs?)\b)\b))",
+    r"(?:^\W*(?P<right>correct|incorrect)(?=\W*$|[.!,])|\b(?:(?P<yes>true|plausible|(?:is|'s|statement)\s+(?:not\s+)?correct|heads(?:\s+up)?|head-up"
+    rf"|(?:(?<=is\s)|(?<=n't\s)|(?<=not\s))possible{_TO_TELL})"
+    rf"|(?P<no>false|untrue|implausible|impossible{_TO_TELL}|(?:is|'s)\s+(?:not\s+)?incorrect|tails(?:\s+up)?))\b"
+    r"(?!\s+(?:would|could|needs?)\b))",
     re.I,
 )
-_FLAT_NO = re.compile(
-    r"^\W*(?:definitely|certainly|absolutely|probably|of\s+course"
+_FLAT = re.compile(
+    r"^\W*(?P<yes>y|definitely|certainly|absolutely|of\s+course|indeed)\W*$"
+    r"|^\W*(?:n|not\s+(?:really|at\s+all|quite))\W*$"
+    r"|^\W*(?:definitely|certainly|absolutely|probably|of\s+course"
     r"|(?:it|that|this|he|she|they)\s+(?:is|was|are|were|does|did|do|can|could|would))"
     r"(?:\s+not|n't)\W*$",
     re.I | re.M,
+)
+# What a text ends by denying, and not by leaving open: "Therefore, he could not have used one."
+_DENIAL = re.compile(
+    r"\W*(?:so|thus|therefore|hence|consequently)\b"
+    r"(?!.*\b(?:say|tell|know|determined?|answer|sure|certain|clear|necessarily|not\s+only)\b)"
+    r".*?(?:\bcannot|\b(?:did|do|does|can|could|would|will|was|were|is|are)(?:\s+not|n't))\b.*[.!]\W*",
+    re.I,
 )
 _NEGATION = re.compile(r"\b(?:not|cannot|never|hardly|nor|no\s+longer|no\s+more)\b|n't\b", re.I)
 
@@ -48,17 +61,23 @@ def read_yes_no(text: str) -> str | None:
     Read are, the first that there is: the last answer that the text states ("the answer is no"),
     or with which it later corrects that; the last yes or no that stands for itself ("No, it is
     not", "so yes"); what the last sentence that judges calls the matter: true or false, plausible
-    or implausible, heads up or tails up, each of which "not" turns around. Questions, and answers
-    of both kinds in one breath ("yes or no"), are not read.
+    or implausible, possible or impossible, heads up or tails up, each of which "not" turns around;
+    "no" where the text ends by concluding that something is not so. Questions, and answers of both
+    kinds in one breath ("yes or no"), are not read.
     """
     text = _OPEN.sub(lambda found: " " * len(found[0]), plain(own_answer(text)))
     for statement in reversed(stated(text)):
         said = _first_said(statement.text)
         if said is None:
             continue
-        back = taken_back(text, statement.start + said.end)
-        return (_last_said(text[back:]) if back is not None else None) or said.answer
-    return _last_said(text)
+        return _corrected(text, statement.start + said.end) or said.answer
+    return _corrected(text, 0) or _last_said(text)
+
+
+def _corrected(text: str, start: int) -> str | None:
+    """Return what a text says behind its last correction, if it has one from `start` on."""
+    back = taken_back(text, start)
+    return _last_said(text[back:]) if back is not None else None
 
 
 def _first_said(text: str) -> _Said | None:
@@ -68,13 +87,17 @@ def _first_said(text: str) -> _Said | None:
 
 
 def _last_said(text: str) -> str | None:
-    """Read a text without a statement: its last reply, else its last judgement."""
+    """Read a text without a statement: its last reply, else its last judgement or denial."""
     replies = _replies(text)
     if replies:
         return replies[-1].answer
-    for sentence in reversed(sentences(text)):
-        if _FLAT_NO.search(sentence.text):
-            return "no"
+    said = sentences(text)
+    if said and _DENIAL.fullmatch(said[-1].text) and not _judgements(said[-1].text):
+        return "no"
+    for sentence in reversed(said):
+        flat = _FLAT.search(sentence.text)
+        if flat:
+            return "yes" if flat["yes"] else "no"
         judgements = _judgements(sentence.text)
         if judgements:
             return judgements[-1].answer
