@@ -67,7 +67,7 @@ def test_a_run_receives_the_experiment_and_its_folder(trimtab, evaluations):
     folder = call["folder"]
     assert folder.parent == Path("here/word-problems/nudging").resolve()
     assert call["config"]["method"]["base"]["path"] == "zoo:a-large-base"
-    assert call["config"].keys() == {"method", "task", "generation", "limit"}
+    assert call["config"].keys() == {"method", "task", "generation", "limit", "limit_seed"}
     yaml.safe_dump(call["config"])  # plain data
     assert f"accuracy 0.500 [0.100, 0.900] n=2 {folder}" in out
 

@@ -157,7 +157,7 @@ def report(error: Exception, *, where: str = "", tracebacks: bool = TRACEBACKS) 
 def _result(summary: Mapping[str, Any]) -> str:
     """Return the task's metric, and the first that each scorer gives, with their intervals."""
     metric, metrics = summary["task"]["metric"], summary["metrics"]
-    given = [scorer["metrics"] for scorer in summary["scorers"].values()]
+    given = [scorer["metrics"] for scorer in summary.get("scorers", {}).values()]
     shown = dict.fromkeys([metric, *(names[0] for names in given if names)])
     return f"{', '.join(_estimate(name, metrics[name]) for name in shown)} n={metrics[metric]['n']}"
 
