@@ -246,14 +246,19 @@ def _evaluation(job: Job, bars: Progress) -> Iterator[_Evaluation]:
 
 def _require_metric(job: Job, sample: Sample) -> None:
     """Refuse a task whose metric nobody gives."""
-    given = {*job.task.score("", sample).values}
+    task = job.task
+    given = {*task.score("", sample).values}
     for scorer in job.scorers:
         given |= {*scorer.proportions, *scorer.bounds}
-    if job.task.metric not in given:
-        raise ValueError(
-            f"{job.task.source}: its metric {job.task.metric!r} is given by a judge, and there is "
-            f"none. Add judge={job.task.judged}, which needs an OpenAI-compatible endpoint."
-        )
+    if task.metric in given:
+        return
+    what = f"{task.source}: nothing gives its metric {task.metric!r}, but"
+    known = f"{what} {', '.join(sorted(given)) or 'no other'}."
+    if task.judged is None:
+        raise ValueError(f"{known} Let the task's score() give it.")
+    raise ValueError(
+        f"{known} A judge does: add judge={task.judged}, which needs an OpenAI-compatible endpoint."
+    )
 
 
 def _dial(method: Method) -> str:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from trimtab.decoding import Completion, Generation, Span
 from trimtab.models import Conversation
 from trimtab.tasks import Sample, Score
+from trimtab.tasks.task import COMPARISONS
 
 if TYPE_CHECKING:
     from trimtab.methods import Method
 
 SPEAKER = "model"
+PROPORTIONS = frozenset(f"accuracy_{how}" for how in COMPARISONS)
 
 
 def answer(

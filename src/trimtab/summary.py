@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trimtab import behaviour, statistics
+from trimtab import behaviour, multiple_choice, statistics
 from trimtab.methods import Method
 from trimtab.scorers import verdicts
 from trimtab.tasks import Task
@@ -49,7 +49,7 @@ def summarize(
             f"None of {len(records)} answers got a score for {task.metric!r}; samples.jsonl says "
             "why under `verdicts`."
         )
-    proportions = {*task.proportions, *behaviour.PROPORTIONS, "ended"}
+    proportions = {*task.proportions, *behaviour.PROPORTIONS, *multiple_choice.PROPORTIONS, "ended"}
     bounds = {**_BOUNDS, **behaviour.BOUNDS, **task.bounds}
     for scorer in scorers.values():
         proportions |= {*scorer["proportions"]}

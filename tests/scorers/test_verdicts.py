@@ -12,7 +12,7 @@ import pytest
 
 from trimtab import Generation, LanguageModel, Plain, record, results
 from trimtab.evaluate import Job, evaluate
-from trimtab.scorers import Scorer, Verdict
+from trimtab.scorers import FunctionReward, Scorer, Verdict
 from trimtab.tasks import Sample, Score, WordProblems
 from trimtab.tracking import NoTracker
 
@@ -57,6 +57,10 @@ class OnlyJudged(WordProblems):
 
     def score(self, text: str, sample: Sample) -> Score:
         return Score(prediction=None, values={"words": float(len(text.split()))})
+
+
+def always_content(completion: str, question: str, target: str | None) -> float:
+    return 1.0
 
 
 def digits(sample_id: str) -> int:
@@ -150,8 +154,26 @@ def test_a_scorer_that_fails_loses_no_answer_and_no_verdict(tmp_path: Path) -> N
 
 
 def test_a_task_that_a_judge_scores_needs_one(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"'even' is given by a judge.*judge=evenness"):
+    with pytest.raises(ValueError, match=r"nothing gives its metric 'even', but words.*evenness"):
         run(tmp_path, task=OnlyJudged())
     assert run(tmp_path, Evenness(), task=OnlyJudged())["metrics"]["even"]["n"] == 10
     with pytest.raises(ValueError, match="None of 10 answers got a score for 'even'"):
         run(tmp_path / "none", Evenness(puzzled_by=tuple(range(10))), task=OnlyJudged())
+
+
+def test_a_second_scorer_takes_nothing_from_the_first(tmp_path: Path) -> None:
+    """What it cannot score has no score, whatever an earlier one said."""
+    run(tmp_path, Evenness())
+    summary = run(tmp_path, Evenness(called="other", version=2, puzzled_by=(2, 5)))
+    lines = record.read_samples(tmp_path)
+    assert [i for i, line in enumerate(lines) if "even" not in line["scores"]] == [2, 5]
+    assert summary["metrics"]["even"]["n"] == 8
+    assert all("evenness" in line["verdicts"] for line in lines)
+
+
+def test_a_scorer_cannot_take_the_tasks_own_metric(tmp_path: Path) -> None:
+    alone = run(tmp_path)
+    reward = FunctionReward(function=always_content, name="accuracy")
+    with pytest.raises(ValueError, match=r"the task itself has a metric 'accuracy'.*reward\.name"):
+        run(tmp_path, reward)
+    assert run(tmp_path) == alone

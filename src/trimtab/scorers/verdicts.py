@@ -22,18 +22,34 @@ def missing(summary: Mapping[str, Any], scorers: Iterable[Scorer]) -> bool:
 def add(lines: Sequence[dict[str, Any]], scorer: Scorer, seen: Callable[[], None]) -> None:
     """Put a scorer's verdicts into records of samples, as they come, each with a call of `seen`.
 
-    A record keeps the verdicts of every scorer by name; among its scores, those of the latest that
-    gives a metric stand.
+    A record keeps the verdicts of every scorer by name; among its scores stand those of the latest
+    scorer that gives a metric, and of no earlier one.
+
+    Raises:
+        ValueError: for a metric that the task's own rule gives.
     """
     by_id = {line["id"]: line for line in lines}
+    given = {*scorer.proportions, *scorer.bounds}
+    for line in lines:
+        own = line.get("verdicts", {}).get(scorer.name, {}).get("values", {})
+        for metric in _by_scorers(line) & (given | {*own}):
+            line["scores"].pop(metric, None)
     for sample_id, verdict in scorer.score(lines):
         line = by_id[sample_id]
+        if taken := verdict.values.keys() & line["scores"].keys() - _by_scorers(line):
+            raise ValueError(
+                f"{scorer.name}: the task itself has a metric {min(taken)!r}. Give the scorer's "
+                "another name, as in reward.name=fluency."
+            )
         verdicts = line.setdefault("verdicts", {})
-        for metric in verdicts.get(scorer.name, {}).get("values", {}):
-            line["scores"].pop(metric, None)
         verdicts[scorer.name] = {"values": dict(verdict.values), **verdict.facts}
         line["scores"] |= verdict.values
         seen()
+
+
+def _by_scorers(line: Mapping[str, Any]) -> set[str]:
+    """Return the metrics of a record that earlier verdicts gave."""
+    return {metric for one in line.get("verdicts", {}).values() for metric in one["values"]}
 
 
 def describe(
