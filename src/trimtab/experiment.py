@@ -159,7 +159,10 @@ def _result(summary: Mapping[str, Any]) -> str:
     metric, metrics = summary["task"]["metric"], summary["metrics"]
     given = [scorer["metrics"] for scorer in summary.get("scorers", {}).values()]
     shown = dict.fromkeys([metric, *(names[0] for names in given if names)])
-    return f"{', '.join(_estimate(name, metrics[name]) for name in shown)} n={metrics[metric]['n']}"
+    text = ", ".join(_estimate(name, metrics[name]) for name in shown if name in metrics)
+    unscored = {name: s["unscored"] for name, s in summary.get("scorers", {}).items()}
+    left = "".join(f", {n} unscored ({name})" for name, n in unscored.items() if n)
+    return f"{text} n={metrics[metric]['n']}{left}"
 
 
 def _estimate(name: str, estimate: Mapping[str, Any]) -> str:
