@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from trimtab.decoding.part import Ask, Part, Reading
+from trimtab.decoding.batching import Reader
+from trimtab.decoding.part import Part
 
 # Logits of so many positions are held at a time.
 _AT_ONCE = 256
@@ -27,9 +28,7 @@ class Likelihood(NamedTuple):
     greedy: bool
 
 
-def weigh(
-    part: Part, continuations: Sequence[Sequence[int]]
-) -> Generator[Ask, list[Reading], list[Likelihood]]:
+def weigh(part: Part, continuations: Sequence[Sequence[int]]) -> Reader[list[Likelihood]]:
     """Read several continuations of one prompt, which is read once.
 
     Raises:

@@ -141,7 +141,7 @@ def _saved(folder: Path) -> list[dict[str, Any]]:
 
 
 def _parquet(file: Path) -> list[dict[str, Any]]:
-    import pyarrow.parquet  # type: ignore[import-untyped]
+    import pyarrow.parquet
 
     return pyarrow.parquet.ParquetFile(file).read().to_pylist()
 
