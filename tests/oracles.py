@@ -30,11 +30,17 @@ def scramble(x: int) -> int:
     return x ^ (x >> 16)
 
 
-def gumbel(seed: int, sample_id: str, role: str, position: int, token: int) -> float:
-    """Gumbel noise of one token at one place."""
+@functools.cache
+def place_of(seed: int, sample_id: str, role: str, position: int) -> int:
+    """What the noise of all tokens at one place has in common."""
     name = hashlib.sha256(f"{seed}\0{role}\0{sample_id}".encode()).digest()
     low, high = (int.from_bytes(name[i : i + 4], "little") for i in (0, 4))
-    place = scramble(scramble(position ^ low) ^ high)
+    return scramble(scramble(position ^ low) ^ high)
+
+
+def gumbel(seed: int, sample_id: str, role: str, position: int, token: int) -> float:
+    """Gumbel noise of one token at one place."""
+    place = place_of(seed, sample_id, role, position)
     uniform = (scramble(scramble(token) ^ place) + 0.5) / WORD
     return -math.log(-math.log(uniform))
 
@@ -51,9 +57,9 @@ def choose(
         ranked = ranked[: generation.top_k]
     highest = scaled[ranked[0]]
     mass = [math.exp(scaled[v] - highest) for v in ranked]
-    kept, held = [], 0.0
+    kept, held, total = [], 0.0, sum(mass)
     for v, m in zip(ranked, mass, strict=True):
-        if held / sum(mass) >= generation.top_p and generation.top_p < 1:
+        if held / total >= generation.top_p and generation.top_p < 1:
             break
         kept.append(v)
         held += m
@@ -63,7 +69,7 @@ def choose(
 
 
 class Reader:
-    """Next-token logits of a model after a whole sequence, computed from nothing each time."""
+    """Next-token logits of a model after a whole sequence, computed from nothing and kept."""
 
     def __init__(self, model: LanguageModel) -> None:
         self.tokenizer = model.tokenizer
@@ -73,17 +79,33 @@ class Reader:
         self.signs = self.ends | signs_of(self.tokenizer)
         self.room = model.weights.config.max_position_embeddings
         self._spelling = Spelling(self.tokenizer)
-        width = len(self.tokenizer)
+        self._width = len(self.tokenizer)
+        self._model = model.weights
+        self._known: dict[tuple[int, ...], torch.Tensor] = {}
 
-        @functools.lru_cache(maxsize=100_000)
-        def logits(tokens: tuple[int, ...]) -> torch.Tensor:
-            if len(tokens) > self.room:
-                raise Full
-            with torch.inference_mode():
-                out = model.weights(input_ids=torch.tensor([tokens]), use_cache=False)
-            return out.logits[0, -1, :width].float()
+    def logits(self, tokens: tuple[int, ...]) -> torch.Tensor:
+        """Return what follows a sequence, of shape `[V]`."""
+        if len(tokens) > self.room:
+            raise Full
+        if tokens not in self._known:
+            self._known[tokens] = self._forward(tokens)[-1].clone()  # not all of the sequence
+        return self._known[tokens]
 
-        self.logits = logits
+    def foresee(self, prompt: str, answer: str) -> None:
+        """Keep what follows an expected answer at each of its tokens, by one pass over all of it.
+
+        This saves time and decides nothing: one who says something else is computed step by step.
+        """
+        tokens = tuple(self.tokens(prompt + answer))
+        if len(tokens) <= self.room:
+            logits_TV = self._forward(tokens)
+            for length in range(len(self.tokens(prompt)), len(tokens) + 1):
+                self._known[tokens[:length]] = logits_TV[length - 1]
+
+    def _forward(self, tokens: tuple[int, ...]) -> torch.Tensor:
+        with torch.inference_mode():
+            out = self._model(input_ids=torch.tensor([tokens]), use_cache=False)
+        return out.logits[0, :, : self._width].float()
 
     def tokens(self, text: str) -> list[int]:
         """A text's own tokens, after the beginning that the tokenizer puts there, once."""

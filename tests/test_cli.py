@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import pytest
 import yaml
+from run_folders import write_run
 
 from trimtab import cli, config
 
@@ -177,6 +178,26 @@ def test_neither_mistakes_nor_listings_wait_for_torch():
         "assert not {'torch', 'transformers', 'wandb', 'datasets'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [["ls"], ["table", "."], ["run", "--help"]])
+def test_a_reader_that_leaves_ends_the_command_quietly(arguments, unbuffered, tmp_path):
+    write_run(tmp_path, [1, 0])
+    command = [sys.executable, "-m", "trimtab", *arguments]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        command,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_mistakes_in_a_multirun_end_before_its_first_job(trimtab, evaluations):

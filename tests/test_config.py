@@ -1,6 +1,8 @@
+import abc
 import dataclasses
 import hashlib
 import inspect
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,9 +38,14 @@ def options(group):
 GROUPS = ["method", "task", "generation", "tracker", "judge", "reward", "experiment"]
 NEEDED = {
     "task=local": ["task.path=rows.jsonl"],
-    "task=stored-responses": ["task.path=rows.jsonl", "task.levels=[question,answer]"],
+    "method=vectors": ["method.vectors={mine:.}"],
+    "task=stored-responses": [
+        "task.path=rows.jsonl",
+        "task.levels=[question,answer]",
+        "method=guide",
+    ],
     "reward=model": ["reward.path=rows.jsonl"],
-    "reward=function": ["reward.function=math.sqrt"],
+    "reward=function": ["reward.function=builtins.max"],
 }
 
 
@@ -147,11 +154,44 @@ def test_all_mistakes_of_a_command_are_listed_at_once():
         ("tracker.mode=offline", "no such setting"),
         ("base=hf", "base.path"),
         ("model=a-large-base", "no such setting"),
+        ("judge.model=x", "judge=correctness, judge=quality, judge=safety"),
+        ("reward.path=x", "no reward is chosen. Choose one: reward=function, reward=model"),
     ],
 )
 def test_a_mistake_is_explained(override, hint):
     found = mistakes(override)
     assert any(hint in line for line in found), found
+
+
+def test_a_choice_of_ones_own_needs_its_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "DIR/task/shout.yaml, needs --config-dir DIR" in mistakes("task=shout")[0]
+    (tmp_path / "mine" / "task").mkdir(parents=True)
+    (tmp_path / "mine" / "task" / "shout.yaml").touch()
+    assert "mine/task/shout.yaml, needs --config-dir mine" in mistakes("task=shout")[0]
+    assert "--config-dir" not in mistakes("task=word-problem")[0]
+    (tmp_path / "other").mkdir()
+    found = mistakes("task=shout", source=Source(further=(tmp_path / "other",)))
+    assert "--config-dir" not in found[0]
+
+
+def test_likelihoods_need_a_method_that_has_them():
+    overrides = ["task=mmlu", "task.likelihood=sum"]
+    (found,) = mistakes(*overrides, "method=nudging")
+    assert found.startswith("task.likelihood=sum: Nudging has no probability of a given text")
+    for method in ("base", "dera", "ensemble"):
+        check_command([*overrides, f"method={method}", "guide=a-large-chat"], Source())
+    # A method that cannot be built is no reason to stop.
+    both = mistakes(*overrides, "method=nudging", "base.dtype=x")
+    assert len(both) == 1 and "dtype" in both[0]
+
+
+def test_a_reward_function_is_called_with_three_arguments(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "few.py").write_text("def few(text, target): return 1.0\n")
+    (found,) = mistakes("reward=function", "reward.function=few.few")
+    assert "few.few" in found and "(text, target)" in found and "question" in found
 
 
 def test_what_the_run_does_not_use_is_not_required():
@@ -234,6 +274,64 @@ def test_a_target_that_does_not_exist_is_named():
         check(cfg)
 
 
+class Undecorated:
+    """Stands for a class whose @dataclass was forgotten."""
+
+    word: str
+
+
+class Unfinished(abc.ABC):
+    @abc.abstractmethod
+    def score(self): ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Breaking:
+    size: int = 1
+
+    def __post_init__(self):
+        {}["size"]
+
+
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        (
+            {"_target_": f"{__name__}.Undecorated", "word": "a"},
+            r"task\.word: .*Undecorated .*declares 'word'.*@dataclass\(frozen=True, kw_only=True\)",
+        ),
+        ({"_target_": f"{__name__}.Undecorated", "wrd": "a"}, "takes no parameters"),
+        ({"_target_": f"{__name__}.Unfinished"}, "abstract class Unfinished.*score"),
+        ({"_target_": f"{__name__}.Breaking"}, r"task: KeyError: 'size'"),
+        ({"_target_": f"{__name__}.__name__"}, "is a str; `_target_` names a class"),
+        ({"word": "a"}, "task: it names no class.*`_target_: my_module.MyClass`"),
+        ("shout", "task: it names no class"),
+    ],
+)
+def test_a_users_own_class_is_explained(node, message):
+    with pytest.raises(ConfigError) as caught:
+        check(configuration(task=node))
+    (found,) = caught.value.mistakes
+    assert re.search(message, found), found
+
+
+def test_a_users_module_that_cannot_be_imported_is_named_by_file_and_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "torn.py").write_text("x = 1\ndef f(:\n")
+    (tmp_path / "early.py").write_text("x = {}\nx['y']\n")
+    for module, message in (
+        ("torn", r"SyntaxError: .*\(torn\.py, line 2\)$"),
+        ("early", r"KeyError: 'y' \(early\.py, line 2, in <module>: x\['y'\]\)$"),
+        ("gone", "No module named 'gone'"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            check(configuration(task={"_target_": f"{module}.Task"}))
+        (found,) = caught.value.mistakes
+        assert found.startswith(f"task: {module}.Task cannot be imported: ")
+        assert re.search(message, found), found
+
+
 def test_built_objects_hold_plain_values():
     built = build(OmegaConf.create({"thing": thing(names=["a", "b"])}).thing)
     assert type(built.names) is list
@@ -272,6 +370,13 @@ def test_what_does_not_change_results_keeps_the_fingerprint(same):
 )
 def test_what_changes_results_changes_the_fingerprint(other):
     assert fingerprint(composed(other)) != fingerprint(composed())
+
+
+def test_a_benchmarks_scoring_keeps_the_fingerprint_and_that_of_a_users_own_task_does_not():
+    benchmark = [composed("task=gsm8k", f"task.scoring={s}") for s in ("strict", "published")]
+    assert fingerprint(benchmark[0]) == fingerprint(benchmark[1])
+    own = [configuration(task={"_target_": "my.Task", "scoring": s}) for s in ("one", "other")]
+    assert fingerprint(own[0]) != fingerprint(own[1])
 
 
 def test_a_run_is_known_by_what_it_uses():

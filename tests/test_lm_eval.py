@@ -56,14 +56,14 @@ def hf(name: str) -> HFLM:
 
 @pytest.fixture(scope="module")
 def lm_eval(tmp_path_factory) -> Callable[..., tuple[dict, dict[str, list[dict]]]]:
-    """The harness's command, offline, on the tasks beside; gives its results and its samples."""
+    """The harness's command, offline, on the tasks beside; gives results and samples."""
 
     def command(*arguments: str) -> tuple[dict, dict[str, list[dict]]]:
         folder = tmp_path_factory.mktemp("results")
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "trimtab.harness", *arguments, "--include_path", "."),
-                *("--output_path", str(folder / "out.json"), "--log_samples", "--batch_size", "8"),
+                *("--output_path", str(folder), "--log_samples", "--batch_size", "8"),
             ],
             cwd=DATA,
             env=os.environ
@@ -74,13 +74,14 @@ def lm_eval(tmp_path_factory) -> Callable[..., tuple[dict, dict[str, list[dict]]
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        (results,) = folder.glob("out_*.json")
+        (results,) = folder.glob("*/results_*.json")
         samples = {}
-        for file in folder.glob("samples_*.jsonl"):
+        for file in folder.glob("*/samples_*.jsonl"):
             lines = [json.loads(line) for line in file.read_text().splitlines()]
             task = re.fullmatch(r"samples_(\w+)_\d{4}-.*", file.name)[1]
             samples[task] = sorted(lines, key=lambda line: line["doc_id"])
-        return json.loads(results.read_text()), samples
+        shown = {"folder": results.parent.name, "printed": done.stdout}
+        return json.loads(results.read_text()) | shown, samples
 
     return command
 
@@ -143,6 +144,11 @@ def test_the_command_evaluates_a_nudged_model(lm_eval, zoo: Zoo) -> None:
     recorded = results["config"]["trimtab"]["models"]
     assert recorded["guide"]["content_sha256"] == nudging.guide.provenance()["content_sha256"]
     assert (recorded["base"]["prompt"], recorded["guide"]["prompt"]) == ("plain", "chat")
+    device = str(nudging.base.device_in_use)
+    assert {results["config"]["device"], recorded["base"]["device"]} == {device}
+    assert results["folder"] == results["model_name"] == "nudging__a-large-base__a-small-chat"
+    (head,) = (line for line in results["printed"].splitlines() if "Stderr" in line)
+    assert [cell.strip() for cell in head.split("|")[1:4]] == ["Tasks", "Version", "Filter"]
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -176,3 +177,38 @@ def test_stored_responses_are_checked(tmp_path: Path) -> None:
         StoredResponses(path="nowhere.csv", levels=["a", "b"])
     with pytest.raises(ValueError, match=r"Row 1 of .*responses.csv"):
         StoredResponses(path=str(file), levels=["a", "b"]).samples()
+
+
+@pytest.mark.parametrize("by", ["sum", "unconditional"])
+def test_work_is_what_went_through_the_model(tmp_path: Path, by: str) -> None:
+    model = LanguageModel(path="zoo:a-small-chat", prompt="chat")
+    seen: list[int] = []
+
+    def look(_: Any, arguments: Any, settings: Any) -> None:
+        tokens = settings["input_ids"] if "input_ids" in settings else arguments[0]
+        seen.append(tokens.shape[1])
+
+    hook = model.weights.register_forward_pre_hook(look, with_kwargs=True)
+    # Of one sample: what samples have in common is read once, and counted for each.
+    one = job(tmp_path, Choose(likelihood=by), Plain(model=model), 1)
+    summary = evaluate(dataclasses.replace(one, limit=1))
+    hook.remove()
+    cost = summary["cost"]
+    assert cost["models"]["model"] == {
+        "forward_passes": len(seen),
+        "tokens_processed": sum(seen),
+        "passes_per_token": None,
+    }
+    assert len(seen) > 0
+    assert (cost["tokens"], cost["tokens_per_second"]) == (0, None)
+    (line,) = record.read_samples(tmp_path)
+    assert line["work"] == {"model": {"passes": len(seen), "tokens": sum(seen)}}
+
+
+def test_a_method_that_takes_turns_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    guide = LanguageModel(path="zoo:a-small-chat", prompt="chat")
+    nudging = Nudging(base=LanguageModel(path="zoo:a-large-base", prompt="plain"), guide=guide)
+    with pytest.raises(ValueError, match="Nudging has no probability of a given text"):
+        run(tmp_path / "run", Choose(), nudging)
+    assert "weights" not in vars(guide)
+    assert not (tmp_path / "run").exists()

@@ -68,6 +68,25 @@ def test_every_markdown_row_has_the_cells_of_its_head(tmp_path: Path) -> None:
     assert f"{first.score['value']:.3f} [{low:.3f}, {high:.3f}]" in text
 
 
+def test_settings_that_differ_and_unscored_answers_are_in_the_tables(tmp_path: Path) -> None:
+    sweep(tmp_path)
+    assert "settings" not in tables.markdown(studies(results.read([tmp_path])))
+    folder = next(tmp_path.glob("word-problems/base/*"))
+    change_files(folder, "config.yaml", "limit: 4", "limit: 4\nlimit_seed: 609")
+    scorers = '{"judge": {"metrics": ["accuracy"], "scored": 4, "unscored": 2}}'
+    change_files(folder, "summary.json", '"dial"', f'"scorers": {scorers}, "dial"')
+    runs = results.read([tmp_path])
+    text = tables.markdown(studies(runs))
+    (row,) = (line for line in text.splitlines() if line.startswith("| base "))
+    assert r"| limit\_seed=609 |" in row and "| 4 (2 unscored) |" in row
+    assert text.count("limit") == 1
+    rows = list(csv.DictReader(io.StringIO(tables.csv(runs))))
+    assert [(r["limit_seed"], r["unscored"]) for r in rows if r["method"] == "base"] == [
+        ("609", "2")
+    ]
+    assert {r["limit_seed"] for r in rows if r["method"] != "base"} == {""}
+
+
 def test_latex_is_balanced_and_escaped(tmp_path: Path) -> None:
     sweep(tmp_path)
     change_files(tmp_path, "config.yaml", "zoo:base-model", "a_b%c&d#e$f{g}^~x")

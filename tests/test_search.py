@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from datasets import Dataset
 from filelock import FileLock
 from optuna.trial import TrialState
 
-from trimtab import Completion, Generation, Method, cli, record, search, search_plan
+from trimtab import Completion, Generation, Method, cli, record, search, search_plan, search_space
 from trimtab.models import Conversation
 from trimtab.overrides import Source
 from trimtab.tasks import Sample, Score, Task
@@ -35,6 +35,7 @@ class Planted(Method):
     Args:
         strength: the dial.
         peak: where it should stand.
+        others: further dials, best where all are at minus the peak.
         noise: spread of a sample's score; the half of it is the sample's own at every strength.
         binary: whether scores are 0 or 1.
         fails_above: strengths that cannot be evaluated.
@@ -42,11 +43,13 @@ class Planted(Method):
 
     strength: float = 0.5
     peak: float = 0.3
+    others: Mapping[str, float] = field(default_factory=dict)
     noise: float = 0.0
     binary: bool = False
     fails_above: float = 9.0
 
     dial = "strength"
+    further_dials = ("others",)
 
     def __post_init__(self) -> None:
         if self.strength < -1:
@@ -83,6 +86,7 @@ class Planted(Method):
         own = np.random.default_rng(sample).normal()
         now = np.random.default_rng([sample, round(self.strength * 1000) + 10_000]).normal()
         mean = 0.9 - 2 * (self.strength - self.peak) ** 2
+        mean -= sum((value + self.peak) ** 2 for value in self.others.values())
         score = mean + self.noise * (own + now) / 2
         return float(score > 0.5) if self.binary else score
 
@@ -119,7 +123,8 @@ def choices(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / group).mkdir()
         text = f"_target_: {__name__}.{target.__name__}\n"
         for setting in target.__dataclass_fields__.values():
-            text += f"{setting.name}: {json.dumps(setting.default)}\n"
+            default = {} if setting.default is MISSING else setting.default
+            text += f"{setting.name}: {json.dumps(default)}\n"
         (folder / group / f"{name}.yaml").write_text(text)
     return folder
 
@@ -208,6 +213,36 @@ def test_a_planted_best_is_found_and_better_than_by_chance(searched: Any) -> Non
     by_chance = np.abs(np.random.default_rng(0).random((1000, 16)) - 0.68).min(axis=1)
     miss = abs(best_of(trials).params["method.strength"] - 0.68)
     assert miss < by_chance.mean()
+
+
+BOTH = ("+method.others.one=interval(-1,1)", "+method.others.two=interval(-1,1)")
+
+
+def test_a_planted_best_of_three_settings_is_found_and_better_than_by_chance(
+    searched: Any, tmp_path: Path
+) -> None:
+    trials, lines = searched(*BOTH, trials=60, pruning=False)
+    best = best_of(trials)
+    assert best.value > 0.8  # of 0.9
+    assert len({tuple(trial.params.values()) for trial in trials}) == 60
+    # What 60 points at random come to, in the mean over many repetitions.
+    draws = np.random.default_rng(0).uniform([0, -1, -1], 1, size=(500, 60, 3))
+    values = 0.9 - ((draws - [0.3, -0.3, -0.3]) ** 2) @ np.array([2, 1, 1])
+    assert best.value > values.max(axis=1).mean()
+    assert f"method.strength={best.params['method.strength']:g} +method.others.one=" in lines[-7]
+    assert any("60: 60 run" in line for line in lines)
+    # And the printed command finds that run again.
+    again = lines[-1].split("trimtab run ")[1].split()
+    assert any(argument.startswith("+method.others.two=") for argument in again)
+
+
+def test_a_search_over_several_settings_resumes_as_undisturbed(
+    searched: Any, tmp_path: Path
+) -> None:
+    whole = searched(*BOTH, *NOISY, to=tmp_path / "whole", trials=22)[0]
+    searched(*BOTH, *NOISY, to=tmp_path / "parts", trials=9)
+    parts = searched(*BOTH, *NOISY, to=tmp_path / "parts", trials=22)[0]
+    assert [(t.params, t.value) for t in parts] == [(t.params, t.value) for t in whole]
 
 
 def test_the_same_seed_tries_the_same_in_parts_too(
@@ -420,10 +455,10 @@ def trimtab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any) -> Any
         (["method.threshold=interval(0,1)", "--step", "0.3"], ["--step 0.3", "0.01 or 0.1"]),
         (["method.threshold=interval(0,1)", "--step", "1e-30"], ["--step 1e-30"]),
         (["method.threshold=interval(0,1)", "--seed", "-1"], ["--seed -1"]),
-        (["method.threshold=interval(0,1)", "limit=2,3"], ["limit=2,3", "one interval"]),
+        (["method.threshold=interval(0,1)", "limit=2,3"], ["limit=2,3", "over intervals"]),
         (
-            ["method.threshold=interval(0,1)", "method.lookahead=interval(1,9)"],
-            ["method.lookahead=interval(1,9)", "one interval at a time"],
+            ["method.threshold=interval(0,1)", "method.lookahed=interval(1,9)", "--step", "1"],
+            ["method.lookahed=interval(1,9): no such", "method.lookahead?", "1 mistake in"],
         ),
         (["method.threshold=interval(0,1)", "--metric", "acuracy"], ["Did you mean 'accuracy'"]),
         (["generation.max_new_tokens=interval(1,64)"], ["max_new_tokens=1.63", "whole number"]),
@@ -452,8 +487,23 @@ def test_without_optuna_the_command_says_what_brings_it(
 
 
 def test_a_grid_has_the_values_that_a_command_would_name() -> None:
-    grid = search_plan.Grid(low=Decimal("-0.5"), high=Decimal("0.5"), step=Decimal("0.01"))
+    grid = search_space.Grid(low=Decimal("-0.5"), high=Decimal("0.5"), step=Decimal("0.01"))
     assert list(grid) == [float(f"{n / 100:.2f}") for n in range(-50, 51)]
-    assert grid.nearest(0.123, ()) == 0.12
-    assert grid.nearest(0.12, {0.12, 0.11}) == 0.13
-    assert grid.nearest(9, {0.5}) == 0.49
+    space = search_space.Space({"method.strength": grid})
+    assert space.nearest((0.123,), ()) == (0.12,)
+    assert space.nearest((0.12,), {(0.12,)}) == (0.11,)
+    assert space.nearest((0.12,), {(0.12,), (0.11,)}) == (0.13,)
+    assert space.nearest((9,), {(0.5,)}) == (0.49,)
+
+
+def test_every_point_of_a_space_is_proposed_once_and_the_nearest_first() -> None:
+    two = {
+        "a": search_space.Grid(low=Decimal(0), high=Decimal(1), step=Decimal("0.5")),
+        "b": search_space.Grid(low=Decimal(-2), high=Decimal(2), step=Decimal(1)),
+    }
+    space, tried = search_space.Space(two), []
+    assert len(space) == 15
+    while len(tried) < len(space):
+        tried.append(space.nearest((0.4, 0.1), tried))
+    assert sorted(tried) == [(a / 2, b) for a in range(3) for b in range(-2, 3)]
+    assert tried[:3] == [(0.5, 0.0), (0.0, 0.0), (0.5, -1.0)]  # in steps of the grid

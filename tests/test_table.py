@@ -1,6 +1,8 @@
 """The table over run folders says what their summaries say."""
 
 import io
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,70 @@ def test_rows_say_what_the_summaries_say(tmp_path: Path) -> None:
     low, high = run.score["ci95"]
     assert f"0.900 [{low:.3f}, {high:.3f}]" in text
     assert "1,234" in text or "1,235" in text
+
+
+def change(folder: Path, name: str, old: str, new: str) -> None:
+    text = (folder / name).read_text()
+    assert old in text
+    (folder / name).write_text(text.replace(old, new))
+
+
+def test_settings_in_which_runs_differ_are_shown_and_no_others(tmp_path: Path) -> None:
+    first = write_run(tmp_path, [1, 0], method="base")
+    other = write_run(tmp_path, [1, 1], method="base", split="test")
+    nudged = write_run(tmp_path, [0, 1], value=0.4)
+    write_run(tmp_path, [0, 1], value=0.6)
+    assert "settings" in shown(results.read([tmp_path]))  # the split
+    change(other, "config.yaml", "split: test", "split: validation")
+    assert "settings" not in shown(results.read([tmp_path]))
+    change(other, "config.yaml", "seed: 0", "seed: 0\n  top_p: null")
+    assert "settings" not in shown(results.read([tmp_path]))  # null is as good as not there
+    change(first, "config.yaml", "limit: 2", "limit: 2\nlimit_seed: 609")
+    change(other, "config.yaml", "split: validation", "split: validation\n  likelihood: sum")
+    change(nudged, "config.yaml", "threshold: 0.4", "threshold: 0.4\n  system: '[bold] x'")
+    lines = shown(results.read([tmp_path])).splitlines()
+    rows = {line.split()[0]: line for line in lines if "base-model + guide-model" in line}
+    assert len(rows) == 4
+    settings = {
+        place: re.findall(r"\S+=(?:\[bold\] )?\S+", rows[place.name[:6]])
+        for place in (first, other, nudged)
+    }
+    assert settings == {
+        first: ["limit_seed=609"],
+        other: ["task.likelihood=sum"],
+        nudged: ["method.system=[bold] x"],
+    }
+    (row,) = (line for line in lines if " 0.6 " in line)
+    assert "=" not in row
+
+
+def test_answers_that_a_judge_left_unscored_are_shown(tmp_path: Path) -> None:
+    judged, ruled = (write_run(tmp_path, [1, 0, 1], method=name) for name in ("base", "guide"))
+    for folder, metrics in ((judged, ["accuracy"]), (ruled, ["correct"])):
+        summary = json.loads((folder / "summary.json").read_text())
+        summary["scorers"] = {"judge": {"metrics": metrics, "scored": 3, "unscored": 4}}
+        (folder / "summary.json").write_text(json.dumps(summary))
+    first, second = results.read([tmp_path])
+    assert (first.count, second.count) == ("3 (4 unscored)", "3")
+    text = shown([first, second])
+    assert text.count("3 (4 unscored)") == 1
+    assert list(results.runs_table([first, second])["unscored"]) == [4, 0]
+
+
+def test_no_cell_is_broken_on_a_narrow_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_run(tmp_path, [1, 0, 1], method="base")
+    write_run(tmp_path, [1, 1, 1], value=0.25, measures={"guide_ratio": [0.1] * 3})
+    change(folder, "config.yaml", "seed: 0", f"seed: 0\n  a_setting_with_a_long_name: {'x' * 30}")
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr("sys.argv", ["trimtab", "table", str(tmp_path), "--against", str(folder)])
+    with pytest.raises(SystemExit):
+        cli.main()
+    text = capsys.readouterr().out
+    for whole in ("generation.a_setting_with_a_long_name=" + "x" * 30, "10.0 %", "+0.333, p = 1"):
+        assert whole in text
+    assert "…" not in text
 
 
 def test_unfinished_runs_are_left_out(tmp_path: Path) -> None:

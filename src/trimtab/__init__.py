@@ -6,7 +6,16 @@ Importing this package is cheap: torch and transformers are imported when a mode
 import os
 
 from trimtab.decoding import Completion, Generation, Span
-from trimtab.methods import AlignmentVector, DeRa, Ensemble, Method, Nudging, Plain, ProxyTuning
+from trimtab.methods import (
+    AlignmentVector,
+    AlignmentVectors,
+    DeRa,
+    Ensemble,
+    Method,
+    Nudging,
+    Plain,
+    ProxyTuning,
+)
 from trimtab.models import Conversation, LanguageModel
 
 __version__ = "0.1.0"
@@ -16,6 +25,7 @@ os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
 __all__ = [
     "AlignmentVector",
+    "AlignmentVectors",
     "Completion",
     "Conversation",
     "DeRa",

@@ -7,6 +7,7 @@ finds the values that they refuse.
 
 import inspect
 import json
+import logging
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -18,6 +19,10 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from trimtab.config import REFERENCE, SCORERS, ConfigError, build, container, first_line, nearest
+from trimtab.own_code import described, named
+
+# Hydra says there, too, what cannot be imported.
+logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)
 
 _Parameters = Mapping[str, inspect.Parameter]
 
@@ -35,15 +40,18 @@ def check(config: DictConfig, *, known: dict[str, list[str]] | None = None) -> N
         raise ConfigError([first_line(error)]) from error
     raw = container(config, resolve=False)
     walk = _Check(raw, {} if known is None else known)
-    mistakes = []
+    found: dict[str, list[str]] = {}
     for part in ("method", "task", "generation", "tracker"):
         if resolved.get(part) is None:
-            mistakes.append(f"{part}: one must be chosen, as in {part}=NAME.")
+            found[part] = [f"{part}: one must be chosen, as in {part}=NAME."]
         else:
-            mistakes += walk.node(part, resolved[part], raw[part])
+            found[part] = walk.part(part, resolved[part], raw[part])
     for part in SCORERS:
         if resolved.get(part) is not None:
-            mistakes += walk.node(part, resolved[part], raw[part])
+            found[part] = walk.part(part, resolved[part], raw[part])
+    if not found["method"] and not found["task"]:
+        found["task"] = walk.likelihood(resolved["task"], resolved["method"])
+    mistakes = [mistake for part in found.values() for mistake in part]
     limit = resolved.get("limit")
     if limit is not None and limit < 1:
         mistakes.append(f"limit={limit}: accepted are whole numbers from 1 up, or null for all.")
@@ -60,6 +68,22 @@ class _Check:
     def __init__(self, root: dict[str, Any], known: dict[str, list[str]]) -> None:
         self.root = root
         self.known = known
+
+    def part(self, key: str, value: Any, raw: Any) -> list[str]:
+        """Return the mistakes of a node that has to be an object."""
+        if not isinstance(value, dict) or "_target_" not in value:
+            return [
+                f"{key}: it names no class. Its YAML file needs a line such as "
+                "`_target_: my_module.MyClass`."
+            ]
+        return self.node(key, value, raw)
+
+    def likelihood(self, task: Any, method: Any) -> list[str]:
+        """Return what keeps a method from a task that compares likelihoods."""
+        content = json.dumps(["likelihood", task, method], default=str)
+        if content not in self.known:
+            self.known[content] = _unweighable(build(task), method)
+        return self.known[content]
 
     def node(self, key: str, value: Any, raw: Any) -> list[str]:
         """Return the mistakes of the node `value`, whose unresolved form is `raw`."""
@@ -91,9 +115,12 @@ class _Check:
             try:
                 target = get_object(value["_target_"])
             except Exception as error:  # whatever importing a user's module raises
-                return [f"{key}: {value['_target_']} cannot be imported: {error}"]
+                return [f"{key}: {value['_target_']} cannot be imported: {_import_error(error)}"]
+            if not callable(target):
+                kind = type(target).__name__
+                return [f"{key}: {value['_target_']} is a {kind}; `_target_` names a class."]
             parameters = _parameters(target)
-            for name, mistake in _misfits(key, parameters, settings).items():
+            for name, mistake in _misfits(key, target, parameters, settings).items():
                 wrong.setdefault(name, []).append(mistake)
             refusals = _refusals(key, value, parameters, {name for name in wrong if wrong[name]})
         return [mistake for mistakes in wrong.values() for mistake in mistakes] + refusals
@@ -106,7 +133,9 @@ def _parameters(target: Callable[..., Any]) -> _Parameters:
         return inspect.signature(target).parameters
 
 
-def _misfits(key: str, parameters: _Parameters, settings: dict[str, Any]) -> dict[str, str]:
+def _misfits(
+    key: str, target: Callable[..., Any], parameters: _Parameters, settings: dict[str, Any]
+) -> dict[str, str]:
     """Return what the signature says against each of the settings, and against their absence."""
     kinds = {parameter.kind for parameter in parameters.values()}
     mistakes = {}
@@ -118,14 +147,44 @@ def _misfits(key: str, parameters: _Parameters, settings: dict[str, Any]) -> dic
                 mistakes[name] = f"{path}={_shown(value)}: accepted is {_described(hint)}."
                 if _fits("", hint):
                     mistakes[name] += f" As text: {path}=\"'{value}'\"."
-        elif inspect.Parameter.VAR_KEYWORD not in kinds:
+        elif inspect.Parameter.VAR_KEYWORD in kinds:
+            continue
+        elif isinstance(target, type) and _declares(target, name):
+            mistakes[name] = (
+                f"{path}: {named(target)} declares {name!r} without taking it. Put "
+                "@dataclass(frozen=True, kw_only=True) on the line above the class."
+            )
+        else:
             did_you_mean = nearest(path, [f"{key}.{p}" for p in parameters])
-            known = ", ".join(parameters)
-            mistakes[name] = f"{path}: no such parameter.{did_you_mean} {key} takes: {known}."
+            known = f"takes: {', '.join(parameters)}" if parameters else "takes no parameters"
+            mistakes[name] = f"{path}: no such parameter.{did_you_mean} {key} {known}."
     for name in _required(parameters):
         if name not in settings:
             mistakes[name] = f"{key}.{name}: a value is needed, as in +{key}.{name}=VALUE."
     return mistakes
+
+
+def _declares(kind: type, name: str) -> bool:
+    """Whether a class has a field of this name, which a forgotten @dataclass leaves unused."""
+    return any(name in inspect.get_annotations(one) for one in kind.__mro__)
+
+
+def _import_error(error: BaseException) -> str:
+    """Return what came in the way of an import, without what Hydra makes of it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return described(error)
+
+
+def _unweighable(task: Any, method: Any) -> list[str]:
+    by = getattr(task, "likelihood", None)
+    if by is None:
+        return []
+    try:
+        build(method).weigh({}, {})  # nothing is asked, so nothing is loaded
+    except ValueError as error:
+        return [f"task.likelihood={by}: {error}"]
+    return []
 
 
 def _required(parameters: _Parameters) -> list[str]:
@@ -173,8 +232,10 @@ def _refusal(node: dict[str, Any], *, stand_ins: bool) -> str | None:
         build(node)
     except InstantiationException as error:
         cause = error.__cause__ or error
-        if isinstance(cause, ValueError) or not stand_ins:
+        if isinstance(cause, ValueError):
             return str(cause)
+        if not stand_ins:
+            return described(cause)
     return None
 
 

@@ -7,6 +7,7 @@ import argparse
 import hashlib
 import logging
 import os
+import select
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,8 @@ from hydra.types import RunMode
 from trimtab import __version__, config, experiment, overrides
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from trimtab import results
 
 _KINDS = {"models": "model", "methods": "method", "tasks": "task", "experiments": "experiment"}
@@ -50,10 +53,15 @@ def main() -> None:
     logging.basicConfig(format="%(message)s")
     for name in ("trimtab", "hydra"):
         logging.getLogger(name).setLevel(logging.INFO)
+    logging.getLogger("huggingface_hub").propagate = False  # it prints by itself
     # What a scheduler or W&B's agent stops is interrupted as by Ctrl-C, and says so everywhere.
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        sys.exit(_dispatch(sys.argv[1:]))
+        try:
+            code = _dispatch(sys.argv[1:])
+        finally:
+            sys.stdout.flush()  # meets a reader that has left before Python's own end does
+        sys.exit(code)
     except KeyboardInterrupt as interrupt:
         print("Interrupted. The same command resumes.", file=sys.stderr)
         if interrupt.args == (signal.SIGTERM,):  # who sent it should see that it was the cause
@@ -67,8 +75,21 @@ def main() -> None:
             print(f"  {mistake}", file=sys.stderr)
         sys.exit(2)
     except experiment.FORESEEN as error:
-        experiment.report(error)
+        if not (isinstance(error, BrokenPipeError) and _reader_has_left()):
+            experiment.report(error)
         sys.exit(1)
+
+
+def _reader_has_left() -> bool:
+    """Whether nobody reads the output any more, as after `| head`; the rest then goes nowhere."""
+    if not hasattr(select, "poll"):
+        return False
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    if not poll.poll(0):  # neither an error nor a hang-up
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def _terminate(*_: object) -> None:
@@ -272,7 +293,6 @@ def _search(arguments: list[str]) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from rich.console import Console
     from rich.table import Table
 
     kinds = [options.kind] if options.kind else list(_KINDS)
@@ -280,7 +300,7 @@ def _list(options: argparse.Namespace) -> int:
         table = Table(kind, "", box=None, padding=(0, 2, 0, 0), title_justify="left")
         for file in sorted((config.DIRECTORY / _KINDS[kind]).glob("*.yaml")):
             table.add_row(file.stem, _description(file))
-        Console().print(table)
+        _print(table)
     return 0
 
 
@@ -295,8 +315,6 @@ def _description(file: Path) -> str:
 
 
 def _table(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from trimtab import results, table
 
     if options.against:
@@ -305,26 +323,19 @@ def _table(options: argparse.Namespace) -> int:
     against = next(iter(results.read([options.against])), None) if options.against else None
     if options.against and against is None:
         raise ValueError(f"{str(options.against)!r} is not the folder of a finished run.")
-    console = Console()
-    # Narrower, the columns would break into pieces; a narrow terminal then wraps the lines.
-    console.width = max(console.width, _TABLE_WIDTH)
-    console.print(table.render(found, against))
+    _print(table.render(found, against))
     if unfinished:
         print(f"Left out: {unfinished} unfinished; the same command as before finishes a run.")
     return 0
 
 
 def _report_runs(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from trimtab import report, table
 
     found, unfinished = _finished(options.roots)
     out = options.out or options.roots[0] / "report"
     files = report.write(found, out, options.roots)
-    console = Console()
-    console.width = max(console.width, _TABLE_WIDTH)
-    console.print(table.render(found))
+    _print(table.render(found))
     if unfinished:
         print(f"Left out: {unfinished} unfinished; the same command as before finishes a run.")
     print(*files, sep="\n")
@@ -347,6 +358,18 @@ def _finished(roots: Sequence[Path]) -> "tuple[list[results.Run], int]":
     return found, unfinished
 
 
+def _print(tables: "RenderableType") -> None:
+    """Print tables, no narrower than they are whole; a narrow terminal then wraps the lines."""
+    from rich.console import Console
+    from rich.measure import Measurement
+
+    console = Console()
+    unbounded = console.options.update(max_width=sys.maxsize)
+    least = Measurement.get(console, unbounded, tables).minimum
+    console.width = max(console.width, _TABLE_WIDTH, least)
+    console.print(tables)
+
+
 def _require_folder(path: Path) -> None:
     if not path.is_dir():
         raise ValueError(f"{str(path)!r} is no folder. Give the root of run folders, or some.")
@@ -357,8 +380,6 @@ def _require_folder(path: Path) -> None:
 
 def _choose(options: argparse.Namespace) -> int:
     import json
-
-    from rich.console import Console
 
     from trimtab import choose
 
@@ -371,9 +392,7 @@ def _choose(options: argparse.Namespace) -> int:
         content = {"choices": [choice.to_dict() for choice in choices], "left_out": left_out}
         print(json.dumps(content, indent=2, ensure_ascii=False))
         return 0
-    console = Console()
-    console.width = max(console.width, _TABLE_WIDTH)
-    console.print(choose.render(choices))
+    _print(choose.render(choices))
     print("\nThe best was picked by these samples, so its own score here is a little hopeful.")
     for reason in left_out:
         print(f"Left out: {reason}")

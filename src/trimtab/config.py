@@ -20,6 +20,8 @@ PARTS = ("method", "task", "generation", "limit", "limit_seed")
 SCORERS = ("judge", "reward")
 # Settings of these parts that change no answer.
 _WITHOUT_EFFECT = {"generation": ("batch_size", "draft_length"), "method": ("draft", "beta")}
+# A setting of our own tasks: which of the scores that every record has is the metric.
+_SCORING, _TASKS = "scoring", "trimtab.tasks."
 # A method's models are references to the roles.
 REFERENCE = re.compile(r"\$\{(\w+)\}")
 _PACKAGED = Path(__file__).parent / "conf"
@@ -63,7 +65,7 @@ def fingerprint(config: DictConfig) -> str:
     """Return 12 hex digits that are equal for two configurations of the same results.
 
     What only changes speed is left out: batch size, drafts, the models' devices and compiling; and
-    what is for the record alone.
+    what is for the record alone. So is which of a benchmark's scores is its metric.
     """
     return digest(relevant(config))
 
@@ -142,9 +144,10 @@ def _leaves(key: str, raw: Any, root: dict[str, Any]) -> Iterator[tuple[str, Any
 
 def _canonical(node: Any) -> Any:
     if isinstance(node, dict):
-        is_model = str(node.get("_target_", "")).endswith(".LanguageModel")
-        speed = {"device", "compile"} if is_model else set()
-        return {k: _canonical(v) for k, v in node.items() if k not in speed}
+        target = str(node.get("_target_", ""))
+        without = {"device", "compile"} if target.endswith(".LanguageModel") else set()
+        without |= {_SCORING} if target.startswith(_TASKS) else set()
+        return {k: _canonical(v) for k, v in node.items() if k not in without}
     if isinstance(node, list):
         return [_canonical(child) for child in node]
     # 1 and 1.0 are the same setting, however it was typed.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,12 @@ from typing import Any
 
 from rich.progress import Progress
 
-from trimtab import behaviour, multiple_choice, record, segments
+from trimtab import multiple_choice, record, requirements, segments
 from trimtab.decoding import Completion, Generation
 from trimtab.methods import Method
+from trimtab.own_code import described, named
 from trimtab.progress import Running, bars
+from trimtab.rule import Rule
 from trimtab.scorers import Scorer, verdicts
 from trimtab.summary import summarize
 from trimtab.tasks import Sample, Score, Task
@@ -103,7 +104,7 @@ def evaluate_together(jobs: Sequence[Job]) -> dict[Path, dict[str, Any]]:
             family = [evaluation.job.method for evaluation in open_]
             asked = [evaluation.conversations for evaluation in open_]
             for member, completion in first.method.stream_family(family, asked, first.generation):
-                open_[member].add(completion, open_[member].score(completion))
+                open_[member].add(completion)
     return {one.job.folder: one.summary for one in begun if one.summary is not None}
 
 
@@ -114,16 +115,25 @@ class _Evaluation:
         self.job = job
         self.run = run
         self.samples = samples
+        self.rule = Rule(job.task)
+        self.earlier = record.read_run(run.path)
         lines = record.read_samples(run.path)
         self.done = {line["id"]: line for line in lines if line["id"] in samples}
-        finished = record.read_summary(run.path)
-        self._scorers_before = (finished or {}).get("scorers", {})
-        if len(self.done) < len(samples) or verdicts.missing(finished or {}, job.scorers):
-            finished = None
-        self.summary = finished
+        finished = record.read_summary(run.path) or {}
+        self._scorers_before = finished.get("scorers", {})
+        self.summary = finished if self._is_whole(finished) else None
         self.conversations = {i: s.conversation for i, s in samples.items() if i not in self.done}
         self.facts: dict[str, Any] = {}
         self._passes_before = dict(job.method.forward_passes)
+
+    def _is_whole(self, summary: Mapping[str, Any]) -> bool:
+        """Whether a summary is of all samples, by the rule, the metric and the scorers of now."""
+        task = summary.get("task", {})
+        return (
+            len(self.done) == len(self.samples)
+            and (task.get("metric"), task.get("rule")) == (self.job.task.metric, self.rule.identity)
+            and not verdicts.missing(summary, self.job.scorers)
+        )
 
     def start(self, tracker: Tracker, segment: dict[str, Any], now: Running) -> None:
         self._tracker, self._segment, self._now = tracker, segment, now
@@ -132,8 +142,23 @@ class _Evaluation:
         """Note how many jobs this stretch of work is for."""
         self._segment["together"] = jobs
 
-    def stream(self) -> Iterator[tuple[Completion, Score]]:
-        """Answer what is not answered yet."""
+    def score_again(self) -> None:
+        """Score anew the answers that were scored by another version of the rule, or by none."""
+        changed = self.earlier is not None and self.earlier.get("rule") != self.rule.identity
+        old = [line for line in self.done.values() if changed or "score_error" in line]
+        if not old:
+            return
+        self.done |= {line["id"]: self.rule.again(line, self.samples[line["id"]]) for line in old}
+        self.run.write_samples(self.done.values())
+        _log.info(
+            "%d answers of %s are scored anew by %s.score(), none is generated again.",
+            len(old),
+            self.run.path,
+            named(type(self.job.task)),
+        )
+
+    def stream(self) -> Iterator[tuple[Completion, Score | None]]:
+        """Answer what is not answered yet; with a score where the answer is found by one."""
         if self.summary is not None or not self.conversations:
             return
         method, generation = self.job.method, self.job.generation
@@ -142,19 +167,33 @@ class _Evaluation:
             yield from multiple_choice.answer(method, samples, generation, by)
         else:
             for completion in method.stream(self.conversations, generation):
-                yield completion, self.score(completion)
+                yield completion, None
 
-    def score(self, completion: Completion) -> Score:
-        """Score an answer by the task's rule."""
-        return self.job.task.score(completion.text, self.samples[completion.id])
+    def add(self, completion: Completion, score: Score | None = None) -> dict[str, Any]:
+        """Keep a completion and its score, by the task's rule unless given; return its record.
 
-    def add(self, completion: Completion, score: Score) -> dict[str, Any]:
-        """Keep a completion and its score, and return its record."""
+        Where the rule fails, the answer is kept without a score, to be scored at the next start.
+        """
         sample = self.samples[completion.id]
-        measures = completion.measures | self._behaviour(completion, sample, score)
-        line = record.sample_record(sample, completion, score, measures)
+        try:
+            score = score or self.rule.score(completion.text, sample)
+            measures = self.rule.measures(completion.text, sample, score)
+        except Exception as error:
+            unscored = Score(prediction=None, values={})
+            line = record.sample_record(sample, completion, unscored, completion.measures)
+            self._keep(line | {"score_error": described(error)})
+            raise
+        line = record.sample_record(sample, completion, score, completion.measures | measures)
+        self._keep(line)
+        # At the same samples in every run, so that a sweep can compare runs at the same stage.
+        stage, total = len(self.done) * _STAGES, len(self.samples)
+        if stage // total > (stage - _STAGES) // total:
+            self._tracker.log(self._now.metrics, self._now.count)
+        return line
+
+    def _keep(self, line: dict[str, Any]) -> None:
         self.run.append(line)
-        self.done[sample.id] = line
+        self.done[line["id"]] = line
         self._now.add(line)
         self._segment["samples"] += 1
         self._segment["seconds"] = round(self._now.seconds, 3)
@@ -163,22 +202,6 @@ class _Evaluation:
             for role, passes in self.job.method.forward_passes.items()
         }
         self.run.write_run(self.facts, at_once=False)
-        # At the same samples in every run, so that a sweep can compare runs at the same stage.
-        stage, total = len(self.done) * _STAGES, len(self.samples)
-        if stage // total > (stage - _STAGES) // total:
-            self._tracker.log(self._now.metrics, self._now.count)
-        return line
-
-    def _behaviour(self, completion: Completion, sample: Sample, score: Score) -> dict[str, float]:
-        task = self.job.task
-        if task.likelihood:
-            return {}
-        right = "accuracy"  # of the tasks that have a right answer
-        if sample.target is None or right not in score.values:
-            return behaviour.measures(completion.text)
-        return behaviour.measures(
-            completion.text, lambda text: task.score(text, sample).values[right] == 1
-        )
 
     def finish(self) -> dict[str, Any]:
         """Let the scorers score, put the record in order, and return its summary."""
@@ -190,7 +213,8 @@ class _Evaluation:
             self.run.write_samples(lines)
         scorers = verdicts.describe(lines, self.job.scorers, self._scorers_before)
         task, method = self.job.task, self.job.method
-        self.summary = summarize(task, method, lines, self.facts["segments"], scorers)
+        stretches = self.facts["segments"]
+        self.summary = summarize(task, method, lines, stretches, scorers, self.rule.identity)
         self.run.write_summary(self.summary)
         return self.summary
 
@@ -199,36 +223,40 @@ class _Evaluation:
 def _evaluation(job: Job, bars: Progress) -> Iterator[_Evaluation]:
     """Open a job's folder for a stretch of work, and close it whatever happens."""
     task, method = job.task, job.method
+    requirements.require_task(task)
     samples = {sample.id: sample for sample in task.samples(job.limit, job.limit_seed)}
-    _require_metric(job, next(iter(samples.values())))
     with record.RunFolder(job.folder) as run:
-        content = {
-            "models": {role: model.identity for role, model in method.participants.items()},
-            "data": _data_hash(samples.values()),
-        }
-        earlier = record.read_run(job.folder)
-        if earlier:
-            _require_same(content, earlier["content"], job.folder)
         evaluation = _Evaluation(job, samples, run)
+        earlier = evaluation.earlier
+        if evaluation.summary is None:
+            first = next(iter(samples.values()))
+            requirements.require_metric(task, job.scorers, evaluation.rule.score("", first))
+            if task.likelihood:
+                method.weigh({}, {})  # says whether it could be asked
+            for scorer in job.scorers:
+                scorer.check()
+        content = requirements.content(method, samples.values())
+        if earlier:
+            requirements.require_same(content, earlier["content"], job.folder)
         if evaluation.summary is not None:
             if job.tracks_finished:
                 job.start_tracker().finish(evaluation.summary, list(evaluation.done.values()))
             yield evaluation
             return
         method.check(evaluation.conversations)
-        for scorer in job.scorers:
-            scorer.check()
+        evaluation.score_again()
         facts = evaluation.facts
         facts |= {
             "status": "running",
             "content": content,
             **record.environment(),
-            "models": {role: model.provenance() for role, model in method.all_models.items()},
+            "models": method.provenance(),
             "data": {
                 "source": task.source,
                 "revision": task.revision_in_use,
                 "samples": len(samples),
             },
+            "rule": evaluation.rule.identity,
             "seeds": {"generation": job.generation.seed},
             "segments": segments.settled(earlier, len(evaluation.done)),
         }
@@ -244,23 +272,6 @@ def _evaluation(job: Job, bars: Progress) -> Iterator[_Evaluation]:
             tracker.finish(summary, [evaluation.done[i] for i in samples])
 
 
-def _require_metric(job: Job, sample: Sample) -> None:
-    """Refuse a task whose metric nobody gives."""
-    task = job.task
-    given = {*task.score("", sample).values}
-    for scorer in job.scorers:
-        given |= {*scorer.proportions, *scorer.bounds}
-    if task.metric in given:
-        return
-    what = f"{task.source}: nothing gives its metric {task.metric!r}, but"
-    known = f"{what} {', '.join(sorted(given)) or 'no other'}."
-    if task.judged is None:
-        raise ValueError(f"{known} Let the task's score() give it.")
-    raise ValueError(
-        f"{known} A judge does: add judge={task.judged}, which needs an OpenAI-compatible endpoint."
-    )
-
-
 def _dial(method: Method) -> str:
     return f"{method.dial} {method.value:g}" if method.dial else ""
 
@@ -274,20 +285,3 @@ def _tracked(start_tracker: Callable[[], Tracker]) -> Iterator[Tracker]:
     except BaseException:
         tracker.finish(None, [])
         raise
-
-
-def _require_same(now: Mapping[str, Any], then: Mapping[str, Any], folder: Path) -> None:
-    """Refuse to add to a folder that was begun with other weights or rows under the same names."""
-    for what in ("models", "data"):
-        if now[what] != then[what]:
-            raise ValueError(
-                f"{folder} was begun with other {what} of the same name (compare `content` in "
-                "run.json). Move the folder away, or give another results=DIR."
-            )
-
-
-def _data_hash(samples: Iterable[Sample]) -> str:
-    digest = hashlib.sha256()
-    for sample in samples:
-        digest.update(f"{sample.id}\x00{sample.conversation}\x00{sample.target}\n".encode())
-    return digest.hexdigest()

@@ -20,7 +20,7 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
-from trimtab import config
+from trimtab import config, own_code
 
 if TYPE_CHECKING:
     from trimtab.evaluate import Job
@@ -53,7 +53,7 @@ class Application:
     def __init__(self, sweep: str | None) -> None:
         self.sweep = sweep
         self._tracebacks = TRACEBACKS  # in a worker the variable is Hydra's
-        self._summaries: dict[Path, dict[str, Any]] = {}
+        self._summaries: dict[tuple[Path, str], dict[str, Any]] = {}
 
     def __call__(self, cfg: DictConfig) -> float | Failure:
         """Run one job; return its score."""
@@ -61,10 +61,12 @@ class Application:
             sys.path.append(os.getcwd())
         folder = Path(HydraConfig.get().runtime.output_dir)
         try:
-            summary = self._summaries.get(folder) or self._evaluate(cfg, folder)
+            summary = self._summaries.get((folder, _task(cfg))) or self._evaluate(cfg, folder)
         except Exception as error:
             report(error, where=str(folder), tracebacks=self._tracebacks)
-            return Failure(str(folder), config.first_line(error))
+            return Failure(str(folder), _message(error).splitlines()[0])
+        finally:
+            _remove_if_empty(folder)  # Hydra makes it
         print(_result(summary), folder)
         return float(summary["metrics"][summary["task"]["metric"]]["value"])
 
@@ -83,12 +85,13 @@ class Application:
         for group in _alike(configs):
             try:
                 jobs = list(_family(group, self.sweep))
-                if jobs:
-                    self._summaries |= evaluate_together(jobs)
+                summaries = evaluate_together(jobs) if jobs else {}
             except Exception as error:
-                _log.warning(
-                    "These %d jobs go on one by one: %s", len(group), config.first_line(error)
-                )
+                said = _message(error).splitlines()[0]
+                _log.warning("These %d jobs go on one by one: %s", len(group), said)
+            else:
+                task = _task(group[0])
+                self._summaries |= {(path, task): found for path, found in summaries.items()}
 
 
 def job(
@@ -147,11 +150,37 @@ def place(cfg: DictConfig) -> Path:
 
 
 def report(error: Exception, *, where: str = "", tracebacks: bool = TRACEBACKS) -> None:
-    """Print a user's mistake as a message; a traceback is for what we did not foresee."""
-    if not isinstance(error, FORESEEN) or tracebacks:
+    """Print a user's mistake as a message; a traceback is for what we did not foresee.
+
+    Of an error in code of the user's own, its last line there is told.
+    """
+    is_users = isinstance(error, FORESEEN) or own_code.place(error)
+    if tracebacks or not is_users:
         traceback.print_exception(error)
     location = f" in {where}" if where and where not in str(error) else ""
-    print(f"trimtab: error{location}: {error}", file=sys.stderr)
+    print(f"trimtab: error{location}: {_message(error)}", file=sys.stderr)
+    if not tracebacks and not isinstance(error, FORESEEN) and is_users:
+        print(f"{FULL_ERROR}=1 shows the whole traceback.", file=sys.stderr)
+
+
+def _message(error: Exception) -> str:
+    """Return what an error says, and where in the user's own code, if there, it came about."""
+    if not isinstance(error, FORESEEN):
+        return own_code.described(error)
+    at = own_code.place(error)
+    text = str(error) or type(error).__name__
+    return f"{text} ({at})" if at else text
+
+
+def _task(cfg: DictConfig) -> str:
+    """Return the task's settings as text: two of one folder may differ in what they report."""
+    return json.dumps(config.container(cfg, resolve=True)["task"], sort_keys=True)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    from trimtab import record
+
+    record.remove_if_empty(folder)
 
 
 def _result(summary: Mapping[str, Any]) -> str:
@@ -175,16 +204,19 @@ def _alike(configs: Sequence[DictConfig]) -> list[list[DictConfig]]:
     groups: dict[str, list[DictConfig]] = {}
     for cfg in configs:
         content = config.container(cfg, resolve=True)
-        dial = getattr(get_object(content["method"]["_target_"]), "dial", None)
-        if dial is not None:
-            content["method"].pop(dial, None)
+        method = get_object(content["method"]["_target_"])
+        if getattr(method, "dial", None) is not None:
+            for dial in (method.dial, *getattr(method, "further_dials", ())):
+                content["method"].pop(dial, None)
             groups.setdefault(json.dumps(content, sort_keys=True), []).append(cfg)
     return [group for group in groups.values() if len(group) > 1]
 
 
 def _turned(method: Method, node: DictConfig) -> Method:
-    assert method.dial is not None
-    return method.at(node[method.dial])
+    values = {dial: node[dial] for dial in method.dials}
+    return method.turned(
+        {n: OmegaConf.to_object(v) if OmegaConf.is_config(v) else v for n, v in values.items()}
+    )
 
 
 def _family(group: Sequence[DictConfig], sweep: str | None) -> Iterator[Job]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from trimtab.decoding import Completion, Generation, Span
+from trimtab.decoding.completion import Work
 from trimtab.models import Conversation
 from trimtab.tasks import Sample, Score
 from trimtab.tasks.task import COMPARISONS
 
 if TYPE_CHECKING:
+    from trimtab.decoding.likelihood import Likelihood
     from trimtab.methods import Method
 
 SPEAKER = "model"
@@ -51,6 +53,7 @@ def answer(
     prior = dict(method.weigh(unasked, options, generation)) if by == "unconditional" else {}
     for sample_id, found in method.weigh(asked, options, generation):
         sample = samples[sample_id]
+        read = [found] + ([prior[sample_id]] if prior else [])
         sums = {
             label: each.log_probability for label, each in zip(sample.choices, found, strict=True)
         }
@@ -79,7 +82,7 @@ def answer(
             stop_reason="choice",
             prompts={role: m.render(asked[sample_id]) for role, m in method.models.items()},
             tokens={},
-            work={},
+            work=_work(*read),
         )
         yield (
             completion,
@@ -89,6 +92,17 @@ def answer(
                 likelihoods={label: {how: values[how][label] for how in values} for label in sums},
             ),
         )
+
+
+def _work(*read: Sequence[Likelihood]) -> dict[str, Work]:
+    """Return what each model did for all that was read of a sample, as far as the method says."""
+    total: dict[str, Work] = {}
+    for each in read:
+        works: Mapping[str, Work] = getattr(each, "work", {})  # a method of a user's own has none
+        for role, own in works.items():
+            before = total.get(role, Work())
+            total[role] = Work(passes=before.passes + own.passes, tokens=before.tokens + own.tokens)
+    return total
 
 
 def _after(conversation: Conversation, text: str) -> str:

@@ -163,12 +163,20 @@ class _Reader:
         chosen = value if isinstance(value, list) else [value]
         unknown = [name for name in chosen if name not in options]
         for name in unknown:
-            hint = nearest(str(name), options)
+            hint = nearest(str(name), options) or self._own_choice(group, str(name))
             self.mistakes.append(
                 f"{group}={'null' if name is None else name}: no such option.{hint} "
                 f"{group} is one of: {', '.join(options)}."
             )
         return not unknown
+
+    def _own_choice(self, group: str, name: str) -> str:
+        """Say where a user's own choice would be found."""
+        if self.source.further or group not in self._own_groups():
+            return ""
+        found = next(Path.cwd().glob(f"*/{group}/{name}.yaml"), None)
+        folder = found.parents[1].name if found else "DIR"
+        return f" One of your own, {folder}/{group}/{name}.yaml, needs --config-dir {folder}."
 
     def _apply(self, override: Override, config: DictConfig) -> None:
         """Set one value in `config`, or note why that cannot be."""
@@ -201,12 +209,17 @@ class _Reader:
             if isinstance(node, str) and node.startswith("${"):
                 role = node.strip("${}")
                 return f"{path} is taken from {role}. Did you mean {role}{key[len(path) :]}?"
+            if node is None and path in self.groups:
+                choices = [f"{path}={name}" for name in self.options(path) if name != "none"]
+                return f"no {path} is chosen. Choose one: {', '.join(choices)}."
             known = list(node) if isinstance(node, dict) else []
             name = part.split("[")[0]
             if name not in known:
                 hint = nearest(key, [*_dotted(raw), *self._own_groups()])
                 siblings = ", ".join(k for k in known if not k.startswith("_"))
-                return f"no such setting.{hint}" + (f" {path} has: {siblings}." if path else "")
+                return f"no such setting.{hint}" + (
+                    f" {path} has: {siblings}." if siblings and path else ""
+                )
             node, path = node[name], f"{path}.{part}".lstrip(".")
         return None
 

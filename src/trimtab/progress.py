@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+_SPEED = "tokens_per_second"
 Record = Mapping[str, Any]
 
 
@@ -36,17 +37,20 @@ class Running:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The mean score so far, unless that comes at the end, and the speed."""
-        speed = {"tokens_per_second": self._tokens / max(self.seconds, 1e-9)}
-        return {self._metric: self._sum / self._scored, **speed} if self._scored else speed
+        """The mean score so far, unless that comes at the end, and the speed, if any is said."""
+        score = {self._metric: self._sum / self._scored} if self._scored else {}
+        speed = {_SPEED: self._tokens / max(self.seconds, 1e-9)} if self._tokens else {}
+        return score | speed
 
     def add(self, record: Record) -> None:
         """Count a sample, and show where the run stands."""
         self._count(record)
         self._tokens += sum(record["tokens"].values())
-        *scores, speed = self.metrics.values()
-        status = "".join(f"{self._metric} {score:.3f}  " for score in scores)
-        self._bar.update(self._task, completed=self.count, status=f"{status}{speed:,.0f} tokens/s")
+        status = "  ".join(
+            f"{value:,.0f} tokens/s" if name == _SPEED else f"{name} {value:.3f}"
+            for name, value in self.metrics.items()
+        )
+        self._bar.update(self._task, completed=self.count, status=status)
 
     def follow(self, name: str, total: int) -> Callable[[], None]:
         """Show a bar for what follows the answers; the function returned moves it on."""

@@ -16,6 +16,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -37,12 +38,13 @@ _PACKAGES = (
     "numpy",
     "wandb",
 )
+_LOCK = ".lock"
 _SECONDS_BETWEEN_WRITES = 0.25
 _DECIMALS = 4  # of probabilities in traces
 
 
 class RunFolder:
-    """The folder of one run, held by one process at a time.
+    """The folder of one run, held by one process at a time; left without a trace if unused.
 
     Raises:
         ValueError: on entering, if another process holds the folder.
@@ -50,11 +52,13 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = FileLock(path / ".lock")
+        self._lock = FileLock(path / _LOCK)
         self._stream: IO[str] | None = None
         self._written = -math.inf
+        self._made: list[Path] = []
 
     def __enter__(self) -> RunFolder:
+        self._made = [f for f in (self.path, *self.path.parents) if not f.exists()]
         self.path.mkdir(parents=True, exist_ok=True)
         try:
             self._lock.acquire(timeout=0)
@@ -69,7 +73,13 @@ class RunFolder:
     def __exit__(self, *exception: object) -> None:
         if self._stream:
             self._stream.close()
+        unused = {file.name for file in self.path.iterdir()} <= {_LOCK}
+        if unused:
+            with suppress(OSError):  # where open files cannot be deleted
+                (self.path / _LOCK).unlink()
         self._lock.release()
+        if unused:
+            _remove_empty(self._made)
 
     @property
     def _samples(self) -> Path:
@@ -140,6 +150,11 @@ def read_config(folder: Path) -> dict[str, Any]:
 def run_folders(roots: Iterable[Path]) -> list[Path]:
     """Return all run folders at or below some paths, sorted."""
     return sorted({file.parent for root in roots for file in root.rglob("run.json")})
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove a run folder in which there is nothing, and then those of its method and task."""
+    _remove_empty([folder, *folder.parents[:2]])
 
 
 def sample_record(
@@ -216,6 +231,13 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    """Remove folders, each in the next, up to the first that holds something."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 def _line(record: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from trimtab import record
 from trimtab.choices import not_a_choice
 from trimtab.config import digest
+from trimtab.differences import differing, in_words
 from trimtab.statistics import Paired, paired
 from trimtab.win_rate import WinRate, win_rate
 
@@ -45,13 +46,12 @@ class Run:
 
     @property
     def models(self) -> str:
-        """The paths of the models that have a say, joined by +."""
-        paths = [
-            node["path"]
-            for role, node in self.config["method"].items()
-            if isinstance(node, dict) and role != "draft"
-        ]
-        return " + ".join(path.removeprefix("zoo:") for path in paths)
+        """The paths of the models that have a say, and the names of vectors, joined by +."""
+        method = self.config["method"]
+        nodes = [node for role, node in method.items() if role != "draft"]
+        paths = [node["path"] for node in nodes if isinstance(node, dict) and "path" in node]
+        names = [path.removeprefix("zoo:") for path in paths]
+        return " + ".join([*names, *(method.get("vectors") or ())])
 
     @property
     def source(self) -> str:
@@ -97,6 +97,26 @@ class Run:
     def samples(self) -> list[dict[str, Any]]:
         """The records of its samples, in the task's order."""
         return record.read_samples(self.folder)
+
+    def unscored(self, metric: str | None = None) -> int:
+        """Return how many answers lack a score that a judge or a reward gives; None: the task's.
+
+        A judge's answer may be unreadable: what it was about is then neither right nor wrong.
+        """
+        name = metric or self.metric
+        estimate = self.summary["metrics"].get(name)
+        asked = [
+            scorer["scored"] + scorer["unscored"]
+            for scorer in self.summary.get("scorers", {}).values()
+            if name in scorer["metrics"]
+        ]
+        return max(asked, default=0) - estimate["n"] if asked and estimate else 0
+
+    @property
+    def count(self) -> str:
+        """Of how many answers its score is, and how many have none: `96 (4 unscored)`."""
+        n, unscored = self.score["n"], self.unscored()
+        return f"{n} ({unscored} unscored)" if unscored else str(n)
 
     def scores(self, metric: str | None = None) -> dict[str, float]:
         """Return a metric of the samples that have it, by their ids; None for the task's own.
@@ -174,7 +194,8 @@ def curves(runs: Iterable[Run]) -> list[Curve]:
     """Return the runs as curves; each run is in one, and one without a dial is its own."""
     groups: dict[tuple[str, ...], list[Run]] = {}
     for run in runs:
-        groups.setdefault((run.task, run.method, _all_but_dial(run)), []).append(run)
+        key = (run.task, run.method, run.metric, _all_but_dial(run))
+        groups.setdefault(key, []).append(run)
     return [
         Curve(runs=sorted(group, key=lambda run: run.value or 0.0))
         for _, group in sorted(groups.items())
@@ -195,29 +216,33 @@ def labels(found: Sequence[Curve]) -> list[str]:
 
 
 def _label(curve: Curve, namesakes: Sequence[Curve]) -> str:
-    settings = [dict(_settings(other.runs[0].config)) for other in namesakes]
-    differing = [
-        f"{name}={value}"
-        for name, value in _settings(curve.runs[0].config)
-        if name != f"method.{curve.dial}" and any(other.get(name) != value for other in settings)
-    ]
-    return f"{curve.name} ({', '.join(differing)})" if differing else curve.name
+    settings = differing([other.runs[0] for other in namesakes])[namesakes.index(curve)]
+    return f"{curve.name} ({', '.join(in_words(settings))})" if settings else curve.name
 
 
-def _settings(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in node.items():
-        if isinstance(value, Mapping):
-            yield from _settings(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
+def by_question(runs: Iterable[Run]) -> list[list[Run]]:
+    """Return the runs that answer one question together: a task's rows, judged by one metric."""
+    groups: dict[tuple[str, str, str], list[Run]] = {}
+    for run in runs:
+        groups.setdefault((run.task, run.source, run.metric), []).append(run)
+    return [group for _, group in sorted(groups.items())]
 
 
 def runs_table(runs: Iterable[Run]) -> pd.DataFrame:
-    """Return a row per run: what it was, each metric with its interval, and what it cost."""
+    """Return a row per run: what it was, each metric with its interval, and what it cost.
+
+    A setting in which the runs on the same rows differ, such as `limit_seed`, has a column too.
+    """
     import pandas as pd
 
+    found = list(runs)
+    settings = {
+        run.folder: own
+        for group in by_question(found)
+        for run, own in zip(group, differing(group), strict=True)
+    }
     rows = []
-    for run in runs:
+    for run in found:
         row = {
             "task": run.task,
             "split": run.split,
@@ -225,7 +250,9 @@ def runs_table(runs: Iterable[Run]) -> pd.DataFrame:
             "models": run.models,
             "dial": run.dial,
             "value": run.value,
+            **settings[run.folder],
             "n": run.score["n"],
+            "unscored": run.unscored(),
         }
         for name, estimate in run.summary["metrics"].items():
             low, high = estimate["ci95"] or (None, None)

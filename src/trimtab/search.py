@@ -1,16 +1,16 @@
-"""Searches for the best value of one setting, mostly a method's dial, without a server.
+"""Searches for the best value of a setting, mostly a method's dial, or of several at once.
 
 Optuna proposes the values and keeps them (Akiba et al., "Optuna: A Next-generation Hyperparameter
 Optimization Framework", KDD 2019, arXiv 1907.10902). What computes a value is an ordinary run in
 its ordinary folder, so a search finds what `trimtab run` has done, and the other way round.
 
 The first seven values halve the interval again and again, in the order of van der Corput
-("Verteilungsfunktionen", 1935). The others are proposed by the tree-structured Parzen estimator
-(Bergstra et al., "Algorithms for Hyper-Parameter Optimization", NeurIPS 2011). Without noise,
-twenty such trials come within 0.01 of a planted best in an interval of length 1, in the mean, and
-twenty at random within 0.025. The estimator learns from finished trials alone, and its draws are
-seeded by a trial's place in the search: one that was interrupted tries the same values as an
-undisturbed one.
+("Verteilungsfunktionen", 1935), and the first points of several intervals are Halton's. The others
+are proposed by the tree-structured Parzen estimator (Bergstra et al., "Algorithms for
+Hyper-Parameter Optimization", NeurIPS 2011), of several settings together. Without noise, twenty
+such trials come within 0.01 of a planted best in an interval of length 1, in the mean, and twenty
+at random within 0.025. The estimator learns from finished trials alone, and its draws are seeded by
+a trial's place in the search: one that was interrupted tries the same values as an undisturbed one.
 
 A value is given up early where its samples show that it is worse than the best so far. All trials
 answer the same samples, so the two are compared in pairs, by the test of `trimtab choose`, over the
@@ -46,6 +46,7 @@ from hydra import initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from optuna import Study
+from optuna.distributions import BaseDistribution
 from optuna.samplers import TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -54,7 +55,9 @@ from trimtab import config, experiment, record, statistics
 from trimtab.choices import not_a_choice
 from trimtab.config import ConfigError
 from trimtab.evaluate import Job, evaluate
-from trimtab.search_plan import Grid, Plan, assignment, plain
+from trimtab.methods import Method
+from trimtab.search_plan import Plan
+from trimtab.search_space import Point, Space, plain
 from trimtab.segments import Stopped
 
 _LOOKS = 10  # the last is at the end, where nothing is left to save
@@ -85,7 +88,7 @@ class _Search:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        low, high = (plan.compose(plan.grid[place]) for place in (0, len(plan.grid) - 1))
+        low, high = map(plan.compose, plan.space.corners)
         experiment.place(low)
         choices = dict(HydraConfig.get().runtime.choices)
         task = config.build(low.task)
@@ -99,12 +102,15 @@ class _Search:
                 raise ConfigError([not_a_choice("--metric", self.metric, scores)])
         self.rows = choices["task"] + (f", {task.split} split" if task.split else "")
         # All that decides which values are tried and what they score.
-        space = [config.fingerprint(low), config.fingerprint(high), plan.key, str(plan.grid.step)]
+        steps = [text for key, grid in plan.space.grids.items() for text in (key, str(grid.step))]
+        space = [config.fingerprint(low), config.fingerprint(high), *steps]
         manner = [self.metric, plan.minimize, plan.seed, plan.pruning]
         digest = sha256(json.dumps([*space, *manner]).encode()).hexdigest()[:12]
         self.name = f"{choices['task']}-{choices['method']}-{digest}"
         self.file = Path(low.results) / "searches" / f"{self.name}.db"
-        self.total = min(plan.trials, len(plan.grid))
+        self.total = min(plan.trials, len(plan.space))
+        longest = max(len(" ".join(plan.space.assignments(p))) for p in plan.space.first)
+        self._width = max(24, longest + 2)
         self._like: Job | None = None
 
     def run(self) -> int:
@@ -112,25 +118,27 @@ class _Search:
         with _opened(self.file, self.name, minimize=self.plan.minimize) as self.study:
             self._announce()
             _requeue_interrupted(self.study)
-            failed: set[float] = set()
+            failed: set[Point] = set()
             while (place := len(_tried(self.study)) + len(failed)) < self.total:
-                self.study.sampler = _Sampler(self.plan.grid, failed, [self.plan.seed, place])
+                self.study.sampler = _Sampler(self.plan.space, failed, [self.plan.seed, place])
                 trial = self.study.ask()
-                value = self.plan.grid.suggest(trial, self.plan.key)
-                outcome = self._try(trial, value)
+                point = self.plan.space.suggest(trial)
+                outcome = self._try(trial, point)
                 if outcome is None:
-                    failed.add(value)
-                number, setting = f"{place + 1:>3}/{self.total}", assignment(self.plan.key, value)
+                    failed.add(point)
+                number = f"{place + 1:>3}/{self.total}"
+                setting = " ".join(self.plan.space.assignments(point))
                 print(
-                    f"{number}  {setting:<24}{outcome or 'failed':<40}{self._best_so_far()}",
+                    f"{number}  {setting:<{self._width}}{outcome or 'failed':<40}"
+                    f"{self._best_so_far()}",
                     flush=True,
                 )
             self._conclude(len(failed))
             return 0 if _best(self.study) else 1
 
-    def _try(self, trial: Trial, value: float) -> str | None:
-        """Evaluate a value, keep what came of it, and say it in words; None where it failed."""
-        cfg = self.plan.compose(value)
+    def _try(self, trial: Trial, point: Point) -> str | None:
+        """Evaluate a point, keep what came of it, and say it in words; None where it failed."""
+        cfg = self.plan.compose(point)
         folder = experiment.place(cfg)
         try:
             return self._evaluate(trial, self._job(cfg, folder))
@@ -141,10 +149,10 @@ class _Search:
             return None
 
     def _job(self, cfg: DictConfig, folder: Path) -> Job:
-        """Return the job of a trial; where the dial alone differs, models are loaded once."""
+        """Return the job of a trial; where dials alone differ, models are loaded once."""
         cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
         job = experiment.job(cfg, folder=folder, sweep=self.name, like=self._like)
-        if self.plan.key == f"method.{job.method.dial}":
+        if all(_is_dial(key, job.method) for key in self.plan.space.grids):
             self._like = job
         return job
 
@@ -178,12 +186,9 @@ class _Search:
         return {i: own[self.metric] for i, own in scores.items() if self.metric in own}
 
     def _announce(self) -> None:
-        grid, aim = self.plan.grid, "lowest" if self.plan.minimize else "highest"
-        low, high, step = (plain(float(end)) for end in (grid.low, grid.high, grid.step))
-        print(
-            f"{self.plan.key} from {low} to {high} by {step}, for the {aim} {self.metric} "
-            f"({self.rows}): {self.total} trials"
-        )
+        aim = "lowest" if self.plan.minimize else "highest"
+        where = ", ".join(f"{key} {grid}" for key, grid in self.plan.space.grids.items())
+        print(f"{where}, for the {aim} {self.metric} ({self.rows}): {self.total} trials")
         if self.total < self.plan.trials:
             print(f"There are no more than {self.total} values; a smaller --step gives more.")
         if tried := len(_tried(self.study)):
@@ -191,7 +196,10 @@ class _Search:
 
     def _best_so_far(self, lead: str = "best ") -> str:
         best = _best(self.study)
-        return f"{lead}{plain(best.params[self.plan.key])}: {best.value:.3f}" if best else ""
+        if best is None:
+            return ""
+        point = " ".join(map(plain, self.plan.space.point(best.params)))
+        return f"{lead}{point}: {best.value:.3f}"
 
     def _conclude(self, failed: int) -> None:
         tried, best = _tried(self.study), _best(self.study)
@@ -200,22 +208,24 @@ class _Search:
             print(said, file=sys.stderr)
         if best is None:
             return
-        value, facts = best.params[self.plan.key], [trial.user_attrs for trial in tried]
+        facts = [trial.user_attrs for trial in tried]
+        assignments = self.plan.space.assignments(self.plan.space.point(best.params))
         whole = best.user_attrs["samples"]
         reused = sum(fact["found"] == whole for fact in facts)
         pruned = sum(trial.state == TrialState.PRUNED for trial in tried)
         computed = sum(fact["samples"] - fact["found"] for fact in facts)
         options = [f"--config-dir={folder}" for folder in self.plan.source.further]
-        again = ["trimtab", "run", *options, *self.plan.overrides, assignment(self.plan.key, value)]
+        again = ["trimtab", "run", *options, *self.plan.overrides, *assignments]
         lines = {
-            "best": f"{assignment(self.plan.key, value)}: {self.metric} "
+            "best": f"{' '.join(assignments)}: {self.metric} "
             f"{_score(best.value, best.user_attrs['ci95'])}, n = {whole} ({self.rows})",
             "": "It was picked by these samples, so its score here is a little hopeful. "
             "`trimtab choose` says which others are as good.",
             "trials": f"{len(tried)}: {len(tried) - pruned - reused} run, {pruned} given up early, "
             f"{reused} found finished",
             "samples": f"{computed:,} computed; {len(tried) * whole:,} in these runs as a whole, "
-            f"{len(self.plan.grid) * whole:,} in all {len(self.plan.grid)} values",
+            f"{len(self.plan.space) * whole:,} in all {len(self.plan.space):,} values",
+            "time": f"{_seconds(tried):,.0f} s in trials",
             "kept in": str(self.file),
             "again": shlex.join(again),
         }
@@ -291,6 +301,11 @@ def _opened(file: Path, name: str, *, minimize: bool) -> Iterator[Study]:
         lock.release()
 
 
+def _is_dial(key: str, method: Method) -> bool:
+    group, _, field = key.partition(".")
+    return group == "method" and field.split(".")[0] in method.dials
+
+
 def _requeue_interrupted(study: Study) -> None:
     """Let trials that an earlier start did not finish come first, with their values."""
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
@@ -306,37 +321,59 @@ def _best(study: Study) -> FrozenTrial | None:
     """Return the best of the trials that were evaluated in full; of equals, the nearest to 0."""
     sign = -1 if study.direction == StudyDirection.MAXIMIZE else 1
 
-    def rank(trial: FrozenTrial) -> tuple[float, float, bool]:
-        (value,) = trial.params.values()
-        return sign * trial.value, abs(value), value < 0
+    def rank(trial: FrozenTrial) -> tuple[float, float, list[bool]]:
+        values = trial.params.values()
+        return sign * trial.value, sum(map(abs, values)), [value < 0 for value in values]
 
     whole = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     return min(whole, key=rank, default=None)
 
 
+def _seconds(trials: Sequence[FrozenTrial]) -> float:
+    """Return how long trials took."""
+    return sum(trial.duration.total_seconds() for trial in trials if trial.duration)
+
+
 class _Sampler(TPESampler):
-    """Proposes values that have not been tried; on a grid the estimator would repeat itself.
+    """Proposes points that have not been tried; on a grid the estimator would repeat itself.
 
     Args:
-        grid: the values.
+        space: the points.
         failed: those that failed since this start; those of earlier ones may be tried again.
         seed: decides the estimator's draws.
     """
 
-    def __init__(self, grid: Grid, failed: Collection[float], seed: Sequence[int]) -> None:
+    def __init__(self, space: Space, failed: Collection[Point], seed: Sequence[int]) -> None:
         (state,) = np.random.SeedSequence(seed).generate_state(1)
-        super().__init__(n_startup_trials=1, multivariate=False, seed=int(state))
-        self._grid = grid
+        self._several = len(space.grids) > 1
+        super().__init__(n_startup_trials=1, multivariate=self._several, seed=int(state))
+        self._space = space
         self._failed = failed
 
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: Any
-    ) -> float:
-        tried = {trial.params[param_name] for trial in _tried(study)}.union(self._failed)
-        value = next((value for value in self._grid.first if value not in tried), None)
-        if value is None:
-            value = super().sample_independent(study, trial, param_name, param_distribution)
-        return self._grid.nearest(value, tried)
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        return {key: grid.distribution for key, grid in self._space.grids.items()}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, float]:
+        tried = {self._space.point(one.params) for one in _tried(study)}.union(self._failed)
+        point = next((point for point in self._space.first if point not in tried), None)
+        if point is None:
+            point = self._space.point(self._proposed(study, trial, search_space))
+        near = self._space.nearest(point, tried)
+        return dict(zip(search_space, near, strict=True))
+
+    def _proposed(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, float]:
+        if self._several:
+            return super().sample_relative(study, trial, search_space)
+        return {
+            key: self.sample_independent(study, trial, key, distribution)
+            for key, distribution in search_space.items()
+        }
 
 
 def _score(value: float, ci95: Sequence[float] | None) -> str:

@@ -1,10 +1,9 @@
-"""What a search is asked: which setting, within which interval, and what stays as it is."""
+"""What a search is asked: which settings, within which intervals, and what stays as it is."""
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -14,49 +13,15 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig
-from optuna.trial import Trial
 
 from trimtab.config import ConfigError
 from trimtab.overrides import Source, check_command
+from trimtab.search_space import Grid, Point, Space, plain
 
 _EXAMPLE = "'method.threshold=interval(0,1)'"
 _STEPS = 100  # an interval has so many, where no step is given
 _MOST = 1_000_000  # steps that an interval may have
-_FIRST = (1 / 2, 1 / 4, 3 / 4, 1 / 8, 5 / 8, 3 / 8, 7 / 8)  # parts of the interval
-
-
-@dataclass(frozen=True, kw_only=True)
-class Grid:
-    """The values that a search may try; in decimals, so that 0.29 is the 0.29 of a command."""
-
-    low: Decimal
-    high: Decimal
-    step: Decimal
-
-    def __len__(self) -> int:
-        return int((self.high - self.low) / self.step) + 1
-
-    def __getitem__(self, place: int) -> float:
-        if not 0 <= place < len(self):
-            raise IndexError(place)
-        return float(self.low + place * self.step)
-
-    @property
-    def first(self) -> list[float]:
-        """The values that a search begins with."""
-        return [self[int(part * (len(self) - 1))] for part in _FIRST]
-
-    def nearest(self, value: float, tried: Collection[float]) -> float:
-        """Return the untried value that is nearest to one of the grid; of two, the lower."""
-        start = round((Decimal(value) - self.low) / self.step)
-        around = (start + sign * distance for distance in itertools.count() for sign in (-1, 1))
-        inside = (self[place] for place in around if 0 <= place < len(self))
-        return next(value for value in inside if value not in tried)
-
-    def suggest(self, trial: Trial, name: str) -> float:
-        """Return the value that is proposed to a trial."""
-        low, high, step = map(float, (self.low, self.high, self.step))
-        return trial.suggest_float(name, low, high, step=step)
+_MOST_INTERVALS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +30,7 @@ class Plan:
 
     Args:
         overrides: what all trials have in common.
-        key: the setting that is searched, as an override names it.
-        grid: its values.
+        space: the settings that are searched, as overrides name them, and their values.
         source: where configurations come from.
         trials: how many values are tried, those of earlier starts included.
         seed: decides which.
@@ -76,8 +40,7 @@ class Plan:
     """
 
     overrides: Sequence[str]
-    key: str
-    grid: Grid
+    space: Space
     source: Source
     trials: int
     seed: int
@@ -85,9 +48,9 @@ class Plan:
     minimize: bool
     pruning: bool
 
-    def compose(self, value: float) -> DictConfig:
+    def compose(self, point: Point) -> DictConfig:
         """Return the configuration of one trial, Hydra's own part included."""
-        overrides = [*self.source.search_path, *self.overrides, assignment(self.key, value)]
+        overrides = [*self.source.search_path, *self.overrides, *self.space.assignments(point)]
         return compose(self.source.name, overrides, return_hydra_config=True)
 
 
@@ -121,36 +84,33 @@ def read(
             intervals.append(override)
         else:
             mistakes.append(
-                f"{argument}: a search is over one interval, as in {_EXAMPLE}, and everything else "
+                f"{argument}: a search is over intervals, as in {_EXAMPLE}, and everything else "
                 "has one value; for a value with commas, quote it twice: \"'a,b'\"."
             )
     if not intervals:
         mistakes.append(f"Nothing to search: give one setting as an interval, as in {_EXAMPLE}.")
-    for further in intervals[1:]:
-        mistakes.append(f"{further.input_line}: one interval at a time can be searched.")
-    key, grid, checked = "", None, list(common)
-    try:
-        if intervals:
-            key, grid = intervals[0].get_key_element(), _grid(intervals[0], step)
-            # The second value too: where the ends are whole numbers, others may not be.
-            some = [plain(grid[place]) for place in (0, len(grid) - 1, 1)]
-            checked.append(f"{key}={','.join(some)}")
-    except ValueError as error:
-        mistakes.append(str(error))
+    if len(intervals) > _MOST_INTERVALS:
+        mistakes.append(f"{len(intervals)} intervals: at most {_MOST_INTERVALS} can be searched.")
+    grids, checked = {}, list(common)
+    for interval in intervals:
+        try:
+            key, grid = interval.get_key_element(), _grid(interval, step)
+        except ValueError as error:
+            mistakes.append(str(error))
+            continue
+        grids[key] = grid
+        # The second value too: where the ends are whole numbers, others may not be.
+        some = [plain(grid[place]) for place in (0, len(grid) - 1, 1)]
+        checked.append(f"{key}={','.join(some)}")
     try:
         check_command(checked, source, multirun=True)
     except ConfigError as error:
-        # What is wrong with the name is said of what was written.
-        tried = re.compile(rf"^{re.escape(key)}=\S+: no such")
-        written = f"{intervals[0].input_line}: no such" if intervals else ""
-        mistakes += [tried.sub(written, mistake) for mistake in error.mistakes]
+        mistakes += [_as_written(mistake, intervals) for mistake in error.mistakes]
     if mistakes:
         raise ConfigError(mistakes)
-    assert grid is not None
     return Plan(
         overrides=common,
-        key=key,
-        grid=grid,
+        space=Space(grids),
         source=source,
         trials=trials,
         seed=seed,
@@ -185,11 +145,9 @@ def _grid(override: Override, step: float | None) -> Grid:
     return Grid(low=low, high=high, step=size)
 
 
-def assignment(key: str, value: float) -> str:
-    """Return the override that gives a setting a value."""
-    return f"{key}={plain(value)}"
-
-
-def plain(value: float) -> str:
-    """Return a number as a user would type it."""
-    return f"{value:.15g}"  # 2, and not 2.0, which no whole number may be
+def _as_written(mistake: str, intervals: Sequence[Override]) -> str:
+    """Return what is wrong with a setting's name, said of what was written."""
+    for interval in intervals:
+        tried = re.compile(rf"^{re.escape(interval.get_key_element())}=\S+: no such")
+        mistake = tried.sub(f"{interval.input_line}: no such", mistake)
+    return mistake

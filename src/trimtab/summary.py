@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,8 +16,6 @@ _BOUNDS: dict[str, tuple[float, float]] = dict.fromkeys(
     ("guide_ratio", "guide_ratio_with_ending", "guide_ratio_tokens"), (0.0, 1.0)
 ) | dict.fromkeys(("kl", "kl_per_token", "ends_suppressed"), (0.0, math.inf))
 _ANY = (-math.inf, math.inf)
-# `forward_passes` serve whole batches; `passes_per_token` is what an answer alone would take.
-_NO_COST = {"forward_passes": 0, "tokens_processed": 0, "passes_per_token": 0.0}
 
 
 def summarize(
@@ -25,6 +24,7 @@ def summarize(
     records: Sequence[Mapping[str, Any]],
     segments: Sequence[Mapping[str, Any]],
     scorers: Mapping[str, Any],
+    rule: str | None = None,
 ) -> dict[str, Any]:
     """Return metrics with their intervals, and what they cost.
 
@@ -34,6 +34,7 @@ def summarize(
         records: one line per sample, as in `samples.jsonl`.
         segments: the stretches in which they were computed, as in `run.json`.
         scorers: who scored them beside the task's rule, as `verdicts.describe` says.
+        rule: the version of the task's own rule.
 
     Raises:
         ValueError: where no sample has the task's metric.
@@ -57,20 +58,11 @@ def summarize(
     spoken = sum(sum(line["tokens"].values()) for line in records)
     seconds = sum(segment["seconds"] for segment in segments)
     together = max((segment.get("together", 1) for segment in segments), default=1)
-    models: dict[str, dict[str, float]] = {}
-    for line in records:
-        for role, work in line["work"].items():
-            cost = models.setdefault(role, dict(_NO_COST))
-            cost["tokens_processed"] += work["tokens"]
-            cost["passes_per_token"] += work["passes"] / max(1, spoken)
-    for segment in segments:
-        for role, passes in segment["forward_passes"].items():
-            if role in models:  # a model may have run for others of the same stretch alone
-                models[role]["forward_passes"] += passes
-    for cost in models.values():
-        cost["passes_per_token"] = round(cost["passes_per_token"], 4)
+    # Of a run that shared passes with others there is no speed of its own, and none of one that
+    # generated nothing.
+    has_speed = bool(spoken and seconds) and together == 1
     return {
-        "task": {"metric": task.metric, "source": task.source, "split": task.split},
+        "task": {"metric": task.metric, "source": task.source, "split": task.split, "rule": rule},
         "scorers": scorers,
         "agreement": verdicts.agreements(records),
         "dial": {"name": method.dial, "value": method.value} if method.dial else None,
@@ -81,11 +73,38 @@ def summarize(
         "cost": {
             "tokens": spoken,
             "seconds": round(seconds, 3),
-            # Of a run that shared passes with others there is no speed of its own.
-            "tokens_per_second": round(spoken / seconds, 1) if seconds and together == 1 else None,
+            "tokens_per_second": round(spoken / seconds, 1) if has_speed else None,
             "together": together,
-            "models": models,
+            "models": _work(records, segments, spoken),
         },
+    }
+
+
+def _work(
+    records: Sequence[Mapping[str, Any]], segments: Sequence[Mapping[str, Any]], spoken: int
+) -> dict[str, dict[str, float | None]]:
+    """Return what each model did.
+
+    `forward_passes` serve whole batches; `passes_per_token` is what an answer alone would take, for
+    each token that it says.
+    """
+    alone: Counter[str] = Counter()
+    tokens: Counter[str] = Counter()
+    for line in records:
+        for role, work in line["work"].items():
+            alone[role] += work["passes"]
+            tokens[role] += work["tokens"]
+    passes: Counter[str] = Counter()
+    for segment in segments:
+        passes.update(segment["forward_passes"])
+    # A model that did nothing for these answers may have run for others of the same stretch.
+    return {
+        role: {
+            "forward_passes": passes[role],
+            "tokens_processed": tokens[role],
+            "passes_per_token": round(alone[role] / spoken, 4) if spoken else None,
+        }
+        for role in alone
     }
 
 

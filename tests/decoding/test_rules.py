@@ -154,9 +154,10 @@ def test_an_unsure_base_that_agrees_takes_over() -> None:
     base = {"One": (" two base", 0.1), "base": ("!", 0.1)}
     guide = {">": ("One two three four", 1.0), "base": (END, 1.0), "two": (" three", 1.0)}
     assert spoken(play(base, guide))[1][0] == "base"
-    # Unsure and in disagreement, the next word stays the guide's.
-    base = {"One": ("x", 0.1), "two": (" base", 0.9), "base": ("!", 0.1)}
-    assert spoken(play(base, guide))[0] == ("guide", "One two")
+    # Unsure and in disagreement, the next word stays the guide's; without its space no word agrees.
+    for other in ("x", "two"):
+        base = {"One": (other, 0.1), "One two": (" base", 0.9), "base": ("!", 0.1)}
+        assert spoken(play(base, guide))[0] == ("guide", "One two")
 
 
 def test_the_bases_end_only_ends_its_turn() -> None:

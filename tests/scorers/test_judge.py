@@ -3,6 +3,7 @@ import logging
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -516,6 +517,42 @@ def test_a_judge_is_ready_where_key_and_package_are(start):
     server = start()
     judge().check()
     assert server.asked.total() == 0
+
+
+def nobody_listens_at():
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{bound.getsockname()[1]}/v1"
+
+
+def test_a_server_that_is_down_is_said_at_once(monkeypatch):
+    address = nobody_listens_at()
+    monkeypatch.setenv("OPENAI_BASE_URL", address)
+    monkeypatch.setattr(judge_endpoint, "_FIRST_WAIT", 60)  # no request is repeated
+    with pytest.raises(ConnectionError, match=r"refused.*OPENAI_BASE_URL") as caught:
+        judge().check()
+    assert address.split("/")[2] not in str(caught.value)
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://no.such.host.invalid/v1")
+    with pytest.raises(ConnectionError, match="cannot be reached"):
+        judge().check()
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "ALL_PROXY"])
+def test_behind_a_proxy_no_server_is_called_down(monkeypatch, name):
+    monkeypatch.setenv("OPENAI_BASE_URL", nobody_listens_at())
+    monkeypatch.setenv(name, "http://127.0.0.1:1")
+    judge().check()
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with pytest.raises(ConnectionError):
+        judge().check()
+
+
+def test_a_server_that_is_slow_to_accept_is_not_down(monkeypatch):
+    def slow(*_, **__):
+        raise TimeoutError
+
+    monkeypatch.setattr(judge_endpoint.socket, "create_connection", slow)
+    judge().check()
 
 
 def test_describing_a_judge_needs_neither_package_nor_key():

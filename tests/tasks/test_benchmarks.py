@@ -388,6 +388,9 @@ UNUSABLE = [
     ("date", but(targets=["soon"]), "'soon', which is no date"),
     ("coin-flip", but(inputs=""), "no text in 'question' or 'inputs' or 'input'"),
     ("last-letter-concat", but(answer=""), "no right answer"),
+    ("last-letter-concat", but(answer="yes"), "'yes', which is not the last letters of words"),
+    ("last-letter-concat", but(answer="yman"), "'yman', which is not the last letters of words"),
+    ("last-letter-concat", but(question="Is the coin, by Ben, heads up?", answer="nn"), "'nn'"),
     ("just-eval", but(instruction=None), "no text in 'instruction' or 'input'"),
 ]
 
@@ -401,6 +404,36 @@ def test_a_row_that_cannot_be_asked_is_named(
     assert task.samples(1)
     with pytest.raises(ValueError, match=rf"^Row 2 \(id .*\) of .*odd.jsonl has .*{problem}"):
         task.samples()
+
+
+WHOLE = ["svamp", "multiarith", "strategyqa", "sports", "date", "coin-flip", "last-letter-concat"]
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_publishers_file_of_all_rows_is_no_split(name: str) -> None:
+    (file,) = (PUBLISHERS / name).iterdir()
+    for place in (file.parent, file):
+        assert TASKS[name](data_dir=str(place)).split == "all"
+        with pytest.raises(ValueError, match=r"tells none apart, so split='train' cannot be taken"):
+            TASKS[name](data_dir=str(place), split="train")
+    assert TASKS[name](data_dir=str(hub_file(name))).split == TASKS[name].split != "all"
+
+
+@pytest.mark.parametrize(("name", "split"), [("gsm8k", "train"), ("commonsense-qa", "validation")])
+def test_a_file_of_one_split_is_that_split(name: str, split: str) -> None:
+    assert TASKS[name](data_dir=str(PUBLISHERS / name), split=split).split == split
+
+
+def test_a_file_of_coin_flips_holds_no_last_letters() -> None:
+    flips = str(PUBLISHERS / "coin-flip")
+    with pytest.raises(ValueError, match=r"^Row 1 .*coin_flip.json has the answer '(yes|no)'"):
+        tasks.LastLetterConcat(data_dir=f"{flips}/coin_flip.json").samples()
+
+
+def test_a_name_of_two_words_may_give_one_letter(tmp_path: Path) -> None:
+    question = 'Take the last letters of each words in "Ira Jose Antonio Maria" and concatenate.'
+    data = lines([{"question": question, "answer": "aoa"}], tmp_path)
+    assert tasks.LastLetterConcat(data_dir=data).samples()[0].target == "aoa"
 
 
 def test_options_that_score_alike_have_no_right_one(tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 import datasets
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
+from huggingface_hub import constants
 
 from trimtab import tasks
+from trimtab.tasks import hub as hub_rows
 from trimtab.tasks.rows import find_rows, read_rows
 
 
@@ -226,9 +228,30 @@ def test_a_hub_that_gives_no_rows(error: Exception, monkeypatch: pytest.MonkeyPa
     def load_dataset(*arguments: Any, **options: Any) -> Dataset:
         raise error
 
+    monkeypatch.setattr(hub_rows, "is_known", lambda host: True)
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     with pytest.raises(ValueError, match=rf"tau/commonsense_qa.*{error}.*task.data_dir=FOLDER"):
         tasks.CommonsenseQA().samples()
+
+
+def test_a_hub_that_is_not_found_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setattr(constants, "ENDPOINT", "https://hub.invalid")  # RFC 2606: never a host
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
+    offline = constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE
+    with pytest.raises(ValueError, match=r"gives no rows: the host 'hub\.invalid' is not found.*"):
+        tasks.GSM8K().samples()
+    assert "Retry" not in "".join(capfd.readouterr())
+    assert offline == (constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE)
+
+
+def test_a_host_behind_a_proxy_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://localhost:1")
+    assert hub_rows.is_known("hub.invalid")
 
 
 def test_a_local_file_has_no_revision(tmp_path: Path) -> None:

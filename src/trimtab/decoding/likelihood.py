@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from trimtab.decoding.batching import Reader
+from trimtab.decoding.completion import Work
 from trimtab.decoding.part import Part
 
 # Logits of so many positions are held at a time.
@@ -28,7 +29,19 @@ class Likelihood(NamedTuple):
     greedy: bool
 
 
-def weigh(part: Part, continuations: Sequence[Sequence[int]]) -> Reader[list[Likelihood]]:
+class Likelihoods(list[Likelihood]):
+    """What a method gives several continuations of one prompt, in their order.
+
+    Attributes:
+        work: what each model did for them all, by its role.
+    """
+
+    def __init__(self, found: Iterable[Likelihood], work: Mapping[str, Work]) -> None:
+        super().__init__(found)
+        self.work = work
+
+
+def weigh(part: Part, continuations: Sequence[Sequence[int]]) -> Reader[Likelihoods]:
     """Read several continuations of one prompt, which is read once.
 
     Raises:
@@ -46,4 +59,4 @@ def weigh(part: Part, continuations: Sequence[Sequence[int]]) -> Reader[list[Lik
             log_probabilities += (reading.log_probability for reading in readings)
             greedy &= all(r.top_token == token for r, token in zip(readings, told, strict=True))
         found.append(Likelihood(math.fsum(log_probabilities), len(continuation), greedy))
-    return found
+    return Likelihoods(found, part.work)

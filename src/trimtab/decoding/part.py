@@ -99,6 +99,7 @@ class Part:
         weights: of the models that take part, by role; None for each of the voice's models alike.
         known: what the other answers of the family have found out.
         siblings: the slots of all answers of the family.
+        strengths: of the dials that the voice's models have.
     """
 
     def __init__(
@@ -112,8 +113,10 @@ class Part:
         weights: Mapping[str, float] | None = None,
         known: Known | None = None,
         siblings: tuple[int, ...] = (),
+        strengths: tuple[float, ...] = (),
     ) -> None:
         self.voice = voice
+        self.strengths = strengths
         self.slot = slot
         self.siblings = siblings
         self.sample_id = sample_id

@@ -8,7 +8,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
@@ -17,6 +18,9 @@ from trimtab.decoding.part import Ask, Reading
 from trimtab.decoding.sampling import draw
 from trimtab.models.language_model import LanguageModel
 from trimtab.models.session import Session
+
+if TYPE_CHECKING:
+    from trimtab.vectors.rows import RowDials
 
 Mix = Callable[[Sequence[torch.Tensor], Sequence[float]], torch.Tensor]
 """How the logits `[N, V]` of several models, with their weights, become those of one voice."""
@@ -56,6 +60,7 @@ class Voice:
         reference: role of the model that divergences are measured from.
         family: number of answers that are decoded for each sample.
         drafts: whether drafts are read, several tokens at a time.
+        dials: vectors in models, by role, that each answer turns for itself.
     """
 
     def __init__(
@@ -68,8 +73,10 @@ class Voice:
         reference: str | None = None,
         family: int = 1,
         drafts: bool = False,
+        dials: Mapping[str, RowDials] = MappingProxyType({}),
     ) -> None:
         self.name = name
+        self._dials = dials
         self.models = dict(models)
         self._mix = mix
         self._reference = reference
@@ -77,7 +84,8 @@ class Voice:
         self._family = family
         slots = family * generation.batch_size
         self._sessions = {
-            role: Session(model, slots, drafts=drafts) for role, model in models.items()
+            role: Session(model, slots, drafts=drafts, dials=dials.get(role))
+            for role, model in models.items()
         }
 
     @property
@@ -99,7 +107,7 @@ class Voice:
         for ask in asks:
             new = ask.part.known.news(ask)
             if new is not None:
-                row = ask.part.key, tuple(ask.sequences[0])
+                row = ask.part.key, ask.part.strengths, tuple(ask.sequences[0])
                 if row not in news or news[row].last < new.last:
                     news[row] = new
         if news:
@@ -145,7 +153,8 @@ class Voice:
             if role in ask.part.weights:
                 tokens = ask.tokens(role)
                 alone = self._family == 1
-                row = ask.part.slot if alone else (ask.part.key, ask.last, tuple(tokens))
+                strengths = ask.part.strengths if role in self._dials else ()
+                row = ask.part.slot if alone else (ask.part.key, strengths, ask.last, tuple(tokens))
                 asking[ask.part.slot] = row
                 rows.setdefault(row, ask)
         if not rows:
@@ -160,6 +169,9 @@ class Voice:
                 last,
                 opening=[slot for slot in slots if slot in opening],
                 siblings=[ask.part.siblings for ask in rows.values()],
+                strengths=[ask.part.strengths for ask in rows.values()]
+                if role in self._dials
+                else (),
             )
         except RuntimeError as error:
             self._say_out_of_memory(error, session.model.path)

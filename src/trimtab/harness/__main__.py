@@ -17,15 +17,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ValueError: if lm-eval is not installed.
     """
     try:
+        from lm_eval import loggers
         from lm_eval.__main__ import cli_evaluate
 
         import trimtab.harness.model  # noqa: F401 - registers it
+        from trimtab.harness.tracker import Tracker
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] != "lm_eval":
             raise
         raise ValueError(
             "This needs the evaluation harness: pip install 'trimtab[lm-eval]'"
         ) from None
+    loggers.EvaluationTracker = Tracker  # the command makes one
     logging.getLogger("trimtab").setLevel(logging.INFO)
     if arguments is not None:
         sys.argv = ["lm_eval", *arguments]  # where the harness reads them

@@ -206,8 +206,11 @@ class MethodLM(LM):
         return "trimtab"
 
     def get_model_info(self) -> dict[str, Any]:
-        """Return what the harness's results need to name exactly these models."""
-        models = {role: model.provenance() for role, model in self.method.all_models.items()}
+        """Return what the results need to name exactly these models, and where each ran."""
+        models = {
+            role: {**model.provenance(), "device": str(model.device_in_use)}
+            for role, model in self.method.all_models.items()
+        }
         return {"trimtab": {"version": __version__, "models": models}}
 
 

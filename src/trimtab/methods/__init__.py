@@ -1,6 +1,7 @@
 """Methods: each aligns a base model at inference time, with one dial."""
 
 from trimtab.methods.alignment_vector import AlignmentVector
+from trimtab.methods.alignment_vectors import AlignmentVectors
 from trimtab.methods.dera import DeRa
 from trimtab.methods.ensemble import Ensemble
 from trimtab.methods.method import Method
@@ -8,4 +9,13 @@ from trimtab.methods.nudging import Nudging
 from trimtab.methods.plain import Plain
 from trimtab.methods.proxy_tuning import ProxyTuning
 
-__all__ = ["AlignmentVector", "DeRa", "Ensemble", "Method", "Nudging", "Plain", "ProxyTuning"]
+__all__ = [
+    "AlignmentVector",
+    "AlignmentVectors",
+    "DeRa",
+    "Ensemble",
+    "Method",
+    "Nudging",
+    "Plain",
+    "ProxyTuning",
+]

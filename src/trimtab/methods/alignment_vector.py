@@ -58,6 +58,7 @@ class AlignmentVector(SingleVoice):
 
     @cached_property
     def _moved(self) -> LanguageModel:
-        from trimtab.vectors import move
+        from trimtab.vectors.dial import between, move
 
-        return move(self.base, self.aligned, self.strength)
+        vector = between(self.base, self.aligned)
+        return move(self.base, {"aligned": vector}, {"aligned": self.strength})

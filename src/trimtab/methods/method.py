@@ -7,7 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from trimtab.decoding import Completion, Generation
 from trimtab.models import Conversation, LanguageModel
@@ -40,9 +40,11 @@ class Method(ABC):
 
     Attributes:
         dial: the field that turns from one behaviour to the other; None where there is none.
+        further_dials: other fields in which methods may differ that decode together.
     """
 
     dial: ClassVar[str | None] = None
+    further_dials: ClassVar[tuple[str, ...]] = ()
 
     @property
     @abstractmethod
@@ -57,7 +59,7 @@ class Method(ABC):
 
         Args:
             generation: how answers are drawn.
-            family: methods that differ from this one in the dial at most, itself among them.
+            family: methods that differ from this one in dials at most, itself among them.
         """
 
     @cached_property
@@ -79,6 +81,15 @@ class Method(ABC):
         assert dataclasses.is_dataclass(self)
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: value for name, value in values.items() if isinstance(value, LanguageModel)}
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What tells contents under the same names apart that the answers depend on; by role."""
+        return {role: model.identity for role, model in self.participants.items()}
+
+    def provenance(self) -> dict[str, Any]:
+        """Return what a record needs to name exactly what the method is made of, by role."""
+        return {role: model.provenance() for role, model in self.all_models.items()}
 
     def complete(
         self,
@@ -123,7 +134,8 @@ class Method(ABC):
         """
         raise ValueError(
             f"{type(self).__name__} has no probability of a given text: its speakers take turns. "
-            "Methods that have: base, guide, dera, proxy_tuning, ensemble, alignment_vector."
+            "Methods that have: base, guide, dera, proxy_tuning, ensemble, alignment_vector, "
+            "vectors."
         )
 
     def check(self, conversations: Mapping[str, Conversation]) -> None:
@@ -171,7 +183,7 @@ class Method(ABC):
         every value.
 
         Args:
-            family: methods equal to this one but for the dial.
+            family: methods equal to this one but for the dials.
             conversations: what each of them is asked, by sample id.
             generation: how answers are drawn.
 
@@ -182,17 +194,27 @@ class Method(ABC):
             ValueError, FloatingPointError: as `stream`; and for methods that cannot be together.
         """
         if not all(self.goes_with(other) for other in family):
-            raise ValueError("The methods differ in more than the dial: they decode apart.")
+            raise ValueError("The methods differ in more than their dials: they decode apart.")
         prompts = self._prompts({i: c for asked in conversations for i, c in asked.items()})
         yield from self._decode_family(
             family, [{i: prompts[i] for i in asked} for asked in conversations], generation
         )
 
     def goes_with(self, other: Method) -> bool:
-        """Whether another method can decode together with this one: the dial alone differs."""
+        """Whether another method can decode together with this one: dials alone differ."""
         if self.dial is None or type(self) is not type(other):
             return False
-        return self.at(other.value) == other
+        return self.turned({dial: getattr(other, dial) for dial in self.dials}) == other
+
+    @property
+    def dials(self) -> tuple[str, ...]:
+        """All fields in which methods may differ that decode together."""
+        return () if self.dial is None else (self.dial, *self.further_dials)
+
+    def turned(self, values: Mapping[str, Any]) -> Self:
+        """Return this method with its dials at other values; loaded models are shared."""
+        assert dataclasses.is_dataclass(self)
+        return dataclasses.replace(self, **values)
 
     @property
     def value(self) -> float:
@@ -203,8 +225,8 @@ class Method(ABC):
 
     def at(self, value: float) -> Self:
         """Return this method with its dial at another value; loaded models are shared."""
-        assert self.dial is not None and dataclasses.is_dataclass(self)
-        return dataclasses.replace(self, **{self.dial: value})
+        assert self.dial is not None
+        return self.turned({self.dial: value})
 
     def _decode_family(
         self,

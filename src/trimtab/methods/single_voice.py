@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from trimtab.decoding.batching import Answer
-    from trimtab.decoding.likelihood import Likelihood
+    from trimtab.decoding.likelihood import Likelihoods
     from trimtab.decoding.voice import Mix, Voice
     from trimtab.logits_processor import MixtureProcessor
+    from trimtab.vectors.rows import RowDials
 
 PROMPT_LOOKUP = "prompt-lookup"
 DraftSource = LanguageModel | str | None
@@ -145,7 +146,7 @@ class SingleVoice(Method):
         conversations: Mapping[str, Conversation],
         continuations: Mapping[str, Sequence[str]],
         generation: Generation | None = None,
-    ) -> Iterator[tuple[str, list[Likelihood]]]:
+    ) -> Iterator[tuple[str, Likelihoods]]:
         """Yield how likely the method finds each of some continuations; see `Method.weigh`.
 
         A continuation's tokens are those that it adds to the first model's prompt, in the canonical
@@ -167,7 +168,7 @@ class SingleVoice(Method):
         prompts: Mapping[str, Prompts],
         continuations: Mapping[str, Sequence[Sequence[int]]],
         generation: Generation | None = None,
-    ) -> Iterator[tuple[str, list[Likelihood]]]:
+    ) -> Iterator[tuple[str, Likelihoods]]:
         """Yield what the method gives some continuations of prompts, in tokens, by sample id.
 
         Args:
@@ -199,7 +200,7 @@ class SingleVoice(Method):
         voice = self._voice(greedy, [self], drafts=True)
         asked: dict[int, str] = {}
 
-        def start(sample_id: str, slot: int) -> dict[int, Reader[list[Likelihood]]]:
+        def start(sample_id: str, slot: int) -> dict[int, Reader[Likelihoods]]:
             asked[slot] = sample_id
             part = Part(
                 voice,
@@ -208,11 +209,15 @@ class SingleVoice(Method):
                 prompts=prompts[sample_id].tokens,
                 seed=greedy.seed,
                 weights=self._weights,
+                strengths=self._strengths,
             )
             return {slot: weigh(part, continuations[sample_id])}
 
         starts = (lambda slots, i=sample_id: start(i, slots[0]) for sample_id in prompts)
+        before = dict(self.forward_passes)
         for slot, found in decode(starts, [voice], greedy.batch_size):
+            for role, passes in voice.forward_passes().items():
+                self.forward_passes[role] = before.get(role, 0) + passes
             yield asked[slot], found
 
     def _voice(self, generation: Generation, family: Sequence[Self], *, drafts: bool) -> Voice:
@@ -228,6 +233,7 @@ class SingleVoice(Method):
             reference=self.reference_role,
             family=len(family),
             drafts=drafts,
+            dials=self._dials,
         )
 
     def _prepare(
@@ -238,7 +244,6 @@ class SingleVoice(Method):
         from trimtab.decoding.part import Known, Part
         from trimtab.decoding.voice import Voice
 
-        weights = [member._weights for member in family]
         spoken = self._voice(generation, family, drafts=self.draft is not None)
         drafts = None
         if isinstance(self.draft, LanguageModel):
@@ -266,7 +271,8 @@ class SingleVoice(Method):
             known = Known()
             answers = {}
             for member, slot in slots.items():
-                speaking = part(spoken, slot, weights=weights[member])
+                method = family[member]
+                speaking = part(spoken, slot, weights=method._weights, strengths=method._strengths)
                 drafter: Drafter | None = None
                 if self.draft == PROMPT_LOOKUP:
                     drafter = PromptLookup(speaking.prompts[0])
@@ -284,6 +290,16 @@ class SingleVoice(Method):
             return answers
 
         return [voice for voice in (drafts, spoken) if voice], start
+
+    @property
+    def _dials(self) -> Mapping[str, RowDials]:
+        """Vectors in the models that every answer turns for itself, by role."""
+        return {}
+
+    @property
+    def _strengths(self) -> tuple[float, ...]:
+        """The strengths of those vectors."""
+        return ()
 
     @property
     def _weights(self) -> dict[str, float]:

@@ -6,7 +6,6 @@ Describing a model is free; tokenizer and weights load at their first use. Legen
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import json
 import re
@@ -20,7 +19,13 @@ from trimtab.choices import not_a_choice
 from trimtab.models.chat_template import render_chat
 from trimtab.models.codec import Codec
 from trimtab.models.conversation import Conversation
-from trimtab.models.folder import check_folder, is_template, no_template
+from trimtab.models.folder import (
+    check_folder,
+    content_sha256,
+    is_template,
+    local_folder,
+    no_template,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -28,8 +33,6 @@ if TYPE_CHECKING:
 
 PROMPTS = ("chat", "plain")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
-_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
-_CONTENT = {".safetensors", ".bin", ".json", ".jinja", ".model"}
 _UNBOUNDED = 1 << 30
 
 
@@ -113,15 +116,7 @@ class LanguageModel:
         """The local folder that `path` names, or None for a hub id."""
         if self.path.startswith("zoo:"):
             return zoo.path(self.path.removeprefix("zoo:"))
-        local = Path(self.path).expanduser()
-        if local.is_dir():
-            return local
-        if self.path.startswith(("/", "./", "../", "~")) or not _HUB_ID.fullmatch(self.path):
-            raise ValueError(
-                f"Model path {self.path!r} does not exist. Give a folder with config.json, "
-                "a hub id such as 'allenai/OLMo-2-0425-1B', or an embedded model as zoo:<name>."
-            )
-        return None
+        return local_folder(self.path, "Model")
 
     # ------------------------------------------------------------------ loading
 
@@ -315,12 +310,9 @@ class LanguageModel:
         template in use.
         """
         folder = self.folder
-        files = sorted(f for f in folder.iterdir() if f.suffix in _CONTENT) if folder else []
         template = self.tokenizer.chat_template if self.prompt == "chat" else None
         return {
-            "content_sha256": _sha256("".join(f"{f.name} {_file_sha256(f)}\n" for f in files))
-            if folder
-            else None,
+            "content_sha256": content_sha256(folder) if folder else None,
             "commit": None if folder else getattr(self.config, "_commit_hash", None),
             "chat_template_sha256": _sha256(str(template)) if template else None,
         }
@@ -336,14 +328,3 @@ class LanguageModel:
 
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _file_sha256(file: Path) -> str:
-    status = file.stat()
-    return _content_sha256(file, status.st_size, status.st_mtime_ns)
-
-
-@functools.cache  # the jobs of a sweep ask again and again, and weights are large
-def _content_sha256(file: Path, size: int, changed: int) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -6,13 +6,18 @@ vocabulary, N positions that are read.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
 import torch
 
 from trimtab.models.attention import AttentionMask, require_attention
 from trimtab.models.cache import PositionCache
 from trimtab.models.language_model import LanguageModel
+
+if TYPE_CHECKING:
+    from trimtab.vectors.rows import RowDials
 
 # Tokens of padding that cost about as much as one more forward pass.
 _PADDING_ON_CPU, _PADDING_ELSEWHERE = 32, 1024
@@ -36,10 +41,20 @@ class Session:
         model: the model.
         slots: how many sequences.
         drafts: whether a step may read several tokens.
+        dials: vectors in the model that each sequence turns for itself.
     """
 
-    def __init__(self, model: LanguageModel, slots: int, *, drafts: bool = False) -> None:
+    def __init__(
+        self,
+        model: LanguageModel,
+        slots: int,
+        *,
+        drafts: bool = False,
+        dials: RowDials | None = None,
+    ) -> None:
         self.model = model
+        self._dials = dials
+        self._strengths: list[tuple[float, ...]] = [()] * slots
         self.forward_passes = 0
         self._drafts = drafts
         self._cached: list[list[int]] = [[] for _ in range(slots)]
@@ -68,6 +83,7 @@ class Session:
         *,
         opening: Collection[int] = (),
         siblings: Sequence[Sequence[int]] = (),
+        strengths: Sequence[tuple[float, ...]] = (),
     ) -> torch.Tensor:
         """Return logits after each of the last tokens of some sequences, in one forward pass.
 
@@ -82,6 +98,8 @@ class Session:
             opening: those of the slots in which another sequence begins.
             siblings: for each of the slots, those that continued the same prompt, from which it
                 takes over what its sequence has in common with theirs.
+            strengths: of the dials, for each of the slots; a slot keeps its own to the end of a
+                sequence.
 
         Returns:
             `logits_NV` in fp32, row after row, cut to the tokenizer's vocabulary.
@@ -90,7 +108,9 @@ class Session:
             if len(others) > 1 and slot not in opening:
                 self._inherit(slot, tokens, others)
         if opening:  # after the others have taken what it overwrites
-            self._share(dict(zip(slots, sequences, strict=True)), opening)
+            wanted_by = dict(zip(slots, sequences, strict=True))
+            for group in self._begin(opening, dict(zip(slots, strengths, strict=False))):
+                self._share(wanted_by, group)
         news = [
             tokens[kept_length(self._cached[slot], tokens, n) :]
             for slot, tokens, n in zip(slots, sequences, last, strict=True)
@@ -122,6 +142,29 @@ class Session:
             logits_NV = logits_NV[torch.tensor(order, device=logits_NV.device)]
         return logits_NV[:, : self.model.vocabulary_size].float()
 
+    def _begin(
+        self, opening: Collection[int], strengths: Mapping[int, tuple[float, ...]]
+    ) -> list[list[int]]:
+        """Give slots in which sequences begin their strengths; return those that can share.
+
+        Keys and values that were computed at one strength serve no other.
+        """
+        groups: dict[tuple[float, ...], list[int]] = {}
+        for slot in opening:
+            own = strengths.get(slot, ())
+            if own != self._strengths[slot]:
+                self._strengths[slot], self._cached[slot] = own, []
+            groups.setdefault(own, []).append(slot)
+        return list(groups.values())
+
+    def _shared(self, slot: int, tokens: list[int], others: Iterable[int]) -> dict[int, int]:
+        """Return how much of `tokens` other slots of the same strengths have cached, by slot."""
+        return {
+            other: common_prefix(self._cached[other], tokens)
+            for other in others
+            if self._strengths[other] == self._strengths[slot]
+        }
+
     def _share(self, sequences: dict[int, list[int]], opening: Collection[int]) -> None:
         """Fork, for slots where a sequence begins, the longest beginning that is cached anywhere.
 
@@ -131,7 +174,8 @@ class Session:
         common = sequences[first]
         for slot in others:
             common = common[: common_prefix(common, sequences[slot])]
-        new = common[max(common_prefix(cached, common) for cached in self._cached) :]
+        known = self._shared(first, common, range(len(self._cached)))
+        new = common[max(known.values()) :]
         if len(new) * len(others) >= _WORTH_SHARING**2:
             self._fork_longest(first, common)
             rest = common[kept_length(self._cached[first], common, 1) :]
@@ -141,8 +185,8 @@ class Session:
             self._fork_longest(slot, sequences[slot])
 
     def _fork_longest(self, slot: int, tokens: list[int]) -> None:
-        shared = [common_prefix(cached, tokens) for cached in self._cached]
-        source = max(range(len(shared)), key=shared.__getitem__)
+        shared = self._shared(slot, tokens, range(len(self._cached)))
+        source = max(shared, key=shared.__getitem__)
         if shared[source] >= shared[slot] + _WORTH_SHARING:
             self.fork(source, slot, shared[source])
 
@@ -151,8 +195,8 @@ class Session:
         own = common_prefix(self._cached[slot], tokens)
         if own >= len(tokens) - 1:
             return
-        shared = {sibling: common_prefix(self._cached[sibling], tokens) for sibling in siblings}
-        source = max(siblings, key=shared.__getitem__)
+        shared = self._shared(slot, tokens, siblings)
+        source = max(shared, key=shared.__getitem__)
         if shared[source] > own:
             self.fork(source, slot, shared[source])
 
@@ -221,18 +265,30 @@ class Session:
                 ],
                 device=device,
             )
-        logits_RKV: torch.Tensor = self.model.weights(
-            input_ids=torch.tensor([[0] * (width - len(new)) + new for new in news], device=device),
-            position_ids=positions_RT,
-            attention_mask=self._mask(
-                positions_RT, shown, all_seen=aligned and width == 1 and shown == length
-            ),
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=kept,
-        ).logits
+        with self._turned(slots):
+            logits_RKV: torch.Tensor = self.model.weights(
+                input_ids=torch.tensor(
+                    [[0] * (width - len(new)) + new for new in news], device=device
+                ),
+                position_ids=positions_RT,
+                attention_mask=self._mask(
+                    positions_RT, shown, all_seen=aligned and width == 1 and shown == length
+                ),
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=kept,
+            ).logits
         self.forward_passes += 1
         return logits_RKV[:rows, -keep:]
+
+    def _turned(self, slots: Sequence[int]) -> AbstractContextManager[None]:
+        """Turn the dials for the rows of a pass; rows behind the slots are idle."""
+        if self._dials is None:
+            return nullcontext()
+        idle = (0.0,) * len(self._dials.names)
+        own = [self._strengths[slot] if slot < len(self._strengths) else idle for slot in slots]
+        rows = [strengths or idle for strengths in own]
+        return self._dials.at(torch.tensor(rows, device=self._device))
 
 
 def common_prefix(one: Sequence[int], other: Sequence[int]) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from trimtab import quantities
-from trimtab.results import Curve, Run, curves
+from trimtab.results import Curve, Run, by_question, curves
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +59,10 @@ class Study:
 
 def studies(runs: Iterable[Run]) -> list[Study]:
     """Return the runs as studies, sorted; each run is in one."""
-    groups: dict[tuple[str, str, str], list[Run]] = {}
-    for run in runs:
-        groups.setdefault((run.task, run.source, run.metric), []).append(run)
-    tasks = [task for task, _, _ in groups]
+    groups = by_question(runs)
+    tasks = [group[0].task for group in groups]
     found: dict[str, Study] = {}
-    for _, group in sorted(groups.items()):
+    for group in groups:
         run = group[0]
         twice = tasks.count(run.task) > 1
         name = first = slug(f"{run.task}-{run.split}" if twice and run.split else run.task)

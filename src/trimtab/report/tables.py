@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from trimtab import quantities
+from trimtab.differences import differing, in_words
 from trimtab.report.study import Study
 from trimtab.results import Run, runs_table
 
@@ -37,10 +38,13 @@ class Column:
 
 
 def number_columns(study: Study) -> list[Column]:
-    """Return the columns of numbers: dial, n, score with interval, guide ratio, KL and cost."""
+    """Return the columns of numbers: dial, n, score with interval, guide ratio, KL and cost.
+
+    Beside `n`, and beside a further score, stands how many answers a judge or a reward left out.
+    """
     found = [
         Column(title=study.dial, cell=lambda run: "" if run.value is None else f"{run.value:g}"),
-        Column(title="n", cell=lambda run: str(run.score["n"])),
+        Column(title="n", cell=lambda run: run.count),
     ]
     passes = quantities.passes(study.runs)
     for name in quantities.main(study.runs):
@@ -65,7 +69,10 @@ def _cell(name: str, with_interval: bool, run: Run) -> str:
     if reading is None:
         return ""
     value = quantities.text(name, reading.value)
-    return f"{value} {quantities.interval_text(name, reading)}".rstrip() if with_interval else value
+    if with_interval:
+        return f"{value} {quantities.interval_text(name, reading)}".rstrip()
+    unscored = run.unscored(name)
+    return f"{value} ({unscored} unscored)" if unscored else value
 
 
 def csv(runs: Iterable[Run]) -> str:
@@ -131,11 +138,15 @@ def _typeset(text: str, numeric: bool = False) -> str:
 
 
 def _columns(study: Study) -> list[Column]:
-    return [
+    found = [
         Column(title="method", cell=lambda run: run.method, numeric=False),
         Column(title="models", cell=lambda run: run.models, numeric=False),
-        *number_columns(study),
     ]
+    own = differing(study.runs)
+    settings = {run.folder: ", ".join(in_words(s)) for run, s in zip(study.runs, own, strict=True)}
+    if any(settings.values()):
+        found.append(Column(title="settings", cell=lambda run: settings[run.folder], numeric=False))
+    return [*found, *number_columns(study)]
 
 
 def _one_line(text: str) -> str:

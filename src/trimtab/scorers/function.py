@@ -16,6 +16,7 @@ from numbers import Real
 from typing import Any
 
 from trimtab.choices import not_a_choice
+from trimtab.own_code import described
 from trimtab.scorers.scorer import Scorer, Verdict
 
 Reward = Callable[[str, str, str | None], float | Mapping[str, float]]
@@ -34,8 +35,8 @@ class FunctionReward(Scorer):
         name: names the metric, or begins the names of the metrics.
 
     Raises:
-        ValueError: for a name that leads to no function; in scoring, for a function that fails or
-            returns something else, naming the sample.
+        ValueError: for a name that leads to no function, or to one of other arguments; in scoring,
+            for a function that fails or returns something else, naming the sample.
     """
 
     function: str | Reward
@@ -52,6 +53,7 @@ class FunctionReward(Scorer):
                 f"function={self.function!r} is of type {type(found).__name__}. Accepted is a "
                 "function of (completion, question, target)."
             )
+        _require_three(found, self.function)
         return found
 
     @property
@@ -60,13 +62,20 @@ class FunctionReward(Scorer):
         function, settings = self._reward, {}
         if isinstance(function, functools.partial):
             settings = {"arguments": repr(function.args), "keywords": repr(function.keywords)}
-            function = function.func
-        named = function if hasattr(function, "__qualname__") else type(function)
+        named = self._named
         return {
             "function": f"{named.__module__}.{named.__qualname__}",
             **settings,
             "file_sha256": _file_hash(named),
         }
+
+    @property
+    def _named(self) -> Any:
+        """The function without settings bound to it; of an object that is called, its class."""
+        function = self._reward
+        if isinstance(function, functools.partial):
+            function = function.func
+        return function if hasattr(function, "__qualname__") else type(function)
 
     def score(self, lines: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Verdict]]:
         """Yield what the function returns for each answer, in their order."""
@@ -76,7 +85,7 @@ class FunctionReward(Scorer):
             except Exception as error:
                 raise ValueError(
                     f"{self._called} failed on sample {line['id']!r}: "
-                    f"{type(error).__name__}: {error}"
+                    f"{described(error, self._named.__module__)}"
                 ) from error
             yield line["id"], Verdict(values=self._values(said, line["id"]))
 
@@ -111,14 +120,30 @@ def _find(name: str) -> Any:
         module = importlib.import_module(module_name)
     except Exception as error:  # whatever importing a user's module raises
         raise ValueError(
-            f"function={name!r}: {module_name} cannot be imported ({type(error).__name__}: "
-            f"{error}). It is looked for in the working directory, {os.getcwd()}, too."
+            f"function={name!r}: {module_name} cannot be imported: {described(error)}. It is "
+            f"looked for in the working directory, {os.getcwd()}, too."
         ) from error
     if not hasattr(module, attribute):
         public = [other for other in vars(module) if not other.startswith("_")]
         where = getattr(module, "__file__", None) or module_name
         raise ValueError(not_a_choice(f"Function of {where}:", attribute, public))
     return getattr(module, attribute)
+
+
+def _require_three(function: Reward, given: str | Reward) -> None:
+    """Refuse a function that cannot be called with completion, question and target."""
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # some built-ins have none
+        return
+    try:
+        signature.bind("completion", "question", "target")
+    except TypeError as error:
+        raise ValueError(
+            f"function={given!r} takes {signature}, and is called with completion, question and "
+            f"target ({error}). Accepted is a function of these three; target is None where a "
+            "sample has none."
+        ) from None
 
 
 def _file_hash(function: Any) -> str | None:

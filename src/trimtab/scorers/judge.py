@@ -113,9 +113,14 @@ class Judge(Scorer):
         return RUBRICS[self.rubric]
 
     def check(self) -> None:
-        """Raise ValueError if nothing could be asked: no key, no package, no place for answers."""
-        with self._open()[0]:
-            pass
+        """Refuse to begin where nothing could be asked.
+
+        Raises:
+            ValueError: without a key, the package, or a place for the answers.
+            ConnectionError: if nobody listens where the endpoint should be.
+        """
+        with self._open()[0] as endpoint:
+            endpoint.require_listening()
 
     def score(self, lines: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Verdict]]:
         """Yield verdicts by sample id, as they come.

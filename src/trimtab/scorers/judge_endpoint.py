@@ -11,8 +11,10 @@ import logging
 import math
 import os
 import random
+import socket
 import threading
 import time
+import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 KEY, ADDRESS = "OPENAI_API_KEY", "OPENAI_BASE_URL"
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0  # seconds before a request is repeated
 _PATIENCE = 300.0  # seconds; a server that wants to be left alone for longer is given up
+_GREETING = 3.0  # seconds to wait for a connection before anything is asked
 _SAID = 300  # characters of a server's message that are shown
 _TEMPORARY = (408, 409, 429)  # and all from 500 up
 # Parts of a request that some servers and models refuse, and the setting that leaves them out.
@@ -107,6 +110,22 @@ class Endpoint:
     def __exit__(self, *exception: object) -> None:
         self._client.close()
 
+    def require_listening(self) -> None:
+        """Raise ConnectionError if nobody listens at the address; nothing is asked there."""
+        base = self._client.base_url
+        if _has_proxy(base.scheme, base.host):
+            return
+        port = base.port or (443 if base.scheme == "https" else 80)
+        try:
+            socket.create_connection((base.host, port), timeout=_GREETING).close()
+        except TimeoutError:  # slow is not down
+            return
+        except OSError as error:
+            raise ConnectionError(
+                f"The judge's server cannot be reached ({error.strerror or type(error).__name__}). "
+                f"Start it, or set {ADDRESS} to where it is."
+            ) from None
+
     def halt(self) -> None:
         """Let no request begin, and none be repeated, from now on."""
         self._halted.set()
@@ -184,6 +203,12 @@ class Endpoint:
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return " ".join(text.split())[:_SAID]
+
+
+def _has_proxy(scheme: str, host: str) -> bool:
+    """Whether requests go to a proxy, which alone may know the way."""
+    proxies = urllib.request.getproxies()
+    return bool({scheme, "all"} & proxies.keys()) and not urllib.request.proxy_bypass(host)
 
 
 def _key() -> str:

@@ -49,7 +49,7 @@ class Scorer(ABC):
         """What its scores depend on, for the record: model, revision, hash of its prompt."""
 
     def check(self) -> None:  # noqa: B027 - most scorers need nothing
-        """Raise ValueError for what would keep it from scoring, before answers are computed."""
+        """Raise ValueError or OSError for what would keep it from scoring, before all answers."""
 
     @abstractmethod
     def score(self, lines: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Verdict]]:

@@ -47,6 +47,11 @@ def add(lines: Sequence[dict[str, Any]], scorer: Scorer, seen: Callable[[], None
         seen()
 
 
+def scores(line: Mapping[str, Any]) -> dict[str, float]:
+    """Return those of a record's scores that are a scorer's."""
+    return {m: line["scores"][m] for m in _by_scorers(line) if m in line["scores"]}
+
+
 def _by_scorers(line: Mapping[str, Any]) -> set[str]:
     """Return the metrics of a record that earlier verdicts gave."""
     return {metric for one in line.get("verdicts", {}).values() for metric in one["values"]}

@@ -77,8 +77,8 @@ class SVAMP(Arithmetic):
     """Short problems with varied wording (Patel et al., arXiv 2103.07191).
 
     Args:
-        split: `test` (300 rows on the hub) or `train`; the publishers' SVAMP.json has none and is
-            taken whole (1000 rows).
+        split: `test` (300 rows on the hub) or `train`; the publishers' SVAMP.json is all
+            1000 rows, split `all`.
         data_dir: a local file or folder, in place of the hub.
         revision: of the hub's data set.
         scoring: `strict` or `published`; see `Graded`.
@@ -101,8 +101,8 @@ class MultiArith(Arithmetic):
     """Problems of several steps (Roy and Roth, arXiv 1608.01413).
 
     Args:
-        split: `test` (180 rows on the hub) or `train`; the publishers' MultiArith.json has none and
-            is taken whole (600 rows).
+        split: `test` (180 rows on the hub) or `train`; the publishers' MultiArith.json is
+            all 600 rows, split `all`.
         data_dir: a local file or folder, in place of the hub.
         revision: of the hub's data set.
         scoring: `strict` or `published`; see `Graded`.

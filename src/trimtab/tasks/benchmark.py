@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from trimtab.choices import not_a_choice
 from trimtab.models import Conversation
 from trimtab.tasks.embedded import REASONING_PREFIX, REASONING_SYSTEM
+from trimtab.tasks.hub import load_rows
 from trimtab.tasks.row import Row
 from trimtab.tasks.rows import find_rows, read_rows
 from trimtab.tasks.task import Sample, Score, Task
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 SCORINGS = ("strict", "published")
+ALL = "all"
+"""The split of rows from a file that holds those of all splits, and tells none apart."""
 # The columns that may hold a row's own name, by preference.
 _IDS = ("id", "ID", "qid", "iIndex", "idx")
 _COMMIT = re.compile(r"hf://datasets/[^@]+@([0-9a-f]+)/")
@@ -43,14 +46,15 @@ class Benchmark(Task):
 
     Args:
         split: which part; by default the one whose answers are public and that the paper takes.
+            Of a publishers' file that holds all rows and names no split, it becomes `all`.
         data_dir: a local file, or a folder that holds one, in place of the hub: .json, .jsonl,
             .csv, .parquet or a folder saved by `datasets`, in the hub's columns or in the
             publishers'; see `find_rows` for which file of a folder is taken.
         revision: branch, tag or commit of the hub's data set; None for its newest.
 
     Raises:
-        ValueError: for a folder without rows of this split, a hub that cannot be reached, and rows
-            that cannot be asked.
+        ValueError: for a folder without rows of this split, a split that a file of all rows does
+            not tell apart, a hub that cannot be reached, and rows that cannot be asked.
     """
 
     hub_id: ClassVar[str]
@@ -71,7 +75,17 @@ class Benchmark(Task):
                     f"revision={self.revision!r} is one of the hub's; data_dir={self.data_dir!r} "
                     "has none. Give one of the two."
                 )
-            self._local_files  # noqa: B018  (says what is wrong with it)
+            if {file.name.lower() for file in self._local_files} <= {*map(str.lower, self.files)}:
+                self._take_all()
+
+    def _take_all(self) -> None:
+        if self.split not in (type(self).split, ALL):
+            raise ValueError(
+                f"{self.source} holds the rows of all splits and tells none apart, so "
+                f"split={self.split!r} cannot be taken from it. Leave task.split out for all rows, "
+                "or task.data_dir for the hub's split."
+            )
+        object.__setattr__(self, "split", ALL)
 
     @property
     def source(self) -> str:
@@ -106,7 +120,7 @@ class Benchmark(Task):
             Row(
                 content=row,
                 where=f"Row {index + 1} (id {sample_id}) of {self.source}",
-                labelled=labelled if labelled != self.split else None,
+                labelled=labelled if self.split not in (labelled, ALL) else None,
             )
         )
         listed = {} if self.likelihood else item.choices
@@ -138,10 +152,8 @@ class Benchmark(Task):
 
     @cached_property
     def _hub_rows(self) -> Dataset:
-        from datasets import load_dataset
-
         try:
-            return load_dataset(self.hub_id, self.config, split=self.split, revision=self.revision)
+            return load_rows(self.hub_id, self.config, split=self.split, revision=self.revision)
         except Exception as error:  # of the network, the hub's client, or the files
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             at = f" at revision {self.revision}" if self.revision else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from trimtab.scoring.choices import read_choice
@@ -11,6 +12,8 @@ from trimtab.tasks.benchmark import Graded, Item
 from trimtab.tasks.big_bench import answer_of, cut_options, question_of
 from trimtab.tasks.row import Row
 from trimtab.tasks.task import Sample
+
+_QUOTED = re.compile(r'["\u201c](.+?)["\u201d]')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +33,7 @@ class Date(Graded):
     split: str = "default"
     hub_id = "hails/bigbench"
     config = "date_understanding_zero_shot"
-    files = ("date_understanding.json",)
+    files = ("date_understanding.json", "task.json")
 
     def read(self, row: Row) -> Item:
         """Return the question, with the options that it shows."""
@@ -65,7 +68,7 @@ class LastLetterConcat(Graded):
 
     Args:
         split: `test` (150 rows on the hub) or `train`; last_letters.json of Kojima et al. (arXiv
-            2205.11916) has none and is taken whole (500 rows).
+            2205.11916) is all 500 rows, split `all`.
         data_dir: a local file or folder, in place of the hub.
         revision: of the hub's data set.
         scoring: `strict` or `published`; see `Graded`.
@@ -75,8 +78,19 @@ class LastLetterConcat(Graded):
     files = ("last_letters.json",)
 
     def read(self, row: Row) -> Item:
-        """Return the question."""
-        return Item(question=row.text("question"), target=str(row.label("answer")))
+        """Return the question; the answer is letters that words quoted in it end in.
+
+        Of a name of two words, such as "Jose Antonio", the first may have none in it.
+        """
+        question, target = row.text("question"), str(row.label("answer"))
+        quoted = _QUOTED.search(question)
+        ends = iter(word[-1].casefold() for word in quoted[1].split()) if quoted else iter(())
+        if not all(letter in ends for letter in target.casefold()):  # in this order
+            raise row.unusable(
+                f"has the answer {target!r}, which is not the last letters of words in quotation "
+                f"marks: {question[:80]!r}"
+            )
+        return Item(question=question, target=target)
 
     def answer(self, text: str, sample: Sample) -> str | None:
         """Return the letters that the text states."""

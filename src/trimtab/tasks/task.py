@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from trimtab.models import Conversation
+from trimtab.own_code import named
 
 COMPARISONS = ("sum", "length", "tokens", "unconditional")
 """How the likelihoods of choices may be compared; see `multiple_choice.answer`."""
@@ -99,6 +100,13 @@ class Task(ABC):
     def dataset(self) -> Sequence[Mapping[str, Any]]:
         """The rows, loaded once."""
         dataset = self.load()
+        # A data set of the hub has no common ancestor with lists; one of several splits is a dict.
+        sized = hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")
+        if not sized or isinstance(dataset, (str, bytes, Mapping)):
+            raise ValueError(
+                f"{named(type(self))}.load() returned a {type(dataset).__name__}. Accepted is a "
+                "list of rows, or a Hugging Face data set; of a generator: list(...)."
+            )
         if len(dataset) == 0:
             raise ValueError(f"{self.source} holds no rows. Give a data set with at least one.")
         return dataset
@@ -110,13 +118,16 @@ class Task(ABC):
             limit: how many; None for all.
             limit_seed: draws them, without replacement, by numpy's legacy generator with this seed,
                 as published evaluations do; None for the first.
+
+        Raises:
+            ValueError: for rows, samples and ids that are none.
         """
         total = len(self.dataset)
         count = total if limit is None else min(limit, total)
         drawn: Sequence[int] = range(count)
         if limit_seed is not None and count < total:
             drawn = np.random.RandomState(limit_seed).choice(total, count, replace=False).tolist()
-        samples = [self.sample(self.dataset[i], i) for i in drawn]
+        samples = [self._sample(i) for i in drawn]
         ids = [sample.id for sample in samples]
         if len(set(ids)) < len(ids):
             twice = next(i for i in ids if ids.count(i) > 1)
@@ -124,3 +135,25 @@ class Task(ABC):
                 f"{self.source} has the id {twice!r} more than once; ids name samples."
             )
         return samples
+
+    def _sample(self, index: int) -> Sample:
+        """Return the sample of a row, or say what the task's class gives instead."""
+        sample = self.sample(self.dataset[index], index)
+        where = f"{named(type(self))}.sample(), of row {index + 1},"
+        if not isinstance(sample, Sample):
+            raise ValueError(
+                f"{where} returned {sample!r}, of type {type(sample).__name__}. Accepted is a "
+                "Sample."
+            )
+        for name, kind, accepted in (
+            ("id", str, "text"),
+            ("conversation", Conversation, "a Conversation"),
+            ("target", str | None, "text, or None"),
+        ):
+            value = getattr(sample, name)
+            if not isinstance(value, kind):
+                raise ValueError(
+                    f"{where} gave the {name} {value!r}, of type {type(value).__name__}. Accepted "
+                    f"is {accepted}."
+                )
+        return sample

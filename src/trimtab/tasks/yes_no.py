@@ -46,14 +46,15 @@ class StrategyQA(YesNo):
     """Questions whose steps have to be found (Geva et al., arXiv 2101.02235).
 
     Args:
-        split: `test` (687 rows on the hub) or `train`; BIG-bench's task.json has none and is taken
-            whole (2290 rows).
+        split: `test` (687 rows on the hub) or `train`; BIG-bench's task.json is all 2290
+            rows, split `all`.
         data_dir: a local file or folder, in place of the hub.
         revision: of the hub's data set.
         scoring: `strict` or `published`; see `Graded`.
     """
 
     hub_id = "ChilleD/StrategyQA"
+    files = ("task.json",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,7 @@ class Sports(YesNo):
     split: str = "default"
     hub_id = "hails/bigbench"
     config = "sports_understanding_zero_shot"
-    files = ("sports_understanding.json",)
+    files = ("sports_understanding.json", "task.json")
 
     def question(self, row: Row) -> str:
         """Return what stands before "Plausible/implausible?"."""
@@ -88,7 +89,7 @@ class CoinFlip(YesNo):
 
     Args:
         split: `test`, `validation` or `train`; coin_flip.json of Kojima et al. (arXiv 2205.11916)
-            has none and is taken whole (500 rows).
+            is all 500 rows, split `all`.
         data_dir: a local file or folder, in place of the hub.
         revision: of the hub's data set.
         scoring: `strict` or `published`; see `Graded`.

@@ -23,6 +23,18 @@ def path(name: str) -> Path:
     return _ROOT / "models" / name
 
 
+def vector_names() -> list[str]:
+    """Return the names of the embedded alignment vectors, sorted."""
+    return sorted(file.parent.name for file in (_ROOT / "vectors").glob("*/vector.safetensors"))
+
+
+def vector_path(name: str) -> Path:
+    """Return the folder of the embedded vector `name`; ValueError with the nearest if none."""
+    if name not in vector_names():
+        raise ValueError(not_a_choice("Embedded vector", name, vector_names()))
+    return _ROOT / "vectors" / name
+
+
 def data_path(task: str, split: str) -> Path:
     """Return the JSON-lines file of held-out rows of an embedded task."""
     splits = [f.stem.removeprefix(f"{task}-") for f in (_ROOT / "data").glob(f"{task}-*.jsonl")]

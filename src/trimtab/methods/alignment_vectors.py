@@ -1,0 +1,147 @@
+"""Alignment vectors from files, any number of them, each with a strength of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from trimtab import zoo
+from trimtab.choices import not_a_choice
+from trimtab.methods.method import Method, require_finite
+from trimtab.methods.single_voice import DraftSource, SingleVoice
+from trimtab.models import LanguageModel
+from trimtab.models.folder import local_folder
+
+if TYPE_CHECKING:
+    from trimtab.vectors import Vector
+    from trimtab.vectors.rows import RowDials
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlignmentVectors(SingleVoice):
+    """Add alignment vectors to a model's weights, each with a strength of its own, and decode.
+
+    `theta = theta_base + strength sum_d strengths_d (theta_d - theta_base)`: Shahriar et al.,
+    "Inference time LLM alignment in single and multidomain preference spectrum", arXiv 2410.19206.
+    The prompt is rendered the base model's way.
+
+    Args:
+        base: the model that the vectors are added to: the one that they were extracted from, or
+            another stage of its tuning.
+        vectors: where they lie, by name: a folder that `trimtab vector extract` wrote, a LoRA
+            adapter, a hub id, or `zoo:<name>`.
+        strengths: how much of each vector, by its name; 1 for those that are not named.
+        strength: multiplies all of them: 0 is the base model, 1 the strengths as given.
+        per_row: leave the weights as they are and add the vectors' part to each row of a batch, so
+            that a sweep of strengths is one batch; equal up to rounding.
+        measure_kl: run the base model as it was beside the moved one, to measure the answers'
+            divergence from it.
+        draft: none, `prompt-lookup`, or a small model of the same vocabulary; for speed alone.
+
+    Raises:
+        ValueError: for a vector that is not there, and a strength that is no finite number or has
+            no vector.
+    """
+
+    base: LanguageModel
+    vectors: Mapping[str, str]
+    strengths: Mapping[str, float] | None = None
+    strength: float = 1.0
+    per_row: bool = False
+    measure_kl: bool = False
+    draft: DraftSource = None
+
+    dial = "strength"
+    further_dials = ("strengths",)
+    reference_role = "reference"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.vectors:
+            raise ValueError(
+                f"vectors={self.vectors!r}: there is none. Give some by name, as in "
+                "method.vectors={medicine:zoo:medicine}."
+            )
+        for path in self.vectors.values():
+            if path.startswith("zoo:"):
+                zoo.vector_path(path.removeprefix("zoo:"))
+            else:
+                local_folder(path, "Vector")
+        for name, strength in (self.strengths or {}).items():
+            if name not in self.vectors:
+                raise ValueError(not_a_choice("strengths:", name, self.vectors))
+            require_finite(f"strengths.{name}", strength)
+        require_finite("strength", self.strength)
+
+    @property
+    def models(self) -> dict[str, LanguageModel]:
+        """The base model, whose weights the vectors move, and those beside it."""
+        models = {"base": self.base}
+        if self.measure_kl:
+            models["reference"] = self.base
+        return models | ({"draft": self.draft} if isinstance(self.draft, LanguageModel) else {})
+
+    @property
+    def mixture(self) -> dict[str, tuple[LanguageModel, float]]:
+        """The moved model; and what its divergence is measured from."""
+        speaker = self.base if self.per_row else self._moved
+        mixture = {"base": (speaker, 1.0)}
+        return mixture | ({"reference": (self.base, 0.0)} if self.measure_kl else {})
+
+    def goes_with(self, other: Method) -> bool:
+        """Whether only strengths differ, and each row can have its own."""
+        return self.per_row and super().goes_with(other)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the answers depend on: the models' contents and the vectors'."""
+        from trimtab.vectors.folder import identity
+
+        return super().identity | {n: identity(path) for n, path in self._named.items()}
+
+    def provenance(self) -> dict[str, Any]:
+        """Return where models and vectors come from."""
+        from trimtab.vectors.folder import provenance
+
+        base = self.base.identity["content_sha256"]
+        vectors = {n: provenance(path, base=base) for n, path in self._named.items()}
+        return super().provenance() | vectors
+
+    @property
+    def _named(self) -> dict[str, str]:
+        return {f"vectors.{name}": path for name, path in self.vectors.items()}
+
+    @property
+    def _all_strengths(self) -> dict[str, float]:
+        """Return the strength of each vector; 0 times anything is 0, without a sign."""
+        given = self.strengths or {}
+        own = {name: self.strength * given.get(name, 1.0) for name in self.vectors}
+        return {name: strength or 0.0 for name, strength in own.items()}
+
+    @property
+    def _strengths(self) -> tuple[float, ...]:
+        return tuple(self._all_strengths.values()) if self.per_row else ()
+
+    @property
+    def _dials(self) -> Mapping[str, RowDials]:
+        return {"base": self._row_dials} if self.per_row else {}
+
+    @cached_property
+    def _row_dials(self) -> RowDials:
+        from trimtab.vectors.rows import RowDials
+
+        return RowDials(self.base.weights, self._opened)
+
+    @cached_property
+    def _moved(self) -> LanguageModel:
+        from trimtab.vectors.dial import move
+
+        return move(self.base, self._opened, self._all_strengths)
+
+    @cached_property
+    def _opened(self) -> dict[str, Vector]:
+        from trimtab.vectors import Vector
+
+        return {name: Vector.open(path) for name, path in self.vectors.items()}

@@ -1,0 +1,184 @@
+"""Write a model that vectors were added to, from disk to disk, a block at a time."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trimtab.vectors.delta import blocks
+from trimtab.vectors.matching import require_fits
+from trimtab.vectors.measures import is_of_weights, square
+from trimtab.vectors.sources import ModelFolder, total_bytes
+from trimtab.vectors.tensor_file import TensorFile, TensorWriter
+from trimtab.vectors.vector import Vector
+from trimtab.vectors.weighted_sum import Term, require_finite_strengths, write_sum
+from trimtab.vectors.whole_folder import whole_folder
+
+RECORD = "vectors.json"
+# Weights in other formats would contradict those written; code is never carried along.
+_LEFT_OUT = {".safetensors", ".bin", ".pt", ".pth", ".py", ".gguf", ".onnx", ".h5", ".msgpack"}
+
+
+def apply(
+    *,
+    base: str,
+    vectors: Mapping[str, Vector],
+    strengths: Mapping[str, float],
+    out: str | Path,
+    base_revision: str | None = None,
+    command: str = "",
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Write the checkpoint `base + sum_d strength_d vector_d`, and return its folder.
+
+    It is an ordinary one: the base's files of weights with other numbers, in their dtypes, its
+    tokenizer and settings, a card, and `vectors.json`, which says what it is made of.
+
+    Args:
+        base: the model, often but not necessarily the one that the vectors were extracted from: a
+            folder, a hub id, or `zoo:<name>`.
+        vectors: what is added, by name.
+        strengths: how much of each, by the same names.
+        out: the folder to write, which appears once it is whole.
+        base_revision: revision of the base, if it is on the hub.
+        command: what made it, for the card.
+        progress: called with how many weights were just written, and how many there are in all.
+
+    Raises:
+        ValueError: for tensors that do not match, listing them, strengths that are not finite, and
+            sums that are not.
+        OSError: if the disk is full.
+    """
+    require_finite_strengths(list(strengths.values()))
+    model = ModelFolder(base, base_revision)
+    for name, vector in vectors.items():
+        require_fits(model.tensors, vector, model=base, vector_name=name)
+        _require_weights(model, vector)
+    size = total_bytes(model.tensors.values())
+    weights = sum(tensor.numel for tensor in model.tensors.values())
+    work = _Application(
+        vectors,
+        strengths,
+        step=lambda written: None if progress is None else progress(written, weights),
+    )
+    with whole_folder(Path(out), size=size) as temporary:
+        for file in sorted(model.path.iterdir()):
+            if file.is_file() and file.suffix not in _LEFT_OUT and file.name != "README.md":
+                shutil.copyfile(file, temporary / file.name)
+        tensor_files = {tensor.file for tensor in model.tensors.values()}
+        for tensor_file in sorted(tensor_files, key=lambda file: file.path):
+            work.write(tensor_file, temporary / tensor_file.path.name)
+        made_of = composition(model.facts(), vectors, strengths) | work.measures
+        (temporary / RECORD).write_text(json.dumps(made_of, indent=2) + "\n", "utf-8")
+        (temporary / "README.md").write_text(_card(made_of, command), "utf-8")
+    return Path(out).expanduser()
+
+
+def composition(
+    base: Mapping[str, Any], vectors: Mapping[str, Vector], strengths: Mapping[str, float]
+) -> dict[str, Any]:
+    """Return what a sum is made of, and whether a vector came from another model than this."""
+    terms = {}
+    for name, vector in vectors.items():
+        terms[name] = {
+            "strength": strengths[name],
+            "from": {key: vector.facts.get(key) for key in ("base", "aligned", "dtype", "rank")},
+            "transferred": vector.transferred_to(base["content_sha256"]),
+        }
+    return {"base": dict(base), "vectors": terms}
+
+
+@dataclass
+class _Application:
+    """The sum that is being written, and how far it lies from the base."""
+
+    vectors: Mapping[str, Vector]
+    strengths: Mapping[str, float]
+    step: Callable[[int], None]
+    _moved: float = 0.0
+    _base: float = 0.0
+
+    @property
+    def measures(self) -> dict[str, float]:
+        """The Euclidean lengths of what was added, as it was written, and of the base weights."""
+        lengths = {"norm": self._moved, "base_norm": self._base}
+        return {what: float(f"{square**0.5:.6g}") for what, square in lengths.items()}
+
+    def write(self, file: TensorFile, out: Path) -> None:
+        """Write the file that one of the base's becomes."""
+        shapes = {name: tensor.shape for name, tensor in file.tensors.items()}
+        with TensorWriter(out, shapes, metadata_room=len(json.dumps(file.metadata))) as writer:
+            for name, tensor in sorted(file.tensors.items(), key=lambda pair: pair[1].start):
+                terms = self._terms(name)
+                writer.begin()
+                for first, last in blocks(tensor.shape):
+                    base = tensor.read(first, last)
+                    values = torch.empty_like(base) if terms else base
+                    if terms:
+                        write_sum(values, base, terms, first, last)
+                    self._measure(name, base, values)
+                    writer.write(values)
+                    self.step(last - first)
+                writer.keep(name, tensor.dtype, tensor.shape)
+            writer.close(file.metadata)
+
+    def _terms(self, name: str) -> Sequence[Term]:
+        return [
+            Term(vector.deltas[name], self.strengths[which])
+            for which, vector in self.vectors.items()
+            if name in vector.deltas
+        ]
+
+    def _measure(self, name: str, base: torch.Tensor, values: torch.Tensor) -> None:
+        if not is_of_weights(base.dtype):
+            return
+        self._base += square(base)
+        if values is base:
+            return
+        moved = square(values.float() - base.float())
+        if not moved < math.inf:
+            raise ValueError(
+                f"{name}: the sum is not of finite numbers. Base or vector hold NaN or infinite "
+                f"weights, or the strengths lead beyond what {base.dtype} holds."
+            )
+        self._moved += moved
+
+
+def _require_weights(model: ModelFolder, vector: Vector) -> None:
+    for name in vector.deltas:
+        if not is_of_weights(dtype := model.tensors[name].dtype):
+            raise ValueError(
+                f"{name} of {model.name!r} is of type {dtype}: nothing can be added to quantized "
+                "weights. Give the model before it was quantized."
+            )
+
+
+def _card(made_of: Mapping[str, Any], command: str) -> str:
+    base = made_of["base"]
+    lines = [
+        "# A model along alignment vectors",
+        "",
+        f"The weights of `{base['name']}` (content {base['content_sha256'][:12]}), moved:",
+        "",
+        "| vector | strength | from | to |",
+        "|---|---|---|---|",
+    ]
+    for name, term in made_of["vectors"].items():
+        ends = (term["from"][end] or {} for end in ("base", "aligned"))
+        start, end = (each.get("name", "unknown") for each in ends)
+        lines.append(f"| {name} | {term['strength']:g} | `{start}` | `{end}` |")
+    moved = [name for name, term in made_of["vectors"].items() if term["transferred"]]
+    if moved:
+        lines += ["", f"Extracted from another model than this base: {', '.join(moved)}."]
+    lines += ["", "`theta = theta_base + sum_d strength_d (theta_d - theta_base)`, in fp32, cast "]
+    lines[-1] += "once; `vectors.json` names every part."
+    if command:
+        lines += ["", f"Made by `{command}`."]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,61 @@
+"""How alike vectors are: the cosine of the angle between them, by kind of module."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from trimtab.vectors.delta import blocks
+from trimtab.vectors.matching import listed
+from trimtab.vectors.profile import kinds
+from trimtab.vectors.vector import Vector
+
+ALL = "all"
+
+
+def cosines(vectors: Sequence[Vector]) -> dict[str, list[list[float]]]:
+    """Return the cosine between each two vectors, over all tensors and by kind of module.
+
+    Args:
+        vectors: of one architecture.
+
+    Returns:
+        A symmetric matrix by kind, and one of the name `all`. NaN where a vector is 0 throughout.
+
+    Raises:
+        ValueError: for tensors that differ in shape.
+    """
+    shapes = _shapes(vectors)
+    count, names = len(vectors), kinds(shapes)
+    inner = {kind: torch.zeros(count, count, dtype=torch.float64) for kind in names.values()}
+    for name, shape in shapes.items():
+        holders = [i for i, vector in enumerate(vectors) if name in vector.deltas]
+        for first, last in blocks(shape):
+            rows = torch.zeros(count, last - first, dtype=torch.float64)
+            for i in holders:
+                rows[i] = vectors[i].deltas[name].block(first, last)
+            inner[names[name]] += rows @ rows.mT
+    total = sum(inner.values(), torch.zeros(count, count, dtype=torch.float64))
+    return {kind: _normalized(products) for kind, products in {ALL: total, **inner}.items()}
+
+
+def _normalized(products: torch.Tensor) -> list[list[float]]:
+    lengths = products.diagonal().sqrt()
+    matrix: list[list[float]] = (products / lengths[:, None] / lengths).tolist()
+    return matrix
+
+
+def _shapes(vectors: Sequence[Vector]) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {}
+    odd = []
+    for vector in vectors:
+        for name, delta in vector.deltas.items():
+            if shapes.setdefault(name, delta.shape) != delta.shape:
+                odd.append(f"{name}: {shapes[name]} and {delta.shape}")
+    if odd:
+        raise ValueError(
+            f"The vectors are of two architectures: {len(odd)} tensors differ in shape:\n"
+            f"{listed(odd)}\nThere is no angle between them. Show them one at a time."
+        )
+    return shapes

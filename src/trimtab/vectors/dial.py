@@ -1,0 +1,127 @@
+"""Vectors in the weights of a loaded model, turned in place."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from trimtab.choices import not_a_choice
+from trimtab.models.language_model import LanguageModel
+from trimtab.vectors.delta import blocks
+from trimtab.vectors.matching import require_fits
+from trimtab.vectors.tensor_file import BLOCK
+from trimtab.vectors.vector import Vector
+from trimtab.vectors.weighted_sum import Term, require_finite_strengths, write_sum
+
+_BLOCK_ON_GPU = 64 * BLOCK  # its memory is as quick as its cache
+
+
+class Dial:
+    """Vectors added to the weights of a model in memory, each with a strength of its own.
+
+    `theta = theta_base + sum_d strength_d delta_d` (Shahriar et al., arXiv 2410.19206), in fp32,
+    cast once. It is always computed from the base weights, of which a copy is kept on the weights'
+    device: so strength 0 gives these back bit for bit, 1 the aligned ones, and no walk of the dial
+    leaves a trace. A turn reads base and vectors once and writes the weights once.
+
+    Args:
+        weights: the model, on whatever devices its layers are; its strengths are 0 at first.
+        vectors: the vectors by name.
+        base: the base weights by their names, if they are kept elsewhere anyway; None to copy
+            those that the vectors change.
+
+    Raises:
+        ValueError: for a vector that does not fit the model, listing the tensors.
+    """
+
+    def __init__(
+        self,
+        weights: nn.Module,
+        vectors: Mapping[str, Vector],
+        *,
+        base: Mapping[str, torch.Tensor] | None = None,
+    ) -> None:
+        self._live = own_tensors(weights)
+        model = getattr(weights, "name_or_path", "") or type(weights).__name__
+        for name, vector in vectors.items():
+            require_fits(self._live, vector, model=model, vector_name=name)
+        self.strengths = dict.fromkeys(vectors, 0.0)
+        self._deltas = {
+            which: {n: d.to(self._live[n].device) for n, d in vector.deltas.items()}
+            for which, vector in vectors.items()
+        }
+        changed = {name for deltas in self._deltas.values() for name in deltas}
+        self._base = {
+            name: (self._live[name].detach().clone() if base is None else base[name])
+            for name in self._live
+            if name in changed
+        }
+
+    @torch.no_grad()
+    def turn(self, strengths: Mapping[str, float]) -> None:
+        """Set the strengths of some vectors; the others stay as they are.
+
+        Raises:
+            ValueError: for a name that is none of the vectors', and strengths that are not finite.
+        """
+        for name in strengths:
+            if name not in self.strengths:
+                raise ValueError(not_a_choice("Vector", name, self.strengths))
+        require_finite_strengths(list(strengths.values()))
+        self.strengths |= strengths
+        for name, base in self._base.items():
+            live, start = self._live[name].detach().view(-1), base.reshape(-1)
+            terms = [
+                Term(deltas[name], self.strengths[which])
+                for which, deltas in self._deltas.items()
+                if name in deltas
+            ]
+            size = BLOCK if live.device.type == "cpu" else _BLOCK_ON_GPU
+            for first, last in blocks(tuple(base.shape), size):
+                write_sum(live[first:last], start[first:last], terms, first, last)
+
+
+def own_tensors(weights: nn.Module) -> dict[str, torch.Tensor]:
+    """Return a model's parameters and stored buffers by name; tied ones once, by their first."""
+    named = weights.state_dict(keep_vars=True)
+    return {names[0]: named[names[0]] for names in _groups(weights)}
+
+
+def _groups(weights: nn.Module) -> list[tuple[str, ...]]:
+    """Return the names of a model's tensors, those of one tensor together."""
+    groups: dict[int, tuple[str, ...]] = {}
+    for name, tensor in weights.state_dict(keep_vars=True).items():
+        groups[id(tensor)] = (*groups.get(id(tensor), ()), name)
+    return sorted(groups.values())
+
+
+def between(base: LanguageModel, aligned: LanguageModel) -> Vector:
+    """Return the vector from one model in memory to another.
+
+    Raises:
+        ValueError: if their tensors do not match, listing those that differ.
+    """
+    one, other = (_groups(model.weights) for model in (base, aligned))
+    if one != other and {n for names in one for n in names} == {
+        n for names in other for n in names
+    }:
+        raise ValueError(
+            f"{base.path!r} and {aligned.path!r} tie different weights together "
+            "(tie_word_embeddings in config.json); one sum cannot be both. Untie both, or neither."
+        )
+    tensors = [own_tensors(model.weights) for model in (base, aligned)]
+    return Vector.between(*tensors, names=(base.path, aligned.path))
+
+
+def move(
+    base: LanguageModel, vectors: Mapping[str, Vector], strengths: Mapping[str, float]
+) -> LanguageModel:
+    """Return a new model, `base` moved along some vectors; `base` is not changed."""
+    weights = copy.deepcopy(base.weights)
+    Dial(weights, vectors, base=own_tensors(base.weights)).turn(strengths)
+    moved = copy.copy(base)
+    moved.__dict__["weights"] = weights
+    return moved

@@ -1,0 +1,119 @@
+"""The folder that a vector lies in: its files, read and written here alone.
+
+vector.safetensors          differences by tensor, and the facts in its metadata
+exact.safetensors           the few elements that make strength 1 exact; may be missing
+adapter_model.safetensors   factors of low rank, with adapter_config.json, as PEFT has them
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trimtab import zoo
+from trimtab.models.folder import content_sha256
+from trimtab.vectors import peft_layout
+from trimtab.vectors.delta import Correction, Delta, OnDisk
+from trimtab.vectors.sources import downloaded
+from trimtab.vectors.tensor_file import TensorFile, TensorWriter, write_tensors
+from trimtab.vectors.vector import Vector
+from trimtab.vectors.whole_folder import whole_folder
+
+DENSE, EXACT = "vector.safetensors", "exact.safetensors"
+FACTS = "trimtab"
+_PLACES, _VALUES = ".places", ".values"
+
+
+def read(path: str | Path) -> Vector:
+    """Return the vector in a folder; see `Vector.open`."""
+    folder = resolve(str(path))
+    deltas: dict[str, Delta] = {}
+    facts: dict[str, Any] = {}
+    exact = folder / EXACT
+    corrections = _read_corrections(TensorFile(exact)) if exact.is_file() else {}
+    if (folder / DENSE).is_file():
+        file = TensorFile(folder / DENSE)
+        facts = json.loads(file.metadata.get(FACTS, "{}"))
+        deltas |= {n: OnDisk(tensor, corrections.get(n)) for n, tensor in file.tensors.items()}
+    if (folder / peft_layout.CONFIG).is_file():
+        found = peft_layout.read(folder)
+        # An adapter names tied weights twice; a model's files have them once.
+        known = facts.get("tensors", found)
+        deltas |= {name: factor for name, factor in found.items() if name in known}
+    elif not (folder / DENSE).is_file():
+        raise ValueError(
+            f"{str(folder)!r} holds no vector: neither {DENSE}, which `trimtab vector extract` "
+            f"writes, nor a LoRA adapter's {peft_layout.CONFIG}."
+        )
+    return Vector(deltas, facts)
+
+
+def resolve(path: str) -> Path:
+    """Return the folder that `zoo:<name>`, a folder's name or a hub id stands for."""
+    if path.startswith("zoo:"):
+        return zoo.vector_path(path.removeprefix("zoo:"))
+    return downloaded(path, None, "Vector")
+
+
+def write(vector: Vector, out: Path, dtype: torch.dtype) -> Path:
+    """Write a vector as differences; see `Vector.save`."""
+    shapes = {name: delta.shape for name, delta in vector.deltas.items()}
+    facts: dict[str, Any] = dict(vector.facts)
+    if facts:  # what was recorded goes on to hold, but for how the numbers are stored
+        exact = bool(facts.get("exact")) and dtype == torch.float32
+        facts |= {"dtype": str(dtype).removeprefix("torch."), "exact": exact}
+    room = len(json.dumps(facts)) + 1024
+    with (
+        whole_folder(out) as temporary,
+        TensorWriter(temporary / DENSE, shapes, metadata_room=room) as writer,
+    ):
+        for name, delta in vector.deltas.items():
+            writer.add(name, delta.dense().to("cpu", dtype))
+        corrections = {n: d.correction for n, d in vector.deltas.items() if d.correction}
+        if corrections and dtype == torch.float32:
+            write_corrections(corrections, temporary)
+        writer.close({FACTS: json.dumps(facts)})
+    return out
+
+
+def write_corrections(corrections: Mapping[str, Correction], folder: Path) -> None:
+    """Write what makes strength 1 exact."""
+    places = {f"{name}{_PLACES}": each.places for name, each in corrections.items()}
+    values = {f"{name}{_VALUES}": each.values for name, each in corrections.items()}
+    write_tensors(folder / EXACT, places | values)
+
+
+def _read_corrections(file: TensorFile) -> dict[str, Correction]:
+    return {
+        name.removesuffix(_PLACES): Correction(
+            tensor.load(), file.tensors[name.removesuffix(_PLACES) + _VALUES].load()
+        )
+        for name, tensor in file.tensors.items()
+        if name.endswith(_PLACES)
+    }
+
+
+def identity(path: str) -> dict[str, Any]:
+    """Return what tells two contents under one name apart."""
+    return {"content_sha256": content_sha256(resolve(path))}
+
+
+def provenance(path: str, *, base: str | None) -> dict[str, Any]:
+    """Return what a record needs to name exactly this vector.
+
+    Args:
+        path: where it lies.
+        base: hash of the model that it is added to.
+    """
+    vector = read(path)
+    said = {key: vector.facts.get(key) for key in ("base", "aligned", "dtype", "rank", "exact")}
+    return {
+        "path": path,
+        **identity(path),
+        **said,
+        "transferred": vector.transferred_to(base),
+    }

@@ -1,0 +1,40 @@
+"""The best factors of a given rank for a matrix."""
+
+from __future__ import annotations
+
+import torch
+
+from trimtab.vectors.delta import LowRank
+
+_EXACT = 1024  # up to this width the whole decomposition is quick
+_OVERSAMPLING, _ITERATIONS, _SEED = 32, 4, 0
+
+
+def factors(matrix_MN: torch.Tensor, rank: int, dtype: torch.dtype = torch.float32) -> LowRank:
+    """Return the truncated singular value decomposition, half of each value in either factor.
+
+    No other matrix of that rank is nearer (Eckart and Young, "The approximation of one matrix by
+    another of lower rank", 1936). Wide matrices are decomposed in a random subspace that power
+    iterations turn towards the largest values (Halko et al., arXiv 0909.4061), with a fixed seed.
+
+    Args:
+        matrix_MN: the matrix.
+        rank: of the factors; no more than the smaller side is kept.
+        dtype: of the factors.
+    """
+    narrow = min(matrix_MN.shape)
+    kept = min(rank, narrow)
+    if narrow <= _EXACT or kept + _OVERSAMPLING >= narrow:
+        left, values, right = torch.linalg.svd(matrix_MN.float(), full_matrices=False)
+    else:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(_SEED)
+            left, values, columns = torch.svd_lowrank(
+                matrix_MN.float(), q=kept + _OVERSAMPLING, niter=_ITERATIONS
+            )
+        right = columns.mT
+    root = values[:kept].sqrt()
+    return LowRank(
+        (left[:, :kept] * root).to(dtype).contiguous(),
+        (root[:, None] * right[:kept]).to(dtype).contiguous(),
+    )

@@ -1,0 +1,69 @@
+"""Whether the tensors of two models match, which arithmetic on them asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trimtab.vectors.vector import Vector
+
+_SHOWN = 10
+
+
+def require_same_tensors(
+    base: Mapping[str, Any], aligned: Mapping[str, Any], paths: tuple[str, str]
+) -> None:
+    """Refuse weights that do not match by name and shape, listing what differs.
+
+    Args:
+        base: whatever has a `shape`, by the tensors' names.
+        aligned: the same of the other model.
+        paths: what the two are called.
+    """
+    problems = [f"{n}: only in {paths[0]}" for n in sorted(base.keys() - aligned.keys())]
+    problems += [f"{n}: only in {paths[1]}" for n in sorted(aligned.keys() - base.keys())]
+    problems += [
+        f"{n}: {tuple(base[n].shape)} in {paths[0]}, {tuple(aligned[n].shape)} in {paths[1]}"
+        for n in sorted(base.keys() & aligned.keys())
+        if base[n].shape != aligned[n].shape
+    ]
+    if problems:
+        raise ValueError(
+            f"The weights of {paths[0]!r} and {paths[1]!r} do not match in {len(problems)} "
+            f"tensors:\n{listed(problems)}\nAn alignment vector needs two models of one "
+            "architecture, one fine-tuned from the other."
+        )
+
+
+def listed(problems: list[str]) -> str:
+    """Return problems a line each, and how many more there are than are shown."""
+    more = len(problems) - _SHOWN
+    lines = [*problems[:_SHOWN], *([f"and {more} more"] if more > 0 else [])]
+    return "\n".join(f"  {line}" for line in lines)
+
+
+def require_fits(
+    tensors: Mapping[str, Any], vector: Vector, *, model: str, vector_name: str
+) -> None:
+    """Refuse a vector with tensors that a model does not have in that shape, listing them.
+
+    Args:
+        tensors: whatever has a `shape`, by the names of the model's tensors.
+        vector: what is to be added.
+        model: what the model is called.
+        vector_name: what the vector is called.
+    """
+    problems = []
+    for name, delta in sorted(vector.deltas.items()):
+        if name not in tensors:
+            problems.append(f"{name}: not in {model}")
+        elif tuple(tensors[name].shape) != delta.shape:
+            shape = tuple(tensors[name].shape)
+            problems.append(f"{name}: {delta.shape} in {vector_name}, {shape} in {model}")
+    if problems:
+        raise ValueError(
+            f"Vector {vector_name!r} does not fit {model!r} in {len(problems)} tensors:\n"
+            f"{listed(problems)}\nA vector goes with models of its own architecture: the one it "
+            "was extracted from, and other stages of its tuning."
+        )

@@ -1,0 +1,79 @@
+"""Several vectors by name: the tensors that they change, and a number for each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+
+from trimtab.vectors.matching import listed
+from trimtab.vectors.vector import Vector
+
+Vectors = Mapping[str, Vector]
+ForEach = float | Mapping[str, float]
+"""One number for all vectors, or one for each, by name."""
+
+
+def shapes(vectors: Vectors) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every tensor that one of the vectors changes, by sorted names.
+
+    Raises:
+        ValueError: without a vector, and for vectors of different architectures, listing tensors.
+    """
+    _require_vectors(vectors)
+    found: dict[str, tuple[str, tuple[int, ...]]] = {}
+    problems = []
+    for which, vector in vectors.items():
+        for name, delta in vector.deltas.items():
+            first, shape = found.setdefault(name, (which, delta.shape))
+            if delta.shape != shape:
+                problems.append(f"{name}: {shape} in {first}, {delta.shape} in {which}")
+    if problems:
+        raise ValueError(
+            f"The vectors are of two architectures: {len(problems)} tensors differ in shape:\n"
+            f"{listed(problems)}\nOnly vectors of one base model merge."
+        )
+    return {name: shape for name, (_, shape) in sorted(found.items())}
+
+
+def tensors(vectors: Vectors, name: str) -> dict[str, torch.Tensor]:
+    """Return what the vectors that change a tensor add to it, in fp32."""
+    return {
+        which: vector.deltas[name].dense().float()
+        for which, vector in vectors.items()
+        if name in vector.deltas
+    }
+
+
+def for_each(value: ForEach, vectors: Vectors, what: str) -> dict[str, float]:
+    """Return one finite number for each vector.
+
+    Args:
+        value: one for all, or one for each.
+        vectors: the vectors.
+        what: what the number is called.
+
+    Raises:
+        ValueError: for what is no finite number, and for names that are not those of the vectors.
+    """
+    _require_vectors(vectors)
+    numbers = dict(value) if isinstance(value, Mapping) else dict.fromkeys(vectors, value)
+    if odd := sorted(numbers.keys() ^ vectors.keys()):
+        raise ValueError(
+            f"{what}: {', '.join(odd)}: accepted is one number for all vectors, or one for each "
+            f"of {', '.join(vectors)}."
+        )
+    for which, number in numbers.items():
+        is_number = isinstance(number, int | float) and not isinstance(number, bool)
+        if not is_number or not math.isfinite(number):
+            raise ValueError(f"{what} of {which}: {number!r} is not a finite number.")
+    return {which: numbers[which] for which in vectors}
+
+
+def _require_vectors(vectors: Vectors) -> None:
+    if not isinstance(vectors, Mapping) or not vectors:
+        raise ValueError(
+            "vectors: accepted are one or more vectors by name, such as "
+            "{'medicine': Vector.open('medicine'), 'law': Vector.open('law')}."
+        )

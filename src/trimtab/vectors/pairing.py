@@ -1,0 +1,76 @@
+"""The tensors of two models on disk, in pairs, and the tokens that their rows stand for."""
+
+from __future__ import annotations
+
+from trimtab.vectors.matching import listed, require_same_tensors
+from trimtab.vectors.sources import ModelFolder
+from trimtab.vectors.tensor_file import StoredTensor
+
+
+def paired(
+    base: ModelFolder, aligned: ModelFolder, *, shared: bool
+) -> dict[str, tuple[StoredTensor, StoredTensor]]:
+    """Return the tensors of both models by name, which match but for rows of the vocabulary.
+
+    Args:
+        base: the base model.
+        aligned: the aligned model.
+        shared: whether one of them may have tokens that the other lacks.
+
+    Raises:
+        ValueError: for tensors that do not match, listing them, and for tokenizers that number
+            tokens differently.
+    """
+    ends = dict(aligned.tensors)
+    sizes = base.vocabulary_size, aligned.vocabulary_size
+    resized = [
+        name
+        for name, tensor in base.tensors.items()
+        if name in ends and _only_tokens_differ(tensor.shape, ends[name].shape, sizes)
+    ]
+    if resized and not shared:
+        shapes = [f"{n}: {base.tensors[n].shape} and {ends[n].shape}" for n in resized]
+        raise ValueError(
+            f"The vocabularies of {base.name!r} and {aligned.name!r} are of different size:\n"
+            f"{listed(shapes)}\nWith vocabulary=shared the tokens that both have are taken, and "
+            "the others stay as they are in the base."
+        )
+    matched = {n: base.tensors[n] if n in resized else tensor for n, tensor in ends.items()}
+    require_same_tensors(base.tensors, matched, (base.name, aligned.name))
+    _require_same_tokens(base, aligned, resized=bool(resized))
+    return {name: (tensor, ends[name]) for name, tensor in base.tensors.items()}
+
+
+def _only_tokens_differ(
+    one: tuple[int, ...], other: tuple[int, ...], sizes: tuple[int | None, int | None]
+) -> bool:
+    """Tell whether two shapes have a row for each token, of two numbers of tokens."""
+    return (
+        one[1:] == other[1:]
+        and one[:1] != other[:1]
+        and (one[:1], other[:1])
+        == (
+            (sizes[0],),
+            (sizes[1],),
+        )
+    )
+
+
+def _require_same_tokens(base: ModelFolder, aligned: ModelFolder, *, resized: bool) -> None:
+    one, other = base.vocabulary, aligned.vocabulary
+    if not one or not other:
+        if resized:
+            raise ValueError(
+                "vocabulary=shared compares tokens: both models need a tokenizer.json."
+            )
+        return
+    odd = [(one[token], token) for token in one.keys() & other.keys() if one[token] != other[token]]
+    if resized:  # in one of equal size, a token that was reserved may have got its name
+        ids = {place: token for token, place in one.items()}
+        odd += [(i, token) for token, i in other.items() if token not in one and i in ids]
+    if odd:
+        place, token = min(odd)
+        raise ValueError(
+            f"The tokenizers of {base.name!r} and {aligned.name!r} number tokens differently, "
+            f"from id {place} on ({token!r}): their embeddings cannot be subtracted."
+        )

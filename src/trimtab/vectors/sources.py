@@ -1,0 +1,108 @@
+"""Where models and vectors come from that are read from disk to disk, and what they are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from trimtab import zoo
+from trimtab.models.folder import content_sha256, local_folder
+from trimtab.vectors.json_file import read_object
+from trimtab.vectors.tensor_file import StoredTensor, TensorFolder
+
+_WANTED = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "LICENSE*"]
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A model's folder, of which no weights are loaded.
+
+    Args:
+        name: `zoo:<name>`, a local folder or a hub id, as in `LanguageModel.path`.
+        revision: hub revision; only for hub ids.
+
+    Raises:
+        ValueError: if there is no such folder, or none with a config.json.
+    """
+
+    name: str
+    revision: str | None = None
+
+    def __post_init__(self) -> None:
+        if not (self.path / "config.json").is_file():
+            raise ValueError(f"{self.name!r} holds no model: {str(self.path)!r} has no config.json")
+
+    @cached_property
+    def path(self) -> Path:
+        """The folder."""
+        if self.name.startswith("zoo:"):
+            return zoo.path(self.name.removeprefix("zoo:"))
+        return downloaded(self.name, self.revision, "Model")
+
+    @cached_property
+    def tensors(self) -> dict[str, StoredTensor]:
+        """The weights by name."""
+        return TensorFolder(self.path).tensors
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """What config.json says."""
+        return read_object(self.path / "config.json")
+
+    @property
+    def vocabulary_size(self) -> int | None:
+        """How many tokens the model has a row for, as far as its config says."""
+        of_text = self.config.get("text_config", {})  # of models that also see or hear
+        size: int | None = self.config.get("vocab_size", of_text.get("vocab_size"))
+        return size
+
+    @cached_property
+    def vocabulary(self) -> dict[str, int]:
+        """Tokens and their ids, of a tokenizer.json; empty where there is none."""
+        file = self.path / "tokenizer.json"
+        if not file.is_file():
+            return {}
+        said = read_object(file)
+        pieces = said["model"].get("vocab", {})
+        if isinstance(pieces, list):  # Unigram: pieces with their scores
+            pieces = {piece: place for place, (piece, _) in enumerate(pieces)}
+        return pieces | {token["content"]: token["id"] for token in said.get("added_tokens", ())}
+
+    def facts(self) -> dict[str, Any]:
+        """Return what names exactly this model: where from, revision, hashes."""
+        listed = json.dumps(sorted(self.vocabulary.items()))
+        return {
+            "name": self.name,
+            "revision": self.revision,
+            "content_sha256": content_sha256(self.path),
+            "tokenizer_sha256": hashlib.sha256(listed.encode()).hexdigest(),
+        }
+
+
+def downloaded(name: str, revision: str | None, what: str) -> Path:
+    """Return a local folder, or that of a hub id, downloaded if it is not there yet.
+
+    Raises:
+        ValueError: for what is neither, and for what cannot be downloaded.
+    """
+    if folder := local_folder(name, what):
+        return folder
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=_WANTED))
+    except Exception as error:  # whatever its many layers raise
+        raise ValueError(
+            f"{what} {name!r}: there is no such folder, and the hub gives none: "
+            f"{str(error).strip().splitlines()[0]}"
+        ) from error
+
+
+def total_bytes(tensors: Iterable[StoredTensor]) -> int:
+    """Return how many bytes some tensors take."""
+    return sum(tensor.numel * tensor.dtype.itemsize for tensor in tensors)

@@ -1,0 +1,295 @@
+"""Safetensors files read and written a block at a time, so that memory never holds a whole one.
+
+The format is a length, a JSON header, and the tensors' bytes one after another. The safetensors
+library maps files or takes whole tensors; models larger than memory want neither.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+
+from trimtab.vectors.json_file import read_object
+
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+BLOCK = 1 << 20  # elements of a block: what a processor's cache holds
+_LARGEST_HEADER = 100_000_000  # bytes, as the format allows
+_ALIGNED = 8
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """Where a tensor lies in a file.
+
+    Attributes:
+        file: the file that it lies in.
+        dtype: of its elements.
+        shape: its shape.
+        start: the place of its first byte in the file.
+    """
+
+    file: TensorFile
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    start: int
+
+    @property
+    def numel(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    def read(self, first: int = 0, last: int | None = None) -> torch.Tensor:
+        """Return the elements `first` to `last`, flat; all of them without `last`."""
+        last = self.numel if last is None else last
+        values = torch.empty(last - first, dtype=self.dtype)
+        self.file.read_into(values, self.start + first * self.dtype.itemsize)
+        return values
+
+    def load(self) -> torch.Tensor:
+        """Return the whole tensor."""
+        return self.read().view(self.shape)
+
+
+class TensorFile:
+    """A safetensors file that is open for reading.
+
+    Attributes:
+        path: the file.
+        tensors: where each tensor lies, by name.
+        metadata: the texts that the file carries beside them.
+
+    Raises:
+        ValueError: for a file that is cut off or is none of the format.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = os.open(path, os.O_RDONLY)
+        header, offset = self._header()
+        self.metadata: dict[str, str] = header.pop("__metadata__", {})
+        self.tensors: dict[str, StoredTensor] = {}
+        end = offset
+        try:
+            for name, entry in header.items():
+                dtype, shape = DTYPES.get(entry["dtype"]), tuple(entry["shape"])
+                if dtype is None:
+                    raise self._broken(f"{name} is of type {entry['dtype']}, which is not known")
+                begin, stop = entry["data_offsets"]
+                if min(begin, *shape) < 0:
+                    raise self._broken(f"{name} lies at {begin} and has shape {shape}")
+                if stop - begin != math.prod(shape) * dtype.itemsize:
+                    raise self._broken(f"{name} has {stop - begin} bytes for shape {shape}")
+                self.tensors[name] = StoredTensor(self, dtype, shape, offset + begin)
+                end = max(end, offset + stop)
+        except (KeyError, TypeError, AttributeError):
+            raise self._broken("its header does not say where the tensors lie") from None
+        if (size := os.fstat(self._descriptor).st_size) < end:
+            raise self._broken(f"{size:,} of {end:,} bytes are there: it is cut off")
+
+    def _header(self) -> tuple[dict[str, Any], int]:
+        length = os.pread(self._descriptor, 8, 0)
+        size = struct.unpack("<Q", length)[0] if len(length) == 8 else 0
+        text = os.pread(self._descriptor, size, 8) if 2 <= size <= _LARGEST_HEADER else b""
+        try:
+            if len(text) != size or not isinstance(header := json.loads(text), dict):
+                raise ValueError
+        except ValueError:
+            raise self._broken("it is cut off, or is of another kind") from None
+        return header, 8 + size
+
+    def _broken(self, why: str) -> ValueError:
+        return ValueError(
+            f"{str(self.path)!r} is no whole safetensors file: {why}. Download or write it again."
+        )
+
+    def read_into(self, values: torch.Tensor, place: int) -> None:
+        """Fill a contiguous tensor with the bytes from a place on."""
+        view = values.view(torch.uint8).numpy().data if values.numel() else memoryview(b"")
+        done = 0
+        while done < len(view):
+            read = os.preadv(self._descriptor, [view[done:]], place + done)
+            if not read:
+                raise self._broken("it became shorter while it was read")
+            done += read
+
+    def __del__(self) -> None:
+        if hasattr(self, "_descriptor"):
+            os.close(self._descriptor)
+
+
+@dataclass(frozen=True)
+class TensorFolder:
+    """The tensors of a folder in one safetensors file or several with an index.
+
+    Args:
+        path: the folder.
+        stem: how the files' names begin, as in `model.safetensors`.
+    """
+
+    path: Path
+    stem: str = "model"
+
+    @cached_property
+    def tensors(self) -> dict[str, StoredTensor]:
+        """All tensors by name, in the order of the files.
+
+        Raises:
+            ValueError: for a folder without such files, and for files that are cut off or that
+                the index does not describe.
+        """
+        tensors = {name: tensor for file in self.files for name, tensor in file.tensors.items()}
+        if self._index is not None and tensors.keys() != self._index.keys():
+            odd = sorted(tensors.keys() ^ self._index.keys())
+            raise ValueError(
+                f"{str(self.path)!r}: {self.stem}.safetensors.index.json and the files do not "
+                f"agree about {len(odd)} tensors, such as {', '.join(odd[:3])}."
+            )
+        return tensors
+
+    @cached_property
+    def files(self) -> list[TensorFile]:
+        """The files, opened."""
+        if self._index is not None:
+            names = sorted(set(self._index.values()))
+        else:
+            names = [f"{self.stem}.safetensors"]
+        for name in names:
+            if Path(name).name != name:
+                raise ValueError(
+                    f"{str(self.path)!r}: its index names {name!r}, which does not lie beside it."
+                )
+        missing = [name for name in names if not (self.path / name).is_file()]
+        if missing:
+            raise ValueError(
+                f"{str(self.path)!r} has no {missing[0]}. Weights are read from safetensors files "
+                "alone; a model that is stored otherwise can be saved as such by "
+                "model.save_pretrained(folder)."
+            )
+        return [TensorFile(self.path / name) for name in names]
+
+    @cached_property
+    def _index(self) -> dict[str, str] | None:
+        file = self.path / f"{self.stem}.safetensors.index.json"
+        if not file.is_file():
+            return None
+        mapping = read_object(file).get("weight_map")
+        if not isinstance(mapping, dict):
+            raise ValueError(
+                f"{str(file)!r} has no weight_map: it is no index of safetensors files."
+            )
+        return mapping
+
+
+class TensorWriter:
+    """A safetensors file in the making; tensors are appended, the header comes at the end.
+
+    Args:
+        path: the file.
+        most: names and shapes of all tensors that may be appended, which is what room for the
+            header is left by.
+        metadata_room: bytes to leave for the metadata.
+    """
+
+    def __init__(
+        self, path: Path, most: Mapping[str, Sequence[int]], *, metadata_room: int = 0
+    ) -> None:
+        longest = {
+            name: {"dtype": "F8_E4M3", "shape": list(shape), "data_offsets": [1 << 62, 1 << 62]}
+            for name, shape in most.items()
+        }
+        room = len(json.dumps(longest)) + 2 * metadata_room + 64
+        self._room = -(-room // _ALIGNED) * _ALIGNED
+        self._file = path.open("wb", buffering=0)
+        self._file.seek(8 + self._room)
+        self._header: dict[str, Any] = {}
+        self._written = 0
+
+    def begin(self) -> None:
+        """Begin a tensor; what is written from here on is its."""
+        self._begun = self._written
+
+    def write(self, values: torch.Tensor) -> None:
+        """Append elements to the tensor that was begun."""
+        view = values.contiguous().reshape(-1).view(torch.uint8).numpy().data
+        done = 0
+        while done < len(view):  # a full disk takes a part, and says so at the next
+            done += self._file.write(view[done:])
+        self._written += done
+
+    def drop(self) -> None:
+        """Forget the tensor that was begun."""
+        self._file.seek(self._begun - self._written, os.SEEK_CUR)
+        self._written = self._begun
+
+    def keep(self, name: str, dtype: torch.dtype, shape: Sequence[int]) -> None:
+        """Name the tensor that was begun."""
+        assert self._written - self._begun == math.prod(shape) * dtype.itemsize
+        self._header[name] = {
+            "dtype": _NAMES[dtype],
+            "shape": list(shape),
+            "data_offsets": [self._begun, self._written],
+        }
+
+    def add(self, name: str, tensor: torch.Tensor) -> None:
+        """Append a whole tensor."""
+        self.begin()
+        self.write(tensor)
+        self.keep(name, tensor.dtype, tensor.shape)
+
+    def close(self, metadata: Mapping[str, str]) -> None:
+        """Write the header, which makes the file whole."""
+        header = {"__metadata__": {"format": "pt", **metadata}, **self._header}
+        text = json.dumps(header).encode()
+        assert len(text) <= self._room
+        self._file.truncate()
+        self._file.seek(0)
+        self._file.write(struct.pack("<Q", self._room) + text.ljust(self._room))
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write tensors that are in memory to a file."""
+    texts = dict(metadata or {})
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    with TensorWriter(path, shapes, metadata_room=len(json.dumps(texts))) as writer:
+        for name, tensor in tensors.items():
+            writer.add(name, tensor)
+        writer.close(texts)

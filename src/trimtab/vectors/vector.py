@@ -1,0 +1,174 @@
+"""A vector: the difference of an aligned model's weights and its base's, tensor by tensor."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trimtab.vectors.delta import Between, Delta, Dense, LowRank, added
+from trimtab.vectors.matching import require_same_tensors
+from trimtab.vectors.weighted_sum import require_finite_strengths
+
+
+@dataclass(frozen=True, eq=False)
+class Vector:
+    """Differences of weights by the tensors' names; a tensor that is not named does not change.
+
+    Vectors add, subtract, scale and compare: `0.5 * (medicine + law) - finance`. What a sum of
+    factors is stays factors; other results are fp32 in memory.
+
+    Attributes:
+        deltas: the differences.
+        facts: where the vector comes from; see `trimtab vector show`.
+    """
+
+    deltas: Mapping[str, Delta]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def between(
+        cls,
+        base: Mapping[str, torch.Tensor],
+        aligned: Mapping[str, torch.Tensor],
+        *,
+        names: tuple[str, str] = ("base", "aligned"),
+    ) -> Vector:
+        """Return `aligned - base` of two models' tensors in memory, taken where it is wanted.
+
+        Args:
+            base: the base model's tensors by name.
+            aligned: the aligned model's.
+            names: what the two are called, in errors.
+
+        Raises:
+            ValueError: if the tensors do not match by name and shape, listing those that differ.
+        """
+        require_same_tensors(base, aligned, names)
+        return cls({name: Between(start, aligned[name]) for name, start in base.items()})
+
+    @classmethod
+    def open(cls, path: str | Path) -> Vector:
+        """Return a vector that lies in a folder; tensors are read when they are wanted.
+
+        Args:
+            path: what `trimtab vector extract` or `save` wrote, a folder with a LoRA adapter as
+                PEFT writes it, or `zoo:<name>` for an embedded vector.
+
+        Raises:
+            ValueError: for a folder that holds neither, and for files that are cut off.
+        """
+        from trimtab.vectors.folder import read
+
+        return read(path)
+
+    def save(self, path: str | Path, dtype: torch.dtype = torch.float32) -> Path:
+        """Write the vector to a new folder, which appears once it is whole.
+
+        Args:
+            path: the folder.
+            dtype: of the differences.
+
+        Raises:
+            ValueError: if there is something already.
+        """
+        from trimtab.vectors.folder import write
+
+        return write(self, Path(path), dtype)
+
+    def transferred_to(self, content_sha256: str | None) -> bool | None:
+        """Whether a model is another than the one that the vector starts from; None if unknown.
+
+        Args:
+            content_sha256: the hash of that model's files.
+        """
+        origin = self.facts.get("base", {}).get("content_sha256")
+        return None if origin is None or content_sha256 is None else origin != content_sha256
+
+    # ------------------------------------------------------------------ arithmetic
+
+    def __add__(self, other: Vector) -> Vector:
+        """Return the sum, tensor by tensor."""
+        if not isinstance(other, Vector):
+            return NotImplemented
+        self._require_same_shapes(other)
+        deltas = dict(self.deltas)
+        for name, delta in other.deltas.items():
+            deltas[name] = added(deltas[name], delta) if name in deltas else delta
+        return Vector(deltas)
+
+    def __sub__(self, other: Vector) -> Vector:
+        """Return the difference, tensor by tensor."""
+        return self + -other if isinstance(other, Vector) else NotImplemented
+
+    def __neg__(self) -> Vector:
+        """Return the reverse."""
+        return self * -1
+
+    def __mul__(self, strength: float) -> Vector:
+        """Return the vector multiplied by a finite number."""
+        require_finite_strengths([strength])
+        return Vector({name: delta.times(strength) for name, delta in self.deltas.items()})
+
+    __rmul__ = __mul__
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether two vectors do the same to every tensor, number for number."""
+        if not isinstance(other, Vector):
+            return NotImplemented
+        self._require_same_shapes(other)
+        return all(
+            torch.equal(one, another) if another is not None else not one.any()
+            for one, another in self._pairs(other)
+        )
+
+    def map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> Vector:
+        """Return the vector whose tensors are a function of this one's, in fp32."""
+        return Vector({n: Dense(function(d.dense().float())) for n, d in self.deltas.items()})
+
+    # ------------------------------------------------------------------ measures
+
+    def norm(self) -> float:
+        """Return the Euclidean length over all tensors."""
+        return math.sqrt(self.dot(self))
+
+    def dot(self, other: Vector) -> float:
+        """Return the inner product over all tensors."""
+        shared = self.deltas.keys() & other.deltas.keys()
+        return math.fsum(
+            float((self.deltas[n].dense().double() * other.deltas[n].dense().double()).sum())
+            for n in sorted(shared)
+        )
+
+    def cosine(self, other: Vector) -> float:
+        """Return the cosine of the angle between two vectors; NaN where one is 0 throughout."""
+        lengths = self.norm() * other.norm()
+        return self.dot(other) / lengths if lengths else math.nan
+
+    @property
+    def rank(self) -> int | None:
+        """The highest rank of the factors; None where there are none."""
+        ranks = [d.left_MK.shape[1] for d in self.deltas.values() if isinstance(d, LowRank)]
+        return max(ranks, default=None)
+
+    def _pairs(self, other: Vector) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
+        for name in self.deltas.keys() | other.deltas.keys():
+            found = [v.deltas[name].dense().float() for v in (self, other) if name in v.deltas]
+            yield found[0], found[1] if len(found) == 2 else None
+
+    def _require_same_shapes(self, other: Vector) -> None:
+        odd = [
+            f"{name}: {self.deltas[name].shape} and {other.deltas[name].shape}"
+            for name in sorted(self.deltas.keys() & other.deltas.keys())
+            if self.deltas[name].shape != other.deltas[name].shape
+        ]
+        if odd:
+            shown = "\n  ".join(odd[:10])
+            raise ValueError(
+                f"The vectors are of two architectures: {len(odd)} tensors differ in shape:\n"
+                f"  {shown}"
+            )

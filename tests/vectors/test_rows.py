@@ -1,0 +1,219 @@
+"""Strengths of a row's own: what weights turned in place give, row by row."""
+
+import pytest
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    GemmaConfig,
+    GPT2Config,
+    LlamaConfig,
+    MixtralConfig,
+    Qwen2Config,
+)
+
+from trimtab import AlignmentVector, AlignmentVectors, Generation, LanguageModel
+from trimtab.methods import Method
+from trimtab.tasks import Advice
+from trimtab.vectors import Dial, Vector, extract
+from trimtab.vectors.delta import Dense, LowRank
+from trimtab.vectors.dial import own_tensors
+from trimtab.vectors.rows import RowDials
+
+SMALL = {"vocab_size": 97, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
+HEADS = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64}
+CONFIGS = {
+    "llama": LlamaConfig(**SMALL, **HEADS),
+    "llama, tied": LlamaConfig(**SMALL, **HEADS, tie_word_embeddings=True),
+    "qwen, with biases": Qwen2Config(**SMALL, **HEADS),
+    "gemma, norms by 1 + weight": GemmaConfig(**SMALL, **HEADS, head_dim=8),
+    "gpt2, transposed, biases": GPT2Config(
+        vocab_size=97, n_embd=32, n_layer=2, n_head=4, n_positions=64
+    ),
+}
+
+
+def random_vectors(model: torch.nn.Module, seed: int) -> dict[str, Vector]:
+    """A vector of differences, one of factors and what else there is, one of some tensors alone."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return 0.1 * torch.randn(*shape, generator=generator)
+
+    tensors = {n: t for n, t in own_tensors(model).items() if t.is_floating_point()}
+    dense = {name: Dense(draw(*t.shape)) for name, t in tensors.items()}
+    low = {
+        name: LowRank(draw(t.shape[0], 3), draw(3, t.shape[1]), 2.0)
+        if t.dim() == 2
+        else Dense(draw(*t.shape))
+        for name, t in tensors.items()
+    }
+    some = {name: Dense(draw(*t.shape)) for name, t in list(tensors.items())[::3]}
+    return {"dense": Vector(dense), "low": Vector(low), "some": Vector(some)}
+
+
+STRENGTHS = [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.5, 0.0], [-0.7, 0.4, 2.0], [0.3, -1.0, 1.0]]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_each_row_has_the_logits_of_the_weights_turned_for_it(name: str) -> None:
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(CONFIGS[name]).eval().double()
+    for parameter in model.parameters():  # new norms and biases are all 1 and 0
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    vectors = random_vectors(model, seed=1)
+    tokens = torch.randint(97, (len(STRENGTHS), 11), generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        plain = model(input_ids=tokens).logits
+        rows = RowDials(model, vectors)
+        with rows.at(torch.tensor(STRENGTHS, dtype=torch.double)):
+            given = model(input_ids=tokens).logits
+        assert torch.equal(given[0], plain[0])  # exactly, where all strengths are 0
+        assert torch.equal(model(input_ids=tokens).logits, plain)  # nothing is left behind
+        rows.close()
+    dial = Dial(model, vectors)
+    for row, strengths in enumerate(STRENGTHS):
+        dial.turn(dict(zip(vectors, strengths, strict=True)))
+        with torch.inference_mode():
+            expected = model(input_ids=tokens[row : row + 1]).logits[0]
+        assert row == 0 or (expected - plain[row]).abs().max() > 0.1
+        # The weights in place are sums in fp32, cast once.
+        torch.testing.assert_close(given[row], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_experts_in_one_tensor_are_refused_by_name() -> None:
+    config = MixtralConfig(**SMALL, **HEADS, num_local_experts=2, num_experts_per_tok=1)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    vectors = random_vectors(model, seed=0)
+    with pytest.raises(ValueError, match=r"Rows cannot have strengths .* per_row=false"):
+        RowDials(model, {"v": vectors["dense"]})
+
+
+def test_a_module_that_is_not_affine_is_refused_at_its_first_input() -> None:
+    class Squared(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.full((4,), 3.0))
+
+        def forward(self, given: torch.Tensor) -> torch.Tensor:
+            return given * self.weight**2
+
+    model = torch.nn.Sequential(Squared())
+    rows = RowDials(model, {"v": Vector({"0.weight": Dense(torch.ones(4))})})
+    with pytest.raises(ValueError, match="not affine in weight"), rows.at(torch.ones(1, 1)):
+        model(torch.ones(1, 2, 4))
+
+
+@pytest.fixture(scope="module")
+def vectors(tmp_path_factory) -> dict[str, str]:
+    """An expert's vector as it is, and the same at low rank."""
+    root = tmp_path_factory.mktemp("vectors")
+    ends = {"base": "zoo:a-small-sft", "aligned": "zoo:a-small-expert"}
+    extract(**ends, out=root / "whole")
+    extract(**ends, out=root / "low", rank=8)
+    return {"whole": str(root / "whole"), "low": str(root / "low")}
+
+
+def texts(method: Method, count: int, **settings: object) -> dict[str, tuple[str, ...]]:
+    asked = {sample.id: sample.conversation for sample in Advice().samples(count)}
+    generation = Generation(max_new_tokens=40, **settings)
+    return {c.id: c.token_ids for c in method.stream(asked, generation)}
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("which", ["whole", "low"])
+def test_rows_answer_token_for_token_as_weights_in_place(
+    zoo, vectors: dict[str, str], which: str, temperature: float
+) -> None:
+    for strength in (-0.5, 0.7, 1.25):
+        one, other = (
+            AlignmentVectors(
+                base=zoo("a-small-sft"),
+                vectors={"expert": vectors[which]},
+                strength=strength,
+                per_row=per_row,
+            )
+            for per_row in (False, True)
+        )
+        assert texts(one, 16, temperature=temperature) == texts(other, 16, temperature=temperature)
+
+
+def test_a_vector_in_a_file_answers_as_the_two_models(zoo, vectors: dict[str, str]) -> None:
+    base, aligned = zoo("a-small-sft"), zoo("a-small-expert")
+    for strength in (0.0, 0.4, 1.0):
+        pair = AlignmentVector(base=base, aligned=aligned, strength=strength)
+        file = AlignmentVectors(base=base, vectors={"expert": vectors["whole"]}, strength=strength)
+        assert texts(pair, 12, temperature=1.0) == texts(file, 12, temperature=1.0)
+
+
+@pytest.mark.parametrize("draft", [None, "prompt-lookup"])
+@pytest.mark.parametrize("measure_kl", [False, True])
+def test_a_sweep_in_one_batch_answers_as_each_strength_alone(
+    zoo, vectors: dict[str, str], measure_kl: bool, draft: str | None
+) -> None:
+    """Nothing leaks from row to row, though prompts are alike and answers begin alike."""
+    first = AlignmentVectors(
+        base=zoo("a-small-sft"),
+        vectors=vectors,
+        strengths={"low": -0.5},
+        per_row=True,
+        measure_kl=measure_kl,
+        draft=draft,
+    )
+    family = [first.at(strength) for strength in (-1.0, 0.0, 0.5, 1.0, 1.5)]
+    asked = {sample.id: sample.conversation for sample in Advice().samples(9)}
+    generation = Generation(max_new_tokens=32, temperature=1.0, batch_size=4)
+    together: list[dict[str, object]] = [{} for _ in family]
+    for member, completion in first.stream_family(family, [asked] * len(family), generation):
+        together[member][completion.id] = completion
+    for member, method in enumerate(family):
+        assert together[member] == {c.id: c for c in method.stream(asked, generation)}
+    assert len({str(one) for one in together}) == len(family)
+
+
+def test_strengths_multiply_the_dial(zoo, vectors: dict[str, str]) -> None:
+    both = {"base": zoo("a-small-sft"), "vectors": {"expert": vectors["whole"]}}
+    one = AlignmentVectors(**both, strengths={"expert": 0.5}, strength=1.5)
+    assert texts(one, 6) == texts(AlignmentVectors(**both, strength=0.75), 6)
+
+
+def test_only_methods_that_leave_the_weights_alone_decode_together(
+    zoo, vectors: dict[str, str]
+) -> None:
+    def method(**settings: object) -> AlignmentVectors:
+        return AlignmentVectors(base=zoo("a-small-sft"), vectors=vectors, **settings)
+
+    assert method(per_row=True).goes_with(method(per_row=True, strength=0.3))
+    assert not method().goes_with(method(strength=0.3))
+    other = method(per_row=True, strengths={"low": 0.2})
+    assert not method(per_row=True).goes_with(other)
+
+
+def test_likelihoods_of_rows_are_those_of_weights_in_place(zoo, vectors: dict[str, str]) -> None:
+    asked = {sample.id: sample.conversation for sample in Advice().samples(4)}
+    options = {i: ["Please see a doctor.", "Take 20 mg of aspirin every 4 hours."] for i in asked}
+    found = []
+    for per_row in (False, True):
+        method = AlignmentVectors(
+            base=zoo("a-small-sft"), vectors=vectors, strength=0.6, per_row=per_row
+        )
+        weighed = method.weigh(asked, options)
+        found.append({i: [one.log_probability for one in list(said)] for i, said in weighed})
+    for sample_id in asked:
+        assert found[0][sample_id] == pytest.approx(found[1][sample_id], abs=1e-3)
+
+
+def test_bfloat16_rows_stay_near(vectors: dict[str, str]) -> None:
+    """In half precision rounding differs, but no more than rounding does."""
+    model = LanguageModel(path="zoo:a-small-sft", prompt="chat", dtype="bfloat16")
+    vector = Vector.open(vectors["whole"])
+    tokens = torch.arange(2, 34)[None]
+    with torch.inference_mode():
+        rows = RowDials(model.weights, {"v": vector})
+        with rows.at(torch.ones(1, 1)):
+            given = model.weights(input_ids=tokens).logits.float()
+        rows.close()
+        expert = LanguageModel(path="zoo:a-small-expert", prompt="chat")
+        expected = expert.weights(input_ids=tokens).logits
+        rounded = LanguageModel(path="zoo:a-small-expert", prompt="chat", dtype="bfloat16")
+        noise = (rounded.weights(input_ids=tokens).logits.float() - expected).abs().max()
+    assert (given - expected).abs().max() < 4 * noise
