@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from trimtab import record
+from trimtab.vectors import extract
 
 TEXT = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
@@ -17,18 +18,34 @@ PYTHON = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 FILES = re.findall(r"```\w+\n# (\S+)\n(.*?)```", TEXT, re.DOTALL)
 
 
-def test_the_python_examples_run() -> None:
-    first, second = (code for code in PYTHON if not code.startswith("# "))
+def test_the_python_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, first, second = (code for code in PYTHON if not code.startswith("# "))
     statements = [line for line in first.splitlines() if line and not line.startswith(" ")]
     assert len(statements) < 10
+    monkeypatch.chdir(tmp_path)
+    for name, rank in (("expert", None), ("dpo", 16)):
+        out = "brief" if name == "dpo" else name
+        extract(base="zoo:a-small-sft", aligned=f"zoo:a-small-{name}", out=out, rank=rank)
     names: dict[str, object] = {}
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        for code in (first, second):
+        for code in (first, second, vectors):
             exec(compile(code, "README.md", "exec"), names)
     lines = printed.getvalue().splitlines()
     assert any(line.startswith("guide") for line in lines)
     assert any(line.startswith("base") for line in lines)
+
+
+@pytest.mark.slow
+def test_the_commands_of_vectors_run(tmp_path: Path) -> None:
+    section = TEXT.split("## Alignment vectors")[1].split("\n## ")[0]
+    shell = "\n".join(re.findall(r"```sh\n(.*?)```", section, re.DOTALL))
+    shell = shell.replace("limit=100", "limit=20").replace("--trials 20", "--trials 2")
+    shell = re.sub("^trimtab", f"{sys.executable} -m trimtab", shell, flags=re.MULTILINE)
+    subprocess.run(["bash", "-e", "-c", shell], cwd=tmp_path, check=True)
+    assert (tmp_path / "vectors.png").stat().st_size > 1000
+    assert (tmp_path / "moved" / "README.md").is_file()
+    assert len(record.run_folders([tmp_path / "results"])) == 3
 
 
 @pytest.mark.parametrize(("task", "asked"), [("capitals", "France?"), ("shout", "Say hello 1")])

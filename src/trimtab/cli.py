@@ -34,6 +34,7 @@ _KINDS = {"models": "model", "methods": "method", "tasks": "task", "experiments"
 _COMMANDS = {
     "run": "evaluate a method on a task (trimtab run --help)",
     "search": "look for the best value of a dial (trimtab search --help)",
+    "vector": "extract, show and apply alignment vectors (trimtab vector --help)",
     "lm-eval": "lm-evaluation-harness, with trimtab's methods as a model (trimtab lm-eval --help)",
     "ls": "list models, methods, tasks and experiments",
     "table": "what was run, with intervals",
@@ -103,6 +104,10 @@ def _dispatch(arguments: Sequence[str]) -> int:
         return run(rest)
     if command == "search":
         return _search(rest)
+    if command == "vector":
+        from trimtab.vectors.command import main as vector
+
+        return vector(rest)
     if command == "lm-eval":
         from trimtab.harness.__main__ import main as harness
 
@@ -122,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
 
     commands.add_parser("run", help=_COMMANDS["run"])
     commands.add_parser("search", help=_COMMANDS["search"])
+    commands.add_parser("vector", help=_COMMANDS["vector"])
     commands.add_parser("lm-eval", help=_COMMANDS["lm-eval"])
 
     listing = commands.add_parser("ls", help=_COMMANDS["ls"])

@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from trimtab import zoo
-from trimtab.vectors.apply import apply
-from trimtab.vectors.extract import extract
+from trimtab.vectors.checkpoint import apply
+from trimtab.vectors.extraction import extract
 from trimtab.vectors.merging import dare_linear, dare_ties, soup, ties
 from trimtab.vectors.thinning import drawn, largest
 from trimtab.vectors.vector import Vector

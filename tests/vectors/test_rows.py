@@ -179,13 +179,13 @@ def test_strengths_multiply_the_dial(zoo, vectors: dict[str, str]) -> None:
 def test_only_methods_that_leave_the_weights_alone_decode_together(
     zoo, vectors: dict[str, str]
 ) -> None:
-    def method(**settings: object) -> AlignmentVectors:
+    def method(vectors: dict[str, str] = vectors, **settings: object) -> AlignmentVectors:
         return AlignmentVectors(base=zoo("a-small-sft"), vectors=vectors, **settings)
 
     assert method(per_row=True).goes_with(method(per_row=True, strength=0.3))
+    assert method(per_row=True).goes_with(method(per_row=True, strengths={"low": 0.2}))
     assert not method().goes_with(method(strength=0.3))
-    other = method(per_row=True, strengths={"low": 0.2})
-    assert not method(per_row=True).goes_with(other)
+    assert not method(per_row=True).goes_with(method({"low": vectors["low"]}, per_row=True))
 
 
 def test_likelihoods_of_rows_are_those_of_weights_in_place(zoo, vectors: dict[str, str]) -> None:

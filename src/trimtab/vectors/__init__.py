@@ -1,12 +1,58 @@
 """Alignment vectors: differences of weights, as files and live in a model.
 
 `theta = theta_base + sum_d lambda_d (theta_d - theta_base)`: Shahriar et al., arXiv 2410.19206;
-task arithmetic, Ilharco et al., arXiv 2212.04089.
+task arithmetic, Ilharco et al., arXiv 2212.04089. Names are imported when they are used: torch
+takes longer than a mistake in a command should.
 """
 
-from trimtab.vectors.apply import apply
-from trimtab.vectors.dial import Dial
-from trimtab.vectors.extract import extract
-from trimtab.vectors.vector import Vector
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Dial", "Vector", "apply", "extract"]
+if TYPE_CHECKING:
+    from trimtab.vectors.checkpoint import apply
+    from trimtab.vectors.dial import Dial
+    from trimtab.vectors.emr import EmrMerge
+    from trimtab.vectors.extraction import extract
+    from trimtab.vectors.merging import dare_linear, dare_ties, sign_conflicts, soup, ties
+    from trimtab.vectors.rows import RowDials
+    from trimtab.vectors.thinning import drop, trim
+    from trimtab.vectors.vector import Vector
+
+_MODULES = {
+    "Dial": "dial",
+    "EmrMerge": "emr",
+    "RowDials": "rows",
+    "Vector": "vector",
+    "apply": "checkpoint",
+    "dare_linear": "merging",
+    "dare_ties": "merging",
+    "drop": "thinning",
+    "extract": "extraction",
+    "sign_conflicts": "merging",
+    "soup": "merging",
+    "ties": "merging",
+    "trim": "thinning",
+}
+
+__all__ = [
+    "Dial",
+    "EmrMerge",
+    "RowDials",
+    "Vector",
+    "apply",
+    "dare_linear",
+    "dare_ties",
+    "drop",
+    "extract",
+    "sign_conflicts",
+    "soup",
+    "ties",
+    "trim",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

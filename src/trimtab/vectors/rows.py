@@ -2,27 +2,23 @@
 
 A linear layer with weights `W + sum_d lambda_d D_d` gives `x W + sum_d lambda_d (x D_d)`, and the
 second part can differ from row to row of a batch. The same holds for every module whose output is
-affine in its parameters: embeddings, norms, biases. Legend: R rows of a batch, T tokens, D vectors,
-H width of the input, O of the output, K ranks of all vectors together.
+affine in its parameters: embeddings, norms, biases. Legend: R rows of a
+batch, D vectors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
-from transformers.pytorch_utils import Conv1D
 
-from trimtab.vectors.delta import Delta, LowRank
+from trimtab.vectors.additions import Addition, addition
 from trimtab.vectors.dial import own_tensors
 from trimtab.vectors.matching import listed, require_fits
 from trimtab.vectors.vector import Vector
-
-_TOLERANCE = 1e-2  # relative, of what should be affine, in any dtype
 
 
 class RowDials:
@@ -50,7 +46,7 @@ class RowDials:
         self._strengths_RD: torch.Tensor | None = None
         own = {id(tensor): name for name, tensor in live.items()}
         left = {name for vector in vectors.values() for name in vector.deltas}
-        parts: list[tuple[nn.Module, _Part]] = []
+        parts: list[tuple[nn.Module, Addition]] = []
         for module in weights.modules():
             parameters = {
                 n: own[id(p)] for n, p in module.named_parameters(recurse=False) if id(p) in own
@@ -61,7 +57,7 @@ class RowDials:
                     parameter: [vector.deltas.get(name) for vector in vectors.values()]
                     for parameter, name in changed.items()
                 }
-                parts.append((module, _part(module, deltas)))
+                parts.append((module, addition(module, deltas)))
         reached = {own[id(p)] for module, _ in parts for p in module.parameters(recurse=False)}
         if missed := sorted(left - reached):
             raise ValueError(
@@ -90,7 +86,7 @@ class RowDials:
         for handle in self._handles:
             handle.remove()
 
-    def _completed(self, part: _Part) -> Any:
+    def _completed(self, part: Addition) -> Any:
         def hook(module: nn.Module, given: tuple[torch.Tensor, ...], out: torch.Tensor) -> Any:
             if self._strengths_RD is None:
                 return None
@@ -106,217 +102,3 @@ class RowDials:
             return part.add_to(out, given[0], strengths_RD)
 
         return hook
-
-
-class _Part:
-    """What the vectors add to the output of one module."""
-
-    def add_to(
-        self, out: torch.Tensor, given: torch.Tensor, strengths_RD: torch.Tensor
-    ) -> torch.Tensor:
-        """Return `out`, `[R, T, O]`, with each row's part added."""
-        raise NotImplementedError
-
-
-def _part(module: nn.Module, deltas: Mapping[str, Sequence[Delta | None]]) -> _Part:
-    """Return how a module is completed, given each parameter's differences by vector."""
-    like = next(module.parameters(recurse=False))
-    if isinstance(module, nn.Linear | Conv1D | nn.Embedding):
-        weight, bias = deltas.get("weight", ()), deltas.get("bias", ())
-        return _Product(
-            module,
-            dense=[
-                (which, _matrix(delta, module).to(like))
-                for which, delta in enumerate(weight)
-                if delta is not None and not isinstance(delta, LowRank)
-            ],
-            factors=_Factors.of(weight, module, like),
-            bias_DO=_stacked(bias, like),
-        )
-    return _Elementwise(
-        module,
-        weight_DO=_stacked(deltas.get("weight", ()), like),
-        bias_DO=_stacked(deltas.get("bias", ()), like),
-        odd=sorted(deltas.keys() - {"weight", "bias"}),
-    )
-
-
-def _matrix(delta: Delta, module: nn.Module) -> torch.Tensor:
-    """Return a difference as what the input is multiplied by, or looked up in: `[H, O]`."""
-    return delta.dense().mT if isinstance(module, nn.Linear) else delta.dense()
-
-
-def _stacked(deltas: Sequence[Delta | None], like: torch.Tensor) -> torch.Tensor | None:
-    """Return the differences of a vector of parameters, `[D, O]`; None where there are none."""
-    found = [delta for delta in deltas if delta is not None]
-    if not found:
-        return None
-    zeros = torch.zeros(found[0].shape)
-    rows = [zeros if delta is None else delta.dense() for delta in deltas]
-    return torch.stack([row.float().cpu() for row in rows]).to(like)
-
-
-@dataclass(frozen=True, eq=False)
-class _Factors:
-    """The factors of all vectors side by side, so that one narrow product serves them all."""
-
-    into_HK: torch.Tensor
-    out_KO: torch.Tensor
-    whose_K: torch.Tensor
-
-    @classmethod
-    def of(
-        cls, deltas: Sequence[Delta | None], module: nn.Module, like: torch.Tensor
-    ) -> _Factors | None:
-        into, out, whose = [], [], []
-        for which, delta in enumerate(deltas):
-            if isinstance(delta, LowRank):
-                left, right = delta.left_MK.float() * delta.scale, delta.right_KN.float()
-                swap = isinstance(module, nn.Linear)
-                into.append(right.mT if swap else left)
-                out.append(left.mT if swap else right)
-                whose += [which] * left.shape[1]
-        if not whose:
-            return None
-        places = torch.tensor(whose, device=like.device)
-        into_HK, out_KO = torch.cat(into, dim=1), torch.cat(out, dim=0)
-        return cls(into_HK.to(like).contiguous(), out_KO.to(like).contiguous(), places)
-
-
-class _Product(_Part):
-    """Of a linear layer, which multiplies its input, or an embedding, which looks it up.
-
-    Subclasses may do more than that, such as scale what they look up: so the first output is
-    compared with what it should be.
-    """
-
-    def __init__(
-        self,
-        module: nn.Module,
-        *,
-        dense: Sequence[tuple[int, torch.Tensor]],
-        factors: _Factors | None,
-        bias_DO: torch.Tensor | None,
-    ) -> None:
-        self._module, self._dense, self._factors, self._bias_DO = module, dense, factors, bias_DO
-        self._lookup = isinstance(module, nn.Embedding)
-        self._scale = float(getattr(module, "embed_scale", 1.0)) if self._lookup else 1.0
-        self._checked = False
-
-    def add_to(
-        self, out: torch.Tensor, given: torch.Tensor, strengths_RD: torch.Tensor
-    ) -> torch.Tensor:
-        if not self._checked:
-            self._check(out, given)
-        strengths_RD = strengths_RD.to(out.dtype)
-        flat = out.reshape(-1, out.shape[-1])
-        if self._factors is not None:
-            own = strengths_RD[:, None, self._factors.whose_K] * self._scale
-            narrow = self._times(given, self._factors.into_HK) * own
-            flat = torch.addmm(flat, narrow.flatten(0, 1), self._factors.out_KO)
-        for which, matrix_HO in self._dense:
-            own = strengths_RD[:, which, None, None] * self._scale
-            if not own.any():
-                continue
-            if self._lookup:
-                flat = flat + (matrix_HO[given] * own).flatten(0, 1)
-            else:
-                flat = torch.addmm(flat, (given * own).flatten(0, 1), matrix_HO)
-        out = flat.view_as(out)
-        if self._bias_DO is not None:
-            out = out + (strengths_RD @ self._bias_DO)[:, None]
-        return out
-
-    def _times(self, given: torch.Tensor, matrix_HK: torch.Tensor) -> torch.Tensor:
-        return matrix_HK[given] if self._lookup else given @ matrix_HK
-
-    def _check(self, out: torch.Tensor, given: torch.Tensor) -> None:
-        self._checked = True
-        weight, bias = self._module.weight, getattr(self._module, "bias", None)
-        assert isinstance(weight, torch.Tensor)
-        matrix_HO = weight.mT if isinstance(self._module, nn.Linear) else weight
-        expected = self._times(given, matrix_HO) * self._scale
-        _require_alike(out, expected if bias is None else expected + bias, self._module)
-
-
-class _Elementwise(_Part):
-    """Of a norm: each output is the normalized input times a weight, plus a bias.
-
-    How a norm normalizes is its own affair: its output with weights 1, less that with weights 0, is
-    what the weights are multiplied by. That it is so is checked on the first input.
-    """
-
-    def __init__(
-        self,
-        module: nn.Module,
-        *,
-        weight_DO: torch.Tensor | None,
-        bias_DO: torch.Tensor | None,
-        odd: Sequence[str],
-    ) -> None:
-        self._module, self._weight_DO, self._bias_DO = module, weight_DO, bias_DO
-        self._shift: bool | None = None
-        parameters = dict(module.named_parameters(recurse=False))
-        self._ones, self._zeros = (
-            {
-                name: nn.Parameter(
-                    torch.full_like(p, one * (name == "weight")), requires_grad=False
-                )
-                for name, p in parameters.items()
-            }
-            for one in (1.0, 0.0)
-        )
-        many = [name for name, parameter in parameters.items() if parameter.dim() != 1]
-        if odd or many:
-            raise _refusal(module, sorted({*odd, *many}))
-
-    def add_to(
-        self, out: torch.Tensor, given: torch.Tensor, strengths_RD: torch.Tensor
-    ) -> torch.Tensor:
-        strengths_RD = strengths_RD.to(out.dtype)
-        if self._shift is None:
-            self._check(out, given)
-        if self._weight_DO is not None:
-            normalized = self._normalized(given)
-            out = out + normalized * (strengths_RD @ self._weight_DO)[:, None]
-        if self._bias_DO is not None:
-            out = out + (strengths_RD @ self._bias_DO)[:, None]
-        return out
-
-    def _normalized(self, given: torch.Tensor) -> torch.Tensor:
-        ones = self._output(given, self._ones)
-        return ones - self._output(given, self._zeros) if self._shift else ones
-
-    def _output(self, given: torch.Tensor, parameters: Mapping[str, nn.Parameter]) -> torch.Tensor:
-        """Return the module's output with other parameters."""
-        own = self._module._parameters
-        kept = dict(own)
-        own.update(parameters)
-        try:
-            output: torch.Tensor = self._module.forward(given)
-            return output
-        finally:
-            own.update(kept)
-
-    def _check(self, out: torch.Tensor, given: torch.Tensor) -> None:
-        """Find out whether weights of 0 give 0, and that the output is affine in the weights."""
-        zero = self._output(given, self._zeros)
-        self._shift = bool(zero.any())
-        weight, bias = (getattr(self._module, name, None) for name in ("weight", "bias"))
-        expected = zero + self._normalized(given) * (1.0 if weight is None else weight)
-        expected = expected if bias is None else expected + bias
-        _require_alike(out, expected, self._module)
-
-
-def _require_alike(out: torch.Tensor, expected: torch.Tensor, module: nn.Module) -> None:
-    """Refuse a module whose output is not what its parameters are taken to do."""
-    error, size = (out - expected).abs().max(), expected.abs().max()
-    if not error <= _TOLERANCE * size:
-        raise _refusal(module, [name for name, _ in module.named_parameters(recurse=False)])
-
-
-def _refusal(module: nn.Module, names: Sequence[str]) -> ValueError:
-    return ValueError(
-        f"Rows cannot have strengths of their own in modules of type {type(module).__name__}: "
-        f"their output is not affine in {', '.join(names)}. Use per_row=false."
-    )
