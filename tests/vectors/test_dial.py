@@ -173,6 +173,14 @@ def test_a_vector_of_another_architecture_is_refused(zoo, tmp_path) -> None:
         Dial(zoo("a-large-chat").weights, {"v": vector})
 
 
+def test_weights_that_are_not_in_memory_are_refused() -> None:
+    with torch.device("meta"):
+        absent = torch.nn.Linear(4, 3)
+    vector = Vector.between({"weight": torch.zeros(3, 4)}, {"weight": torch.ones(3, 4)})
+    with pytest.raises(ValueError, match="weight of 'Linear' is not in memory"):
+        Dial(absent, {"v": vector})
+
+
 @pytest.mark.parametrize("strength", [float("nan"), float("inf"), True, "1"])
 def test_a_strength_that_is_no_number_is_refused(zoo, strength: float) -> None:
     base = zoo("a-small-sft")

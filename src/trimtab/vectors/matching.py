@@ -56,6 +56,11 @@ def require_fits(
     """
     problems = []
     for name, delta in sorted(vector.deltas.items()):
+        if name in tensors and str(getattr(tensors[name], "device", "")) == "meta":
+            raise ValueError(
+                f"{name} of {model!r} is not in memory: it is offloaded or not loaded. Load the "
+                "whole model, on as many devices as it takes, or use `trimtab vector apply`."
+            )
         if name not in tensors:
             problems.append(f"{name}: not in {model}")
         elif tuple(tensors[name].shape) != delta.shape:

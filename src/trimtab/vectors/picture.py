@@ -64,7 +64,7 @@ def draw(shown: Sequence[Shown], cosines: Mapping[str, list[list[float]]] | None
     if cosines:
         names, panel = [_plain(each.name) for each in shown], panels[-1]
         cells = np.array(cosines[ALL])
-        image = _heat_map(panel, cells, (names, names), _ANGLES, Normalize(-1, 1), "{:.2f}")
+        image = _heat_map(panel, cells, (names, names), _ANGLES, Normalize(-1, 1), "{:z.2f}")
         panel.set_title("cosine between the vectors", loc="left", fontsize="medium")
         figure.colorbar(image, ax=panel, label="cosine", fraction=0.05, pad=0.02)
     return figure

@@ -182,12 +182,12 @@ def value(sums: Sums) -> float:
 def _cosines(names: Sequence[str], found: Mapping[str, list[list[float]]]) -> list[Table]:
     matrix = _table("cosine", ("", *names))
     for name, row in zip(names, found[ALL], strict=True):
-        matrix.add_row(escape(name), *(f"{cosine:.3f}" for cosine in row))
+        matrix.add_row(escape(name), *(f"{cosine:z.3f}" for cosine in row))
     pairs = list(itertools.combinations(range(len(names)), 2))
     by_kind = _table("cosine, by kind", ("kind", *(f"{names[i]},\n{names[j]}" for i, j in pairs)))
     for kind, cells in found.items():
         if kind != ALL:
-            by_kind.add_row(kind, *(f"{cells[i][j]:.3f}" for i, j in pairs))
+            by_kind.add_row(kind, *(f"{cells[i][j]:z.3f}" for i, j in pairs))
     return [matrix, by_kind]
 
 
