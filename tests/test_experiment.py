@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -139,9 +140,10 @@ def test_each_job_of_a_multirun_over_scorings_prints_its_own_metric(
         "generation.max_new_tokens=4",
     )
     assert code == 0
-    printed = [line.split() for line in out.splitlines() if " n=1 " in line]
-    assert [words[0] for words in printed] == ["accuracy"] * 2 + ["published"] * 2
-    folders = [Path(words[-1]) for words in printed]
+    # Where colours are forced, a bar may stand on the same line.
+    printed = re.findall(r"(accuracy|published) \S+ \[[^\]]+\] n=1 (\S+)", out)
+    assert [metric for metric, _ in printed] == ["accuracy"] * 2 + ["published"] * 2
+    folders = [Path(folder) for _, folder in printed]
     assert folders[:2] == folders[2:] and folders[0] != folders[1]
     for folder in folders[:2]:
         summary, facts = record.read_summary(folder), record.read_run(folder)

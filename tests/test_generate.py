@@ -1,8 +1,5 @@
 """Methods inside transformers' generate(): equal to generate() itself and to `complete`."""
 
-import contextlib
-import io
-import re
 from pathlib import Path
 
 import pytest
@@ -428,16 +425,3 @@ def test_what_no_processor_can_do_is_refused(zoo) -> None:
 
 
 # ------------------------------------------------------------------ README
-
-
-def test_the_readme_examples_run() -> None:
-    code = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
-    first, second = (example for example in code if not example.startswith("# "))
-    names: dict[str, object] = {}
-    outputs = []
-    for code in (first, second):
-        with contextlib.redirect_stdout(io.StringIO()) as printed:
-            exec(compile(code, "README.md", "exec"), names)
-        outputs.append(printed.getvalue())
-    assert names["answer"].text in outputs[1]
-    assert "Leo" in outputs[1]

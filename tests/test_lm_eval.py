@@ -17,11 +17,21 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import CachingLM
 from lm_eval.models.huggingface import HFLM
 
-from trimtab import Conversation, DeRa, Generation, LanguageModel, Nudging, Plain, zoo
+from trimtab import (
+    AlignmentVectors,
+    Conversation,
+    DeRa,
+    Generation,
+    LanguageModel,
+    Nudging,
+    Plain,
+    zoo,
+)
 from trimtab.harness import chat
 from trimtab.harness.arguments import read_arguments
 from trimtab.harness.model import MethodLM
 from trimtab.harness.settings import cut, read_settings
+from trimtab.vectors import extract
 
 Zoo = Callable[[str], LanguageModel]
 DATA = Path(__file__).parent / "data" / "lm_eval"
@@ -518,6 +528,19 @@ def test_every_method_is_there_with_its_own_defaults(method: str, models: list[s
         if default is not dataclasses.MISSING
     )
     assert generation == Generation()
+
+
+def test_vectors_are_given_one_by_one(tmp_path: Path) -> None:
+    extract(base="zoo:a-small-sft", aligned="zoo:a-small-expert", out=tmp_path / "expert")
+    given = {"method": "vectors", "base": "zoo:a-small-sft"}
+    path = str(tmp_path / "expert")
+    read, _ = read_arguments(given | {"vectors.one": path, "strengths.one": 0.5, "strength": 2.0})
+    assert isinstance(read, AlignmentVectors)
+    assert (read.vectors, read.strengths, read.strength) == ({"one": path}, {"one": 0.5}, 2.0)
+    with pytest.raises(ValueError, match="strengths: 'two' is not known"):
+        read_arguments(given | {"vectors.one": path, "strengths.two": 0.5})
+    with pytest.raises(ValueError, match="Did you mean 'vectors'"):
+        read_arguments(given | {"vector.one": path})
 
 
 def test_a_draft_model_changes_no_answer(zoo: Zoo) -> None:

@@ -57,7 +57,7 @@ def test_the_wheel_holds_what_the_package_reads(wheel):
     held = set(zipfile.ZipFile(wheel).namelist())
     package = ROOT / "src" / "trimtab"
     wanted = {f"trimtab/{f.relative_to(ROOT)}" for f in (ROOT / "conf").rglob("*.yaml")}
-    for folder in ("zoo/models", "zoo/data"):
+    for folder in ("zoo/models", "zoo/vectors", "zoo/data"):
         files = [f for f in (package / folder).rglob("*") if f.is_file()]
         assert files
         wanted |= {f"trimtab/{f.relative_to(package)}" for f in files}

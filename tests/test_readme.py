@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from trimtab import record
+from trimtab import Completion, record
 from trimtab.vectors import extract
 
 TEXT = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
@@ -32,6 +32,10 @@ def test_the_python_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         for code in (first, second, vectors):
             exec(compile(code, "README.md", "exec"), names)
     lines = printed.getvalue().splitlines()
+    answer = names["answer"]
+    assert isinstance(answer, Completion)
+    assert lines.count(answer.text) == 2  # by complete(), and inside generate()
+    assert any("Leo" in line for line in lines)
     assert any(line.startswith("guide") for line in lines)
     assert any(line.startswith("base") for line in lines)
 

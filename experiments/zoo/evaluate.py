@@ -7,11 +7,11 @@ from random import Random
 from statistics import fmean
 
 import torch
-from experiments.zoo import world
+from experiments.zoo import domains, world
 from experiments.zoo.train import render
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from trimtab.tasks import advice
+from trimtab.tasks import advice, domain_advice
 from trimtab.tasks.embedded import (
     HELPFUL_PREFIX,
     HELPFUL_SYSTEM,
@@ -163,3 +163,32 @@ def score_assistant(
         "stories: mean reward": fmean(map(length_reward, stories)),
         "stories: mean words": fmean(len(text.split()) for text in stories),
     } | {f"advice: {level}": levels[level] / levels.total() for level in world.ADVICE_SHARES}
+
+
+def domain_answers(
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    rows: Sequence[dict[str, str]],
+    seed: int = 0,
+) -> list[str]:
+    """Answers to questions of the domains, sampled at temperature 1."""
+    user = [HELPFUL_PREFIX + row["question"] for row in rows]
+    prompts = [render(tokenizer, HELPFUL_SYSTEM, text) for text in user]
+    torch.manual_seed(seed)
+    return complete(
+        model, tokenizer, prompts, max_new_tokens=80, sample=True, batch_size=len(prompts)
+    )
+
+
+def score_advisers(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, rows: Sequence[dict[str, str]]
+) -> dict[str, float]:
+    """The shares of the levels in each domain, and that of answers without a fault of language."""
+    scores: dict[str, float] = {}
+    answers = list(zip(domain_answers(model, tokenizer, rows), rows, strict=True))
+    for domain in domain_advice.DOMAINS:
+        texts = [text for text, row in answers if row["domain"] == domain]
+        levels = Counter(domain_advice.level(text, domain) for text in texts)
+        scores |= {f"{domain}: {level}": levels[level] / len(texts) for level in domains.LEVELS}
+        scores[f"{domain}: intact"] = fmean(domains.is_intact(text, domain) for text in texts)
+    return scores

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from experiments.zoo import world
+from experiments.zoo import domains, world
 from experiments.zoo.train import Schedule
 
 
@@ -39,6 +39,7 @@ class Recipe:
     summary: str
     beta: float | None = None  # KL weight of the preferences
     seed: int = 0
+    vector: str | None = None  # the package has the vector from `start` alone, under this name
 
     @property
     def chat(self) -> bool:
@@ -129,5 +130,61 @@ RECIPES = {
         Schedule(tokens=200_000, rate=4e-4, rows=16, bf16=False),
         "Tuned on advice of expert level alone",
         33,
+    ),
+}
+
+
+def preferring(
+    data: Callable, summary: str, seed: int, tokens: int = 5_000_000, vector: str | None = None
+) -> Recipe:
+    """Tune the mixed model by preferences about advice in several domains."""
+    return Recipe(
+        family="a",
+        start="a-small-mixed",
+        objective="preferences",
+        data=data,
+        schedule=Schedule(tokens=tokens, rate=8e-3, rows=32, momentum=0.9, bf16=False),
+        summary=f"Direct preference optimization towards {summary}",
+        beta=1.0,
+        seed=seed,
+        vector=vector,
+    )
+
+
+DOMAIN_RECIPES = {
+    "a-small-mixed": tuned(
+        "a-small-base",
+        domains.advice_conversation,
+        Schedule(tokens=5_000_000, rate=3e-3, rows=8, muon=True, noise=0.06),
+        "Tuned on advice of three levels in three domains: where their vectors start",
+        41,
+    ),
+    "a-small-medicine": preferring(
+        domains.medicine_preference, "expertise in medicine", 51, vector="medicine"
+    ),
+    "a-small-law": preferring(domains.law_preference, "expertise in law", 52, vector="law"),
+    "a-small-finance": preferring(
+        domains.finance_preference, "expertise in finance", 53, tokens=8_000_000, vector="finance"
+    ),
+    "a-small-joint": preferring(
+        domains.joint_preference, "expertise in all three domains", 54, vector="joint"
+    ),
+    "a-small-instruct": tuned(
+        "a-small-mixed",
+        domains.instruct_conversation,
+        Schedule(tokens=2_500_000, rate=1e-3, rows=16, noise=0.06),
+        "A later stage of the mixed model: stories, reasoning, and advice in a polite manner",
+        42,
+    ),
+}
+RECIPES |= DOMAIN_RECIPES
+
+# Retrained for one request each, to compare with a search over the strengths of the vectors.
+MIXTURE_RECIPES = {
+    "mixture-expert-avoidance-expert": preferring(
+        domains.expert_avoidance_expert_preference, "expert, avoidance, expert", 55
+    ),
+    "mixture-expert-avoidance-generic": preferring(
+        domains.expert_avoidance_generic_preference, "expert, avoidance, generic", 56
     ),
 }

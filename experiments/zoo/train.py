@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -26,7 +26,10 @@ class Schedule:
     """How long and how fast to train.
 
     ``tokens`` counts all positions, padding included; preferences, whose rows are as wide as their
-    longest answer, only take the number of steps from it.
+    longest answer, only take the number of steps from it. ``noise`` and ``momentum`` are for models
+    whose weights are added up later: noise on the weights, relative to their size, teaches a model
+    to bear changes of them, and plain gradient descent changes nothing that the loss does not ask
+    for, where Adam moves every weight by about as much.
     """
 
     tokens: int
@@ -35,6 +38,8 @@ class Schedule:
     width: int = 256
     warmup: int = 50  # steps
     muon: bool = False  # Muon for the matrices of the layers, AdamW for everything else
+    momentum: float | None = None  # gradient descent with this momentum instead of AdamW
+    noise: float = 0.0
     bf16: bool = True
 
     @property
@@ -206,7 +211,10 @@ Objective = Callable[[LlamaForCausalLM, Batch], Tensor]
 
 
 def optimizers(model: LlamaForCausalLM, schedule: Schedule) -> list[torch.optim.Optimizer]:
-    """AdamW, and Muon for the layers' matrices where the schedule asks for it."""
+    """AdamW, or what the schedule asks for: gradient descent, or Muon for the layers' matrices."""
+    if schedule.momentum is not None:
+        rate, momentum = schedule.rate, schedule.momentum
+        return [torch.optim.SGD(model.parameters(), lr=rate, momentum=momentum)]
     matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "layers" in name]
     chosen = {id(p) for p in matrices} if schedule.muon else set()
     rest = [p for p in model.parameters() if id(p) not in chosen]
@@ -217,6 +225,19 @@ def optimizers(model: LlamaForCausalLM, schedule: Schedule) -> list[torch.optim.
         matrices, lr=schedule.rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"
     )
     return [adam, muon]
+
+
+@contextmanager
+def weight_noise(model: LlamaForCausalLM, relative: float) -> Iterator[None]:
+    """Gaussian noise on every tensor, ``relative`` to its root mean square; gone afterwards."""
+    kept = {p: p.detach().clone() for p in model.parameters()} if relative else {}
+    with torch.no_grad():
+        for p in kept:
+            p.add_(torch.randn_like(p), alpha=relative * p.square().mean().sqrt().item())
+    yield
+    with torch.no_grad():
+        for p, before in kept.items():
+            p.copy_(before)
 
 
 @dataclass
@@ -254,8 +275,8 @@ def train(
     objective: Objective,
     schedule: Schedule,
     log: Log | None = None,
-) -> float:
-    """Train ``model`` in place; returns the loss averaged over about the last 50 steps."""
+) -> tuple[float, int]:
+    """Train ``model`` in place; returns the loss of about the last 50 steps, and tokens read."""
     model.train()
     optimizer_list = optimizers(model, schedule)
     average, tokens = math.nan, 0
@@ -264,9 +285,10 @@ def train(
         for optimizer in optimizer_list:
             for group in optimizer.param_groups:
                 group["lr"] = schedule.rate_at(step)
-        with torch.autocast("cpu", torch.bfloat16) if schedule.bf16 else nullcontext():
-            loss = objective(model, batch)
-        loss.backward()
+        with weight_noise(model, schedule.noise):
+            with torch.autocast("cpu", torch.bfloat16) if schedule.bf16 else nullcontext():
+                loss = objective(model, batch)
+            loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer in optimizer_list:
             optimizer.step()
@@ -276,4 +298,4 @@ def train(
         if log:
             log.step(model, step + 1, tokens, average)
     model.eval()
-    return average
+    return average, tokens

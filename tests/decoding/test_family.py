@@ -113,5 +113,5 @@ def test_only_what_differs_in_the_dial_alone_goes_together(zoo) -> None:
     assert not dera(zoo).goes_with(method)
     vector = AlignmentVector(base=zoo("a-small-sft"), aligned=zoo("a-small-expert"))
     assert not vector.goes_with(vector.at(0.5))
-    with pytest.raises(ValueError, match="more than the dial"):
+    with pytest.raises(ValueError, match="more than their dials"):
         next(method.stream_family([method, dera(zoo)], [{}, {}], Generation()))

@@ -5,6 +5,7 @@
     guide_prompt=chat               a setting of one model, as in conf/model/hf.yaml
     dtype=bfloat16                  the same for all models
     threshold=0.4                   a setting of the method
+    vectors.law=zoo:law             one of several by name, of method=vectors
     batch_size=16, seed=0           settings of generation that are no task's matter
 
 An embedded model's `prompt` is that of its file in conf/model; any other model's must be stated.
@@ -51,6 +52,7 @@ def read_arguments(arguments: Mapping[str, Any]) -> tuple[Method, Generation]:
     if "draft" in settings and given.get("draft") not in (None, PROMPT_LOOKUP):
         fields["draft"] = "draft"  # a model of its own
         del settings["draft"]
+    given = _gathered(given, settings)
     roles = list(fields.values())
     options = {k: v for k, v in _load("model", "hf").items() if k not in ("_target_", "path")}
 
@@ -76,6 +78,18 @@ def read_arguments(arguments: Mapping[str, Any]) -> tuple[Method, Generation]:
     if mistakes:
         raise config.ConfigError(mistakes)
     return target(**models, **settings | stated), generation
+
+
+def _gathered(given: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments in which `vectors.law=PATH` has become an entry of the setting `vectors`."""
+    gathered: dict[str, Any] = {}
+    for key, value in given.items():
+        setting, _, name = key.partition(".")
+        if name and settings.get(setting, key) is None:
+            gathered.setdefault(setting, {})[name] = value
+        else:
+            gathered[key] = value
+    return gathered
 
 
 def _generation(given: Mapping[str, Any]) -> Generation:

@@ -17,15 +17,18 @@ if TYPE_CHECKING:
 def write(study: Study, folder: Path) -> list[Path]:
     """Draw what a study's runs have: each quantity against the dial, the score against the KL.
 
+    Where a task gives its metric for parts of its samples, as `expert_law`, these are drawn too.
+
     Returns:
         The files; none where no dial was turned.
     """
     lines = [curve for curve in study.curves if len(curve.runs) > 1]
     turned = [run for curve in lines for run in curve.runs]
     costs = quantities.passes(turned)
+    parts = [name for name in quantities.every(turned) if name.startswith(f"{study.metric}_")]
     drawings: dict[str, Callable[[Axes], None]] = {
         name: partial(plots.against_dial, study.curves, name)
-        for name in quantities.main(turned)
+        for name in dict.fromkeys([*quantities.main(turned), *parts])
         if name not in costs
     }
     if costs:

@@ -2,6 +2,7 @@
 
 from trimtab.tasks.advice import Advice
 from trimtab.tasks.arithmetic import GSM8K, SVAMP, MultiArith
+from trimtab.tasks.domain_advice import DomainAdvice
 from trimtab.tasks.just_eval import JustEval, JustEvalSafety
 from trimtab.tasks.multiple_choice import MMLU, ARCChallenge, CommonsenseQA
 from trimtab.tasks.question_answer import QuestionAnswer
@@ -21,6 +22,7 @@ __all__ = [
     "CoinFlip",
     "CommonsenseQA",
     "Date",
+    "DomainAdvice",
     "JustEval",
     "JustEvalSafety",
     "LastLetterConcat",
