@@ -44,7 +44,7 @@ format: $(VENV)/.installed-dev ## Format the code and mend what the linter can
 	$(BIN)/ruff format
 
 benchmark: install ## Speed and memory against named peers, half an hour on an idle machine
-	for name in decoding nudging dera growth sweep; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in decoding nudging dera growth sweep vectors; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 clean: ## Remove the environment and everything that tools left
 	rm -rf $(VENV) $(VENV)-ray .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

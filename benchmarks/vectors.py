@@ -16,7 +16,7 @@ of the usual proportions with random weights.
 import argparse
 import copy
 import json
-import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -103,17 +103,26 @@ def dial(shape: str, parameters: int, repeats: int) -> dict[str, object]:
     return row
 
 
+# A process begins with its parent's peak, so a small one starts the command.
+LAUNCHER = """
+import os, subprocess, sys, time
+start = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+print(time.perf_counter() - start, usage.ru_maxrss / 1024)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
 def command(arguments: list[str]) -> tuple[float, float]:
     """Run a command; return its wall seconds and its peak resident memory in MB."""
-    start = time.perf_counter()
-    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    assert process.stderr is not None
-    said = process.stderr.read().decode()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{arguments} failed:\n{said}")
-    return time.perf_counter() - start, usage.ru_maxrss / 1024
+    done = subprocess.run(
+        [sys.executable, "-c", LAUNCHER, *arguments], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"{arguments} failed:\n{done.stderr}")
+    seconds, peak = done.stdout.split()
+    return float(seconds), float(peak)
 
 
 def files(shape: str, parameters: int, repeats: int) -> dict[str, object]:
@@ -146,6 +155,8 @@ def files(shape: str, parameters: int, repeats: int) -> dict[str, object]:
             runs["extract"].append(command([*ours, "extract", *ends, f"out={root}/v{i}"]))
             runs["apply"].append(command([*ours, "apply", ends[0], *moved]))
             runs["mergekit"].append(command(merge))
+            for made in ("v", "a", "m"):
+                shutil.rmtree(root / f"{made}{i}")
         wall = {name: [seconds for seconds, _ in found] for name, found in runs.items()}
         both = [a + b for a, b in zip(wall["extract"], wall["apply"], strict=True)]
         peaks = {name: max(peak for _, peak in found) for name, found in runs.items()}

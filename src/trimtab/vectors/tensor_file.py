@@ -10,7 +10,9 @@ import json
 import math
 import os
 import struct
+from collections import deque
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -39,6 +41,7 @@ _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 BLOCK = 1 << 20  # elements of a block: what a processor's cache holds
 _LARGEST_HEADER = 100_000_000  # bytes, as the format allows
 _ALIGNED = 8
+_PENDING = 3  # blocks that may wait to be written
 
 
 @dataclass(frozen=True)
@@ -224,7 +227,8 @@ class TensorWriter:
         room = len(json.dumps(longest)) + 2 * metadata_room + 64
         self._room = -(-room // _ALIGNED) * _ALIGNED
         self._file = path.open("wb", buffering=0)
-        self._file.seek(8 + self._room)
+        self._beside = ThreadPoolExecutor(1)  # what comes next is computed while this is written
+        self._pending: deque[Future[None]] = deque()
         self._header: dict[str, Any] = {}
         self._written = 0
 
@@ -233,16 +237,26 @@ class TensorWriter:
         self._begun = self._written
 
     def write(self, values: torch.Tensor) -> None:
-        """Append elements to the tensor that was begun."""
+        """Append elements to the tensor that was begun; they must not change any more."""
         view = values.contiguous().reshape(-1).view(torch.uint8).numpy().data
+        self._wait(_PENDING - 1)
+        place = 8 + self._room + self._written
+        self._pending.append(self._beside.submit(self._write_all, view, place))
+        self._written += len(view)
+
+    def _write_all(self, view: memoryview, place: int) -> None:
         done = 0
         while done < len(view):  # a full disk takes a part, and says so at the next
-            done += self._file.write(view[done:])
-        self._written += done
+            done += os.pwrite(self._file.fileno(), view[done:], place + done)
+
+    def _wait(self, left: int = 0) -> None:
+        """Wait until no more than so many blocks are still to be written."""
+        while len(self._pending) > left:
+            self._pending.popleft().result()
 
     def drop(self) -> None:
         """Forget the tensor that was begun."""
-        self._file.seek(self._begun - self._written, os.SEEK_CUR)
+        self._wait()
         self._written = self._begun
 
     def keep(self, name: str, dtype: torch.dtype, shape: Sequence[int]) -> None:
@@ -265,10 +279,9 @@ class TensorWriter:
         header = {"__metadata__": {"format": "pt", **metadata}, **self._header}
         text = json.dumps(header).encode()
         assert len(text) <= self._room
-        self._file.truncate()
-        self._file.seek(0)
-        self._file.write(struct.pack("<Q", self._room) + text.ljust(self._room))
-        os.fsync(self._file.fileno())
+        self._wait()
+        self._file.truncate(8 + self._room + self._written)
+        self._write_all(memoryview(struct.pack("<Q", self._room) + text.ljust(self._room)), 0)
         self._file.close()
 
     def __enter__(self) -> Self:
@@ -280,6 +293,7 @@ class TensorWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._beside.shutdown(cancel_futures=True)
         self._file.close()
 
 
