@@ -2,8 +2,7 @@
 
 A linear layer with weights `W + sum_d lambda_d D_d` gives `x W + sum_d lambda_d (x D_d)`, and the
 second part can differ from row to row of a batch. The same holds for every module whose output is
-affine in its parameters: embeddings, norms, biases. Legend: R rows of a
-batch, D vectors.
+affine in its parameters: embeddings, norms, biases. Legend: R rows of a batch, D vectors.
 """
 
 from __future__ import annotations
