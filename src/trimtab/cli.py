@@ -64,7 +64,9 @@ def main() -> None:
             sys.stdout.flush()  # meets a reader that has left before Python's own end does
         sys.exit(code)
     except KeyboardInterrupt as interrupt:
-        print("Interrupted. The same command resumes.", file=sys.stderr)
+        whole = sys.argv[1:2] == ["vector"]  # which writes a folder whole, or not at all
+        after = "Nothing is left behind." if whole else "The same command resumes."
+        print(f"Interrupted. {after}", file=sys.stderr)
         if interrupt.args == (signal.SIGTERM,):  # who sent it should see that it was the cause
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGTERM)
