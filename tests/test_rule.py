@@ -264,9 +264,9 @@ class Odd(Task):
     [
         (0.5, r"returned 0\.5, of type float\. Accepted is a Score"),
         (Score(prediction=None, values={"worth": 5.5}), r"value 5\.5\. Accepted is 1 to 5"),
-        (Score(prediction=3, values={"worth": 2.0}), r"prediction 3\. Accepted is text"),  # type: ignore[arg-type]
-        (Score(prediction=None, values=2.0), r"values 2\.0\. Accepted is a dict"),  # type: ignore[arg-type]
-        (Score(prediction=None, values={2: 1.0}), r"gave 2 the value 1\.0"),  # type: ignore[dict-item]
+        (Score(prediction=3, values={"worth": 2.0}), r"prediction 3\. Accepted is text"),
+        (Score(prediction=None, values=2.0), r"values 2\.0\. Accepted is a dict"),
+        (Score(prediction=None, values={2: 1.0}), r"gave 2 the value 1\.0"),
     ],
 )
 def test_a_score_is_checked_against_what_the_task_says(given: Any, message: str) -> None:
@@ -292,15 +292,15 @@ def test_whole_numbers_and_truth_values_are_scores() -> None:
         ({"rows": []}, "holds no rows"),
         ({"made": {"id": "1"}}, r"sample\(\), of row 1, returned .*of type dict.*a Sample"),
         (
-            {"made": Sample(id=1, conversation=Conversation(question="?"), target=None)},  # type: ignore[arg-type]
+            {"made": Sample(id=1, conversation=Conversation(question="?"), target=None)},
             "gave the id 1, of type int. Accepted is text",
         ),
         (
-            {"made": Sample(id="1", conversation="Well?", target=None)},  # type: ignore[arg-type]
+            {"made": Sample(id="1", conversation="Well?", target=None)},
             "gave the conversation 'Well.', of type str. Accepted is a Conversation",
         ),
         (
-            {"made": Sample(id="1", conversation=Conversation(question="?"), target=5)},  # type: ignore[arg-type]
+            {"made": Sample(id="1", conversation=Conversation(question="?"), target=5)},
             "gave the target 5, of type int. Accepted is text, or None",
         ),
     ],

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from trimtab.methods.method import Method, require_finite
-from trimtab.methods.single_voice import DraftSource, SingleVoice
+from trimtab.methods.moved_weights import MovedWeights
+from trimtab.methods.single_voice import DraftSource
 from trimtab.models import LanguageModel
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlignmentVector(SingleVoice):
+class AlignmentVector(MovedWeights):
     """Add the difference of an aligned and a base model to the base's weights, and decode.
 
     `theta = theta_base + strength (theta_aligned - theta_base)`: Shahriar et al., "Inference time
@@ -31,33 +32,16 @@ class AlignmentVector(SingleVoice):
     measure_kl: bool = False
     draft: DraftSource = None
 
-    dial = "strength"
-    reference_role = "reference"
-
     def __post_init__(self) -> None:
         super().__post_init__()
         require_finite("strength", self.strength)
-
-    @property
-    def models(self) -> dict[str, LanguageModel]:
-        """The base model, whose weights the vector moves, and those beside it."""
-        models = {"base": self.base}
-        if self.measure_kl:
-            models["reference"] = self.base
-        return models | ({"draft": self.draft} if isinstance(self.draft, LanguageModel) else {})
-
-    @property
-    def mixture(self) -> dict[str, tuple[LanguageModel, float]]:
-        """The moved model, which loads both; and what its divergence is measured from."""
-        mixture = {"base": (self._moved, 1.0)}
-        return mixture | ({"reference": (self.base, 0.0)} if self.measure_kl else {})
 
     def goes_with(self, other: Method) -> bool:
         """Return False: at each strength the weights are others."""
         return False
 
     @cached_property
-    def _moved(self) -> LanguageModel:
+    def _speaker(self) -> LanguageModel:
         from trimtab.vectors.dial import between, move
 
         vector = between(self.base, self.aligned)

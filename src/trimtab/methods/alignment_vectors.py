@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from trimtab import zoo
 from trimtab.choices import not_a_choice
 from trimtab.methods.method import Method, require_finite
-from trimtab.methods.single_voice import DraftSource, SingleVoice
+from trimtab.methods.moved_weights import MovedWeights
+from trimtab.methods.single_voice import DraftSource
 from trimtab.models import LanguageModel
 from trimtab.models.folder import local_folder
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlignmentVectors(SingleVoice):
+class AlignmentVectors(MovedWeights):
     """Add alignment vectors to a model's weights, each with a strength of its own, and decode.
 
     `theta = theta_base + strength sum_d strengths_d (theta_d - theta_base)`: Shahriar et al.,
@@ -53,9 +54,7 @@ class AlignmentVectors(SingleVoice):
     measure_kl: bool = False
     draft: DraftSource = None
 
-    dial = "strength"
     further_dials = ("strengths",)
-    reference_role = "reference"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -74,21 +73,6 @@ class AlignmentVectors(SingleVoice):
                 raise ValueError(not_a_choice("strengths:", name, self.vectors))
             require_finite(f"strengths.{name}", strength)
         require_finite("strength", self.strength)
-
-    @property
-    def models(self) -> dict[str, LanguageModel]:
-        """The base model, whose weights the vectors move, and those beside it."""
-        models = {"base": self.base}
-        if self.measure_kl:
-            models["reference"] = self.base
-        return models | ({"draft": self.draft} if isinstance(self.draft, LanguageModel) else {})
-
-    @property
-    def mixture(self) -> dict[str, tuple[LanguageModel, float]]:
-        """The moved model; and what its divergence is measured from."""
-        speaker = self.base if self.per_row else self._moved
-        mixture = {"base": (speaker, 1.0)}
-        return mixture | ({"reference": (self.base, 0.0)} if self.measure_kl else {})
 
     def goes_with(self, other: Method) -> bool:
         """Whether only strengths differ, and each row can have its own."""
@@ -133,6 +117,10 @@ class AlignmentVectors(SingleVoice):
         from trimtab.vectors.rows import RowDials
 
         return RowDials(self.base.weights, self._opened)
+
+    @property
+    def _speaker(self) -> LanguageModel:
+        return self.base if self.per_row else self._moved
 
     @cached_property
     def _moved(self) -> LanguageModel:

@@ -72,3 +72,27 @@ def require_fits(
             f"{listed(problems)}\nA vector goes with models of its own architecture: the one it "
             "was extracted from, and other stages of its tuning."
         )
+
+
+def require_one_architecture(vectors: Mapping[str, Vector]) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every tensor that some vectors change, by sorted names.
+
+    Args:
+        vectors: the vectors by what they are called.
+
+    Raises:
+        ValueError: for vectors of different architectures, listing the tensors.
+    """
+    found: dict[str, tuple[str, tuple[int, ...]]] = {}
+    problems = []
+    for which, vector in vectors.items():
+        for name, delta in vector.deltas.items():
+            first, shape = found.setdefault(name, (which, delta.shape))
+            if delta.shape != shape:
+                problems.append(f"{name}: {shape} in {first}, {delta.shape} in {which}")
+    if problems:
+        raise ValueError(
+            f"The vectors are of two architectures: {len(problems)} tensors differ in shape:\n"
+            f"{listed(problems)}\nOnly vectors of one base model go together."
+        )
+    return {name: shape for name, (_, shape) in sorted(found.items())}

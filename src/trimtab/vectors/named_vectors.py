@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import torch
 
-from trimtab.vectors.matching import listed
+from trimtab.vectors.matching import require_one_architecture
 from trimtab.vectors.vector import Vector
 
 Vectors = Mapping[str, Vector]
@@ -22,19 +22,7 @@ def shapes(vectors: Vectors) -> dict[str, tuple[int, ...]]:
         ValueError: without a vector, and for vectors of different architectures, listing tensors.
     """
     _require_vectors(vectors)
-    found: dict[str, tuple[str, tuple[int, ...]]] = {}
-    problems = []
-    for which, vector in vectors.items():
-        for name, delta in vector.deltas.items():
-            first, shape = found.setdefault(name, (which, delta.shape))
-            if delta.shape != shape:
-                problems.append(f"{name}: {shape} in {first}, {delta.shape} in {which}")
-    if problems:
-        raise ValueError(
-            f"The vectors are of two architectures: {len(problems)} tensors differ in shape:\n"
-            f"{listed(problems)}\nOnly vectors of one base model merge."
-        )
-    return {name: shape for name, (_, shape) in sorted(found.items())}
+    return require_one_architecture(vectors)
 
 
 def tensors(vectors: Vectors, name: str) -> dict[str, torch.Tensor]:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from trimtab.vectors.delta import Between, Delta, Dense, LowRank, added
-from trimtab.vectors.matching import require_same_tensors
+from trimtab.vectors.matching import require_one_architecture, require_same_tensors
 from trimtab.vectors.weighted_sum import require_finite_strengths
 
 
@@ -95,7 +95,7 @@ class Vector:
         """Return the sum, tensor by tensor."""
         if not isinstance(other, Vector):
             return NotImplemented
-        self._require_same_shapes(other)
+        require_one_architecture({"the first": self, "the second": other})
         deltas = dict(self.deltas)
         for name, delta in other.deltas.items():
             deltas[name] = added(deltas[name], delta) if name in deltas else delta
@@ -120,7 +120,7 @@ class Vector:
         """Tell whether two vectors do the same to every tensor, number for number."""
         if not isinstance(other, Vector):
             return NotImplemented
-        self._require_same_shapes(other)
+        require_one_architecture({"the first": self, "the second": other})
         return all(
             torch.equal(one, another) if another is not None else not one.any()
             for one, another in self._pairs(other)
@@ -159,16 +159,3 @@ class Vector:
         for name in self.deltas.keys() | other.deltas.keys():
             found = [v.deltas[name].dense().float() for v in (self, other) if name in v.deltas]
             yield found[0], found[1] if len(found) == 2 else None
-
-    def _require_same_shapes(self, other: Vector) -> None:
-        odd = [
-            f"{name}: {self.deltas[name].shape} and {other.deltas[name].shape}"
-            for name in sorted(self.deltas.keys() & other.deltas.keys())
-            if self.deltas[name].shape != other.deltas[name].shape
-        ]
-        if odd:
-            shown = "\n  ".join(odd[:10])
-            raise ValueError(
-                f"The vectors are of two architectures: {len(odd)} tensors differ in shape:\n"
-                f"  {shown}"
-            )

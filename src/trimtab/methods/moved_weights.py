@@ -1,0 +1,40 @@
+"""How methods answer that move a model's weights."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from trimtab.methods.single_voice import SingleVoice
+from trimtab.models import LanguageModel
+
+
+class MovedWeights(SingleVoice):
+    """A method whose voice is a base model with other weights.
+
+    Attributes:
+        base: the model as it was, which renders the prompt and from which answers diverge.
+    """
+
+    base: LanguageModel
+
+    dial = "strength"
+    reference_role = "reference"
+
+    @property
+    @abstractmethod
+    def _speaker(self) -> LanguageModel:
+        """The model that speaks."""
+
+    @property
+    def models(self) -> dict[str, LanguageModel]:
+        """The base model, whose weights are moved, and those beside it."""
+        models = {"base": self.base}
+        if self.measure_kl:
+            models["reference"] = self.base
+        return models | ({"draft": self.draft} if isinstance(self.draft, LanguageModel) else {})
+
+    @property
+    def mixture(self) -> dict[str, tuple[LanguageModel, float]]:
+        """The moved model; and what its divergence is measured from."""
+        mixture = {"base": (self._speaker, 1.0)}
+        return mixture | ({"reference": (self.base, 0.0)} if self.measure_kl else {})
