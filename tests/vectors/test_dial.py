@@ -9,9 +9,12 @@ import torch
 
 from trimtab import AlignmentVector, AlignmentVectors, Generation, LanguageModel, Plain
 from trimtab.tasks import Advice
-from trimtab.vectors import Dial, Vector, extract
+from trimtab.vectors import Dial, Vector, extract, in_place
 from trimtab.vectors.dial import between, move
+from trimtab.vectors.in_memory import Between
+from trimtab.vectors.in_place import write_sum
 from trimtab.vectors.matching import require_same_tensors
+from trimtab.vectors.weighted_sum import Term
 
 Tensors = dict[str, torch.Tensor]
 
@@ -70,6 +73,35 @@ def test_ends_are_exact_where_a_sum_would_round(dtype: torch.dtype) -> None:
     assert torch.equal(bits(turned(base, aligned, 1.0)), bits(aligned))
     if dtype == torch.float32:  # the test would prove nothing of a plain sum
         assert not torch.equal(base + (aligned - base), aligned)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("strengths", [(1.0,), (0.3,), (0.3, -1.2)])
+def test_the_kernels_for_gpus_add_what_those_for_cpus_do(dtype, strengths, monkeypatch) -> None:
+    """They may round products otherwise, but at strength 1, which has none."""
+    pairs = torch.tensor(list(itertools.product(ODD, ODD))).clamp(-65504, 65504)
+    base, aligned = pairs.to(dtype).T.contiguous()
+    terms = [Term(Between(base, aligned), strength) for strength in strengths]
+    expected, found = torch.empty_like(base), torch.empty_like(base)
+    write_sum(expected, base, terms)
+    monkeypatch.setattr(in_place, "_add_on_cpu", lambda *given: in_place._add_on_gpu(*given[:-1]))
+    write_sum(found, base, terms)
+    if strengths == (1.0,):
+        assert torch.equal(bits(found), bits(aligned))
+    size = torch.finfo(dtype).eps * sum(
+        (abs(strength) * (aligned.double() - base.double())).abs() for strength in strengths
+    )
+    size = size + torch.finfo(dtype).eps * base.double().abs() + torch.finfo(dtype).smallest_normal
+    alike = (found.double() - expected.double()).abs() <= size
+    assert (alike | (found == expected)).all()  # infinite ones too
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.int8])
+def test_quantized_weights_are_refused(dtype: torch.dtype) -> None:
+    weights = torch.nn.Module()
+    weights.register_buffer("w", torch.zeros(3).to(dtype))
+    with pytest.raises(ValueError, match=str(dtype).removeprefix("torch.")):
+        Dial(weights, {"v": Vector.between({"w": torch.zeros(3)}, {"w": torch.ones(3)})})
 
 
 def test_between_the_ends_weights_are_the_linear_sum_in_fp64() -> None:

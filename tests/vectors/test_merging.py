@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trimtab.vectors.delta import Dense, LowRank
 from trimtab.vectors.emr import EmrMerge
+from trimtab.vectors.in_memory import Dense, LowRank
 from trimtab.vectors.merging import dare_linear, dare_ties, sign_conflicts, soup, ties
 from trimtab.vectors.thinning import drop, trim
 from trimtab.vectors.vector import Vector

@@ -15,8 +15,8 @@ from trimtab import AlignmentVector, AlignmentVectors, Generation, LanguageModel
 from trimtab.methods import Method
 from trimtab.tasks import Advice
 from trimtab.vectors import Dial, Vector, extract
-from trimtab.vectors.delta import Dense, LowRank
 from trimtab.vectors.dial import own_tensors
+from trimtab.vectors.in_memory import Dense, LowRank
 from trimtab.vectors.rows import RowDials
 
 SMALL = {"vocab_size": 97, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from trimtab.vectors.delta import Delta, LowRank
+from trimtab.vectors.delta import Delta
+from trimtab.vectors.in_memory import LowRank
 
 _TOLERANCE = 1e-2  # relative, of what should be affine, in any dtype
 

@@ -6,19 +6,21 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
 
 from trimtab.vectors.delta import blocks
-from trimtab.vectors.matching import require_fits
-from trimtab.vectors.measures import is_of_weights, square
+from trimtab.vectors.matching import require_fits, require_weights
+from trimtab.vectors.measures import square
+from trimtab.vectors.number_format import Array
 from trimtab.vectors.sources import ModelFolder, total_bytes
-from trimtab.vectors.tensor_file import TensorFile, TensorWriter
+from trimtab.vectors.tensor_file import StoredTensor, TensorFile, TensorWriter
 from trimtab.vectors.vector import Vector
-from trimtab.vectors.weighted_sum import Term, require_finite_strengths, write_sum
+from trimtab.vectors.weighted_sum import Term, moved, require_finite_strengths
 from trimtab.vectors.whole_folder import whole_folder
 
 RECORD = "vectors.json"
@@ -58,9 +60,10 @@ def apply(
     """
     require_finite_strengths(list(strengths.values()))
     model = ModelFolder(base, base_revision)
+    kinds = {name: tensor.format for name, tensor in model.tensors.items()}
     for name, vector in vectors.items():
         require_fits(model.tensors, vector, model=base, vector_name=name)
-        _require_weights(model, vector)
+        require_weights(kinds, vector, model=base)
     size = total_bytes(model.tensors.values())
     weights = sum(tensor.numel for tensor in model.tensors.values())
     work = _Application(
@@ -68,14 +71,20 @@ def apply(
         strengths,
         step=lambda written: None if progress is None else progress(written, weights),
     )
-    with whole_folder(Path(out), size=size) as temporary:
+    not_finite = np.errstate(over="ignore", invalid="ignore")  # which is an error below
+    with (
+        not_finite,
+        ThreadPoolExecutor(1) as beside,
+        whole_folder(Path(out), size=size) as temporary,
+    ):
+        identity = beside.submit(model.facts)
         for file in sorted(model.path.iterdir()):
             if file.is_file() and file.suffix not in _LEFT_OUT and file.name != "README.md":
                 shutil.copyfile(file, temporary / file.name)
         tensor_files = {tensor.file for tensor in model.tensors.values()}
         for tensor_file in sorted(tensor_files, key=lambda file: file.path):
             work.write(tensor_file, temporary / tensor_file.path.name)
-        made_of = composition(model.facts(), vectors, strengths) | work.measures
+        made_of = composition(identity.result(), vectors, strengths) | work.measures
         (temporary / RECORD).write_text(json.dumps(made_of, indent=2) + "\n", "utf-8")
         (temporary / "README.md").write_text(_card(made_of, command), "utf-8")
     return Path(out).expanduser()
@@ -102,13 +111,13 @@ class _Application:
     vectors: Mapping[str, Vector]
     strengths: Mapping[str, float]
     step: Callable[[int], None]
-    _moved: float = 0.0
-    _base: float = 0.0
+    _moved_square: float = 0.0
+    _base_square: float = 0.0
 
     @property
     def measures(self) -> dict[str, float]:
         """The Euclidean lengths of what was added, as it was written, and of the base weights."""
-        lengths = {"norm": self._moved, "base_norm": self._base}
+        lengths = {"norm": self._moved_square, "base_norm": self._base_square}
         return {what: float(f"{square**0.5:.6g}") for what, square in lengths.items()}
 
     def write(self, file: TensorFile, out: Path) -> None:
@@ -119,45 +128,38 @@ class _Application:
                 terms = self._terms(name)
                 writer.begin()
                 for first, last in blocks(tensor.shape):
-                    base = tensor.read(first, last)
-                    values = torch.empty_like(base) if terms else base
-                    if terms:
-                        write_sum(values, base, terms, first, last)
-                    self._measure(name, base, values)
-                    writer.write(values)
+                    writer.write(self._written(name, tensor, terms, first, last))
                     self.step(last - first)
-                writer.keep(name, tensor.dtype, tensor.shape)
+                writer.keep(name, tensor.format, tensor.shape)
             writer.close(file.metadata)
 
     def _terms(self, name: str) -> Sequence[Term]:
         return [
-            Term(vector.deltas[name], self.strengths[which])
+            Term(vector.deltas[name], strength)
             for which, vector in self.vectors.items()
-            if name in vector.deltas
+            if name in vector.deltas and (strength := self.strengths[which]) != 0
         ]
 
-    def _measure(self, name: str, base: torch.Tensor, values: torch.Tensor) -> None:
-        if not is_of_weights(base.dtype):
-            return
-        self._base += square(base)
-        if values is base:
-            return
-        moved = square(values.float() - base.float())
-        if not moved < math.inf:
+    def _written(
+        self, name: str, tensor: StoredTensor, terms: Sequence[Term], first: int, last: int
+    ) -> Array:
+        """Return a part of a tensor as it is to be written, and measure it."""
+        stored, kind = tensor.read(first, last), tensor.format
+        if not kind.is_of_weights:
+            return stored
+        base = kind.widened(stored)
+        self._base_square += square(base)
+        if not terms:
+            return stored
+        stored = kind.narrowed(moved(base, terms, first, last))
+        moved_square = square(kind.widened(stored) - base)
+        if not moved_square < math.inf:
             raise ValueError(
                 f"{name}: the sum is not of finite numbers. Base or vector hold NaN or infinite "
-                f"weights, or the strengths lead beyond what {base.dtype} holds."
+                f"weights, or the strengths lead beyond what {kind.label} holds."
             )
-        self._moved += moved
-
-
-def _require_weights(model: ModelFolder, vector: Vector) -> None:
-    for name in vector.deltas:
-        if not is_of_weights(dtype := model.tensors[name].dtype):
-            raise ValueError(
-                f"{name} of {model.name!r} is of type {dtype}: nothing can be added to quantized "
-                "weights. Give the model before it was quantized."
-            )
+        self._moved_square += moved_square
+        return stored
 
 
 def _card(made_of: Mapping[str, Any], command: str) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
+import numpy as np
 
 from trimtab.vectors.delta import blocks
 from trimtab.vectors.matching import listed
+from trimtab.vectors.number_format import Array
 from trimtab.vectors.profile import kinds
 from trimtab.vectors.vector import Vector
 
@@ -28,21 +29,22 @@ def cosines(vectors: Sequence[Vector]) -> dict[str, list[list[float]]]:
     """
     shapes = _shapes(vectors)
     count, names = len(vectors), kinds(shapes)
-    inner = {kind: torch.zeros(count, count, dtype=torch.float64) for kind in names.values()}
+    inner = {kind: np.zeros((count, count)) for kind in names.values()}
     for name, shape in shapes.items():
         holders = [i for i, vector in enumerate(vectors) if name in vector.deltas]
         for first, last in blocks(shape):
-            rows = torch.zeros(count, last - first, dtype=torch.float64)
+            rows = np.zeros((count, last - first))
             for i in holders:
-                rows[i] = vectors[i].deltas[name].block(first, last)
-            inner[names[name]] += rows @ rows.mT
-    total = sum(inner.values(), torch.zeros(count, count, dtype=torch.float64))
+                rows[i] = vectors[i].deltas[name].values(first, last)
+            inner[names[name]] += rows @ rows.T
+    total = sum(inner.values(), np.zeros((count, count)))
     return {kind: _normalized(products) for kind, products in {ALL: total, **inner}.items()}
 
 
-def _normalized(products: torch.Tensor) -> list[list[float]]:
-    lengths = products.diagonal().sqrt()
-    matrix: list[list[float]] = (products / lengths[:, None] / lengths).tolist()
+def _normalized(products: Array) -> list[list[float]]:
+    lengths = np.sqrt(products.diagonal())
+    with np.errstate(invalid="ignore"):
+        matrix: list[list[float]] = (products / np.outer(lengths, lengths)).tolist()
     return matrix
 
 

@@ -1,6 +1,6 @@
-"""The difference of one tensor: stored on disk, held in memory, or as a product of two factors.
+"""The difference of one tensor, and how it is read: a block at a time, as numbers or as a tensor.
 
-Legend: M rows of a matrix (its first axis), N columns (all other axes), K rank.
+Differences on disk are read without torch; those in memory are in `in_memory`.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
+import numpy as np
 
+from trimtab.vectors.number_format import Array
 from trimtab.vectors.tensor_file import BLOCK, StoredTensor
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Correction(NamedTuple):
@@ -27,27 +30,19 @@ class Correction(NamedTuple):
         values: the aligned weights there, in fp32.
     """
 
-    places: torch.Tensor
-    values: torch.Tensor
+    places: Array
+    values: Array
 
     @classmethod
-    def of(
-        cls, base: torch.Tensor, delta: torch.Tensor, aligned: torch.Tensor
-    ) -> Correction | None:
-        """Return where fp32 sums fall short, of flat fp32 tensors; None where nowhere."""
-        short = (base + delta).view(torch.int32) != aligned.view(torch.int32)
-        places = short.nonzero()[:, 0]
-        return cls(places, aligned[places]) if len(places) else None
+    def of(cls, base: Array, delta: Array, aligned: Array) -> Correction | None:
+        """Return where fp32 sums fall short, of flat fp32 arrays; None where nowhere."""
+        short = (base + delta).view(np.int32) != aligned.view(np.int32)
+        return cls(places := short.nonzero()[0], aligned[places]) if short.any() else None
 
     def within(self, first: int, last: int) -> Correction:
         """Return the part that lies between two places, counted from the first."""
-        ends = torch.tensor([first, last], device=self.places.device)
-        begin, end = torch.searchsorted(self.places, ends).tolist()
+        begin, end = self.places.searchsorted([first, last])
         return Correction(self.places[begin:end] - first, self.values[begin:end])
-
-    def to(self, device: torch.device) -> Correction:
-        """Return the correction in a device's memory."""
-        return Correction(self.places.to(device), self.values.to(device))
 
 
 class Delta(ABC):
@@ -55,9 +50,13 @@ class Delta(ABC):
 
     Attributes:
         correction: what makes strength 1 exact, where it is needed and known.
+        rank: of its factors; None where there are none.
+        label: what its numbers are stored as, such as `bfloat16`; None where that says nothing.
     """
 
     correction: Correction | None = None
+    rank: int | None = None
+    label: str | None = None
 
     @property
     @abstractmethod
@@ -68,9 +67,22 @@ class Delta(ABC):
     def block(self, first: int, last: int) -> torch.Tensor:
         """Return the elements `first` to `last`, flat; both at row ends."""
 
-    @abstractmethod
     def times(self, strength: float) -> Delta:
-        """Return the difference multiplied by a number."""
+        """Return the difference multiplied by a number, in fp32 and in memory."""
+        from trimtab.vectors.in_memory import Dense
+
+        return Dense(self.dense().float() * strength)
+
+    def to(self, device: torch.device) -> Delta:
+        """Return the difference in a device's memory; itself if it is there."""
+        from trimtab.vectors.in_memory import Dense
+
+        return Dense(self.dense().to(device), self.correction)
+
+    def values(self, first: int, last: int) -> Array:
+        """Return the elements `first` to `last`, flat, as numbers in fp32."""
+        values: Array = self.block(first, last).float().cpu().numpy()
+        return values
 
     def corrected(self, first: int, last: int) -> Correction | None:
         """Return the correction of the elements `first` to `last`, counted from the first."""
@@ -79,32 +91,6 @@ class Delta(ABC):
     def dense(self) -> torch.Tensor:
         """Return the whole difference."""
         return self.block(0, math.prod(self.shape)).view(self.shape)
-
-    def to(self, device: torch.device) -> Delta:
-        """Return the difference in a device's memory; itself if it is there."""
-        correction = None if self.correction is None else self.correction.to(device)
-        return Dense(self.dense().to(device), correction)
-
-
-@dataclass(frozen=True)
-class Dense(Delta):
-    """A difference in memory."""
-
-    tensor: torch.Tensor
-    correction: Correction | None = None
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of the tensor."""
-        return tuple(self.tensor.shape)
-
-    def block(self, first: int, last: int) -> torch.Tensor:
-        """Return the elements `first` to `last`, flat."""
-        return self.tensor.reshape(-1)[first:last]
-
-    def times(self, strength: float) -> Delta:
-        """Return the difference multiplied by a number, in fp32."""
-        return Dense(self.tensor.float() * strength)
 
 
 @dataclass(frozen=True)
@@ -119,94 +105,18 @@ class OnDisk(Delta):
         """The shape of the tensor."""
         return self.stored.shape
 
+    @property
+    def label(self) -> str:  # type: ignore[override]
+        """What its numbers are stored as."""
+        return self.stored.format.label
+
     def block(self, first: int, last: int) -> torch.Tensor:
         """Return the elements `first` to `last`, flat."""
-        return self.stored.read(first, last)
+        return self.stored.block(first, last)
 
-    def times(self, strength: float) -> Delta:
-        """Return the difference multiplied by a number, in fp32 and in memory."""
-        return Dense(self.dense().float() * strength)
-
-
-@dataclass(frozen=True, eq=False)
-class Between(Delta):
-    """The difference of two tensors in memory, taken in fp32 where it is wanted."""
-
-    base: torch.Tensor
-    aligned: torch.Tensor
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of the tensors."""
-        return tuple(self.base.shape)
-
-    def block(self, first: int, last: int) -> torch.Tensor:
-        """Return the elements `first` to `last`, flat, in fp32."""
-        base, aligned = self._ends(first, last)
-        return aligned - base
-
-    def corrected(self, first: int, last: int) -> Correction | None:
-        """Return the correction of the elements `first` to `last`, counted from the first."""
-        base, aligned = self._ends(first, last)
-        return Correction.of(base, aligned - base, aligned)
-
-    def times(self, strength: float) -> Delta:
-        """Return the difference multiplied by a number, in fp32."""
-        return Dense(self.dense() * strength)
-
-    def to(self, device: torch.device) -> Delta:
-        """Return itself: differences are taken where the base is."""
-        return self
-
-    def _ends(self, first: int, last: int) -> tuple[torch.Tensor, torch.Tensor]:
-        base = self.base.reshape(-1)[first:last]
-        return base.float(), self.aligned.reshape(-1)[first:last].to(base.device).float()
-
-
-@dataclass(frozen=True, eq=False)
-class LowRank(Delta):
-    """A matrix of low rank.
-
-    Attributes:
-        left_MK: the left factor.
-        right_KN: the right factor.
-        scale: multiplies their product.
-    """
-
-    left_MK: torch.Tensor
-    right_KN: torch.Tensor
-    scale: float = 1.0
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of the product."""
-        return (self.left_MK.shape[0], self.right_KN.shape[1])
-
-    def block(self, first: int, last: int) -> torch.Tensor:
-        """Return the elements `first` to `last`, flat, in fp32."""
-        left_MK, right_KN = self._factors
-        columns = right_KN.shape[1]
-        return (left_MK[first // columns : last // columns] @ right_KN).reshape(-1)
-
-    def times(self, strength: float) -> Delta:
-        """Return the difference multiplied by a number, still as factors."""
-        return LowRank(self.left_MK, self.right_KN, self.scale * strength)
-
-    def to(self, device: torch.device) -> Delta:
-        """Return the factors in a device's memory."""
-        return LowRank(self.left_MK.to(device), self.right_KN.to(device), self.scale)
-
-    @cached_property
-    def _factors(self) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.left_MK.float() * self.scale, self.right_KN.float()
-
-
-def added(one: Delta, other: Delta) -> Delta:
-    """Return the sum of two differences of one tensor; factors stay factors, others are fp32."""
-    if isinstance(one, LowRank) and isinstance(other, LowRank):
-        left = torch.cat([one._factors[0], other._factors[0]], dim=1)
-        return LowRank(left, torch.cat([one._factors[1], other._factors[1]], dim=0))
-    return Dense(one.dense().float() + other.dense().float())
+    def values(self, first: int, last: int) -> Array:
+        """Return the elements `first` to `last`, flat, as numbers in fp32."""
+        return self.stored.values(first, last)
 
 
 def blocks(shape: tuple[int, ...], size: int = BLOCK) -> Iterator[tuple[int, int]]:

@@ -10,13 +10,11 @@ from torch import nn
 
 from trimtab.choices import not_a_choice
 from trimtab.models.language_model import LanguageModel
-from trimtab.vectors.delta import blocks
-from trimtab.vectors.matching import require_fits
-from trimtab.vectors.tensor_file import BLOCK
+from trimtab.vectors.in_place import write_sum
+from trimtab.vectors.matching import require_fits, require_weights
+from trimtab.vectors.number_format import kind_of
 from trimtab.vectors.vector import Vector
-from trimtab.vectors.weighted_sum import Term, require_finite_strengths, write_sum
-
-_BLOCK_ON_GPU = 64 * BLOCK  # its memory is as quick as its cache
+from trimtab.vectors.weighted_sum import Term, require_finite_strengths
 
 
 class Dial:
@@ -48,6 +46,8 @@ class Dial:
         model = getattr(weights, "name_or_path", "") or type(weights).__name__
         for name, vector in vectors.items():
             require_fits(self._live, vector, model=model, vector_name=name)
+            kinds = {n: kind_of(self._live[n]) for n in vector.deltas}
+            require_weights(kinds, vector, model=model)
         self.strengths = dict.fromkeys(vectors, 0.0)
         self._deltas = {
             which: {n: d.to(self._live[n].device) for n, d in vector.deltas.items()}
@@ -73,15 +73,12 @@ class Dial:
         require_finite_strengths(list(strengths.values()))
         self.strengths |= strengths
         for name, base in self._base.items():
-            live, start = self._live[name].detach().view(-1), base.reshape(-1)
             terms = [
-                Term(deltas[name], self.strengths[which])
+                Term(deltas[name], strength)
                 for which, deltas in self._deltas.items()
-                if name in deltas
+                if name in deltas and (strength := self.strengths[which]) != 0
             ]
-            size = BLOCK if live.device.type == "cpu" else _BLOCK_ON_GPU
-            for first, last in blocks(tuple(base.shape), size):
-                write_sum(live[first:last], start[first:last], terms, first, last)
+            write_sum(self._live[name].detach(), base, terms)
 
 
 def own_tensors(weights: nn.Module) -> dict[str, torch.Tensor]:

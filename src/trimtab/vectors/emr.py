@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from trimtab.choices import not_a_choice
-from trimtab.vectors.delta import Delta, Dense
+from trimtab.vectors.delta import Delta
+from trimtab.vectors.in_memory import Dense
 from trimtab.vectors.named_vectors import Vectors, shapes, tensors
 from trimtab.vectors.vector import Vector
 

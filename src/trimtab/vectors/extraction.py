@@ -8,21 +8,24 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+import numpy as np
 
 from trimtab.choices import not_a_choice
-from trimtab.vectors import folder, peft_layout
-from trimtab.vectors.delta import Correction, LowRank, blocks
-from trimtab.vectors.low_rank import factors
-from trimtab.vectors.measures import is_of_weights, square
+from trimtab.vectors import folder
+from trimtab.vectors.delta import Correction, blocks
+from trimtab.vectors.measures import square
+from trimtab.vectors.number_format import FLOAT32, Array, NumberFormat
 from trimtab.vectors.pairing import paired
 from trimtab.vectors.sources import ModelFolder
 from trimtab.vectors.tensor_file import StoredTensor, TensorWriter
 from trimtab.vectors.vector import Vector
 from trimtab.vectors.whole_folder import whole_folder
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+if TYPE_CHECKING:
+    from trimtab.vectors.adapter import Adapter
+
 VOCABULARIES = ("same", "shared")
 _NUMBERS = 200  # bytes that what is measured of a tensor takes in the metadata
 
@@ -62,26 +65,24 @@ def extract(
             and for weights that are not finite.
         OSError: if the disk is full.
     """
-    if dtype not in DTYPES:
-        raise ValueError(not_a_choice("dtype:", dtype, DTYPES))
+    kind = folder.stored_as(dtype)
     if vocabulary not in VOCABULARIES:
         raise ValueError(not_a_choice("vocabulary:", vocabulary, VOCABULARIES))
     if rank is not None and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 1):
         raise ValueError(f"rank={rank!r}: accepted are whole numbers from 1 up, such as 64.")
     models = ModelFolder(base, base_revision), ModelFolder(aligned, aligned_revision)
     pairs = paired(*models, shared=vocabulary == "shared")
-    lossless = dtype == "float32" and rank is None
-    layout = peft_layout.Layout.of(models[0]) if rank else None
+    lossless = kind is FLOAT32 and rank is None
     weights = sum(start.numel for start, _ in pairs.values())
     work = _Extraction(
-        DTYPES[dtype],
-        rank,
-        layout,
+        kind,
+        _adapter(models[0], rank, kind),
         step=lambda read: None if progress is None else progress(read, weights),
     )
     with (
+        np.errstate(over="ignore", invalid="ignore"),  # what is not finite is an error below
         ThreadPoolExecutor(1) as beside,
-        whole_folder(Path(out), size=0 if rank else weights * DTYPES[dtype].itemsize) as temporary,
+        whole_folder(Path(out), size=0 if rank else weights * kind.size) as temporary,
     ):
         identities = beside.submit(lambda: [model.facts() for model in models])
         most = {name: pair[0].shape for name, pair in pairs.items()}
@@ -102,75 +103,82 @@ def extract(
             writer.close({folder.FACTS: json.dumps(facts)})
         if work.corrections:
             folder.write_corrections(work.corrections, temporary)
-        if work.layout is not None and work.factors:
-            work.layout.write(work.factors, rank or 0, temporary, base=base)
+        if work.adapter is not None:
+            work.adapter.write(temporary, base=base)
     return Vector.open(out)
+
+
+def _adapter(model: ModelFolder, rank: int | None, kind: NumberFormat) -> Adapter | None:
+    if rank is None:
+        return None
+    from trimtab.vectors.adapter import Adapter
+
+    return Adapter(model, rank, kind.label)
 
 
 @dataclass
 class _Extraction:
     """The tensors that were taken, and what was measured on the way."""
 
-    dtype: torch.dtype
-    rank: int | None
-    layout: peft_layout.Layout | None
+    kind: NumberFormat
+    adapter: Adapter | None
     step: Callable[[int], None]
     measures: dict[str, dict[str, float]] = field(default_factory=dict)
     corrections: dict[str, Correction] = field(default_factory=dict)
-    factors: dict[str, LowRank] = field(default_factory=dict)
 
     def take(self, name: str, start: StoredTensor, end: StoredTensor, writer: TensorWriter) -> None:
         """Write what changed of a tensor, unless nothing did, and measure it."""
-        if not (is_of_weights(start.dtype) and is_of_weights(end.dtype)):
-            if start.dtype != end.dtype or not torch.equal(start.load(), end.load()):
+        if not (start.format.is_of_weights and end.format.is_of_weights):
+            if start.format != end.format or (start.read() != end.read()).any():
                 raise ValueError(
-                    f"{name} is of type {start.dtype} and {end.dtype}: there is no difference of "
-                    "quantized weights. Give the models before they were quantized."
+                    f"{name} is of type {start.format.label} and {end.format.label}: there is no "
+                    "difference of quantized weights. Give the models before they were quantized."
                 )
             self.step(start.numel)
-            return
-        if self.layout is not None and self.layout.takes(name, start.shape):
-            self._factorize(name, start, end)
-            return
+        elif self.adapter is not None and self.adapter.takes(name, start.shape):
+            self._factorize(name, start, end, self.adapter)
+        else:
+            self._subtract(name, start, end, writer)
+
+    def _subtract(
+        self, name: str, start: StoredTensor, end: StoredTensor, writer: TensorWriter
+    ) -> None:
         writer.begin()
         squares = {"norm": 0.0, "base_norm": 0.0, "error": 0.0}
         changed = 0
         short: list[Correction] = []
         for first, last in blocks(start.shape):
-            base, aligned = start.read(first, last).float(), _read(end, start, first, last)
+            base, aligned = start.values(first, last), _aligned(end, start, first, last)
             delta = aligned - base
-            stored = delta.to(self.dtype)
+            stored = self.kind.narrowed(delta)
             writer.write(stored)
-            changed += int(delta.count_nonzero())
+            changed += int(np.count_nonzero(delta != 0))
             squares["norm"] += square(delta)
             squares["base_norm"] += square(base)
-            if stored is not delta:
-                squares["error"] += square(stored.float() - delta)
+            if self.kind is not FLOAT32:
+                squares["error"] += square(self.kind.widened(stored) - delta)
             elif correction := Correction.of(base, delta, aligned):
                 short.append(Correction(correction.places + first, correction.values))
             self.step(last - first)
         if changed or short:  # where a zero's sign alone changed, the difference is 0
-            writer.keep(name, self.dtype, start.shape)
+            writer.keep(name, self.kind, start.shape)
         else:
             writer.drop()
         if short:
-            places, values = (torch.cat(parts) for parts in zip(*short, strict=True))
+            places, values = (np.concatenate(parts) for parts in zip(*short, strict=True))
             self.corrections[name] = Correction(places, values)
         self._measure(name, squares, changed, start.numel)
 
-    def _factorize(self, name: str, start: StoredTensor, end: StoredTensor) -> None:
-        assert self.rank is not None
-        base = start.load().float()
-        delta = _read(end, start, 0, start.numel).view(start.shape) - base
-        norm, error = square(delta), 0.0
-        if 0 < norm < math.inf:
-            self.factors[name] = factors(delta, self.rank, self.dtype)
-            for first, last in blocks(start.shape):
-                kept = self.factors[name].block(first, last)
-                error += square(delta.view(-1)[first:last] - kept)
-        squares = {"norm": norm, "base_norm": square(base), "error": error}
+    def _factorize(
+        self, name: str, start: StoredTensor, end: StoredTensor, adapter: Adapter
+    ) -> None:
+        base = start.values()
+        delta = _aligned(end, start, 0, start.numel) - base
+        squares = {"norm": square(delta), "base_norm": square(base), "error": 0.0}
+        if 0 < squares["norm"] < math.inf:
+            squares["error"] = adapter.add(name, delta.reshape(start.shape))
         self.step(start.numel)
-        self._measure(name, squares, int(delta.count_nonzero()), start.numel)
+        self._measure(name, squares, int(np.count_nonzero(delta != 0)), start.numel)
 
     def _measure(
         self, name: str, squares: Mapping[str, float], changed: int, parameters: int
@@ -190,15 +198,14 @@ class _Extraction:
 
 
 def _is_exact(pair: tuple[StoredTensor, StoredTensor]) -> bool:
-    """Tell whether fp32 holds both tensors, and the base's dtype the aligned one."""
+    """Tell whether fp32 holds both tensors, and the base's format the aligned one."""
     start, end = pair
-    return start.dtype == end.dtype != torch.float64
+    return start.format == end.format and start.format.label != "float64"
 
 
-def _read(tensor: StoredTensor, like: StoredTensor, first: int, last: int) -> torch.Tensor:
+def _aligned(tensor: StoredTensor, base: StoredTensor, first: int, last: int) -> Array:
     """Return a part of the aligned tensor in fp32; of rows that only the base has, the base's."""
-    there = min(last, tensor.numel)
+    there = max(first, min(last, tensor.numel))
     if there == last:
-        return tensor.read(first, last).float()
-    own = tensor.read(first, there).float() if there > first else torch.empty(0)
-    return torch.cat([own, like.read(max(first, there), last).float()])
+        return tensor.values(first, last)
+    return np.concatenate([tensor.values(first, there), base.values(there, last)])

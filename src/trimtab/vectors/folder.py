@@ -12,20 +12,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from trimtab import zoo
+from trimtab.choices import not_a_choice
 from trimtab.models.folder import content_sha256
-from trimtab.vectors import peft_layout
-from trimtab.vectors.delta import Correction, Delta, OnDisk
+from trimtab.vectors.delta import Correction, Delta, OnDisk, blocks
+from trimtab.vectors.number_format import FLOAT32, INT64, NumberFormat, labelled
 from trimtab.vectors.sources import downloaded
-from trimtab.vectors.tensor_file import TensorFile, TensorWriter, write_tensors
+from trimtab.vectors.tensor_file import TensorFile, TensorWriter
 from trimtab.vectors.vector import Vector
 from trimtab.vectors.whole_folder import whole_folder
 
 DENSE, EXACT = "vector.safetensors", "exact.safetensors"
+ADAPTER = "adapter_config.json"
+DTYPES = ("float32", "bfloat16", "float16")
 FACTS = "trimtab"
-_PLACES, _VALUES = ".places", ".values"
+_PLACES, _VALUES = _ENDS = ".places", ".values"
 
 
 def read(path: str | Path) -> Vector:
@@ -39,7 +40,9 @@ def read(path: str | Path) -> Vector:
         file = TensorFile(folder / DENSE)
         facts = json.loads(file.metadata.get(FACTS, "{}"))
         deltas |= {n: OnDisk(tensor, corrections.get(n)) for n, tensor in file.tensors.items()}
-    if (folder / peft_layout.CONFIG).is_file():
+    if (folder / ADAPTER).is_file():
+        from trimtab.vectors import peft_layout
+
         found = peft_layout.read(folder)
         # An adapter names tied weights twice; a model's files have them once.
         known = facts.get("tensors", found)
@@ -47,7 +50,7 @@ def read(path: str | Path) -> Vector:
     elif not (folder / DENSE).is_file():
         raise ValueError(
             f"{str(folder)!r} holds no vector: neither {DENSE}, which `trimtab vector extract` "
-            f"writes, nor a LoRA adapter's {peft_layout.CONFIG}."
+            f"writes, nor a LoRA adapter's {ADAPTER}."
         )
     return Vector(deltas, facts)
 
@@ -59,22 +62,32 @@ def resolve(path: str) -> Path:
     return downloaded(path, None, "Vector")
 
 
-def write(vector: Vector, out: Path, dtype: torch.dtype) -> Path:
+def stored_as(dtype: str) -> NumberFormat:
+    """Return how differences are stored; ValueError for what they cannot be stored as."""
+    if dtype not in DTYPES:
+        raise ValueError(not_a_choice("dtype:", dtype, DTYPES))
+    return labelled(dtype)
+
+
+def write(vector: Vector, out: Path, dtype: str) -> Path:
     """Write a vector as differences; see `Vector.save`."""
+    kind = stored_as(dtype)
     shapes = {name: delta.shape for name, delta in vector.deltas.items()}
     facts: dict[str, Any] = dict(vector.facts)
     if facts:  # what was recorded goes on to hold, but for how the numbers are stored
-        exact = bool(facts.get("exact")) and dtype == torch.float32
-        facts |= {"dtype": str(dtype).removeprefix("torch."), "exact": exact}
+        facts |= {"dtype": dtype, "exact": bool(facts.get("exact")) and kind is FLOAT32}
     room = len(json.dumps(facts)) + 1024
     with (
         whole_folder(out) as temporary,
         TensorWriter(temporary / DENSE, shapes, metadata_room=room) as writer,
     ):
         for name, delta in vector.deltas.items():
-            writer.add(name, delta.dense().to("cpu", dtype))
+            writer.begin()
+            for first, last in blocks(delta.shape):
+                writer.write(kind.narrowed(delta.values(first, last)))
+            writer.keep(name, kind, delta.shape)
         corrections = {n: d.correction for n, d in vector.deltas.items() if d.correction}
-        if corrections and dtype == torch.float32:
+        if corrections and kind is FLOAT32:
             write_corrections(corrections, temporary)
         writer.close({FACTS: json.dumps(facts)})
     return out
@@ -82,15 +95,22 @@ def write(vector: Vector, out: Path, dtype: torch.dtype) -> Path:
 
 def write_corrections(corrections: Mapping[str, Correction], folder: Path) -> None:
     """Write what makes strength 1 exact."""
-    places = {f"{name}{_PLACES}": each.places for name, each in corrections.items()}
-    values = {f"{name}{_VALUES}": each.values for name, each in corrections.items()}
-    write_tensors(folder / EXACT, places | values)
+    most = {
+        f"{name}{end}": each.places.shape for name, each in corrections.items() for end in _ENDS
+    }
+    with TensorWriter(folder / EXACT, most) as writer:
+        for name, each in corrections.items():
+            for end, kind, numbers in zip(_ENDS, (INT64, FLOAT32), each, strict=True):
+                writer.begin()
+                writer.write(numbers)
+                writer.keep(f"{name}{end}", kind, numbers.shape)
+        writer.close({})
 
 
 def _read_corrections(file: TensorFile) -> dict[str, Correction]:
     return {
         name.removesuffix(_PLACES): Correction(
-            tensor.load(), file.tensors[name.removesuffix(_PLACES) + _VALUES].load()
+            tensor.read(), file.tensors[name.removesuffix(_PLACES) + _VALUES].read()
         )
         for name, tensor in file.tensors.items()
         if name.endswith(_PLACES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from trimtab.vectors.delta import LowRank
+from trimtab.vectors.in_memory import LowRank
 
 _EXACT = 1024  # up to this width the whole decomposition is quick
 _OVERSAMPLING, _ITERATIONS, _SEED = 32, 4, 0

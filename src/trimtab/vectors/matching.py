@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from trimtab.vectors.number_format import NumberFormat
     from trimtab.vectors.vector import Vector
 
 _SHOWN = 10
@@ -72,6 +73,22 @@ def require_fits(
             f"{listed(problems)}\nA vector goes with models of its own architecture: the one it "
             "was extracted from, and other stages of its tuning."
         )
+
+
+def require_weights(kinds: Mapping[str, NumberFormat], vector: Vector, *, model: str) -> None:
+    """Refuse to add a vector to tensors that hold no weights but numbers that stand for some.
+
+    Args:
+        kinds: how the model's tensors are stored, by their names.
+        vector: what is to be added.
+        model: what the model is called.
+    """
+    for name in vector.deltas:
+        if not kinds[name].is_of_weights:
+            raise ValueError(
+                f"{name} of {model!r} is of type {kinds[name].label}: nothing can be added to "
+                "quantized weights. Give the model before it was quantized."
+            )
 
 
 def require_one_architecture(vectors: Mapping[str, Vector]) -> dict[str, tuple[int, ...]]:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 
-import torch
+import numpy as np
+
+from trimtab.vectors.number_format import Array
 
 _LEAST = 1e-30  # below, squares of small numbers may have vanished
 
 
-def square(values: torch.Tensor) -> float:
-    """Return the squared Euclidean length, to about six digits; infinite only if it is."""
-    flat = values.reshape(-1)
-    quick = float(torch.dot(flat, flat)) if values.dtype == torch.float32 else math.nan
+def square(values: Array) -> float:
+    """Return the squared Euclidean length of fp32 numbers, to about six digits.
+
+    Infinite only if it is.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        quick = float(np.dot(values, values))
     if _LEAST < quick < math.inf:
         return quick
-    return float(torch.linalg.vector_norm(values, dtype=torch.float64)) ** 2
-
-
-def is_of_weights(dtype: torch.dtype) -> bool:
-    """Tell weights from integers and one-byte floats, which mean nothing without their scales."""
-    return dtype.is_floating_point and dtype.itemsize > 1
+    wide = values.astype(np.float64)
+    return float(np.dot(wide, wide))

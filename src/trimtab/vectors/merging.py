@@ -21,7 +21,8 @@ from collections.abc import Mapping
 
 import torch
 
-from trimtab.vectors.delta import Delta, Dense, added
+from trimtab.vectors.delta import Delta
+from trimtab.vectors.in_memory import Dense, added
 from trimtab.vectors.named_vectors import ForEach, Vectors, for_each, shapes, tensors
 from trimtab.vectors.thinning import Thinning, dropping, trimming
 from trimtab.vectors.vector import Vector

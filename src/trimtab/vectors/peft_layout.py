@@ -14,12 +14,13 @@ from typing import Any
 
 import torch
 
-from trimtab.vectors.delta import LowRank
+from trimtab.vectors.folder import ADAPTER
+from trimtab.vectors.in_memory import LowRank
 from trimtab.vectors.json_file import read_object
 from trimtab.vectors.sources import ModelFolder
 from trimtab.vectors.tensor_file import TensorFile, write_tensors
 
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+WEIGHTS = "adapter_model.safetensors"
 _PREFIX = "base_model.model."
 _LINEAR, _EMBEDDING, _TRANSPOSED = "linear", "embedding", "transposed"
 # Initial factors that leave the base's weights as they are; others subtract a part from them.
@@ -98,7 +99,7 @@ class Layout:
             "rank_pattern": ranks,
             "alpha_pattern": ranks,
         }
-        (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+        (folder / ADAPTER).write_text(json.dumps(config, indent=2) + "\n", "utf-8")
         # PEFT has one flag for all modules, and finds out by itself for which it does not hold.
         metadata = {_TRANSPOSED: json.dumps(sorted(transposed))}
         write_tensors(folder / WEIGHTS, tensors, metadata)
@@ -130,7 +131,7 @@ def read(folder: Path) -> dict[str, LowRank]:
     Raises:
         ValueError: for an adapter that is no plain LoRA, and for files that are cut off.
     """
-    config = read_object(folder / CONFIG)
+    config = read_object(folder / ADAPTER)
     if config.get("peft_type") != "LORA":
         raise _refusal(folder, f"it is of type {config.get('peft_type')}")
     for option, plain in (("use_dora", False), ("modules_to_save", None), ("bias", "none")):

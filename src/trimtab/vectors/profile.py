@@ -161,7 +161,7 @@ def _recorded(measures: Mapping[str, Any]) -> Sums:
 
 
 def _measured(delta: Delta) -> Sums:
-    squared = math.fsum(square(delta.block(*ends).float()) for ends in blocks(delta.shape))
+    squared = math.fsum(square(delta.values(*ends)) for ends in blocks(delta.shape))
     return Sums(
         parameters=None,
         changed=None,

@@ -18,7 +18,6 @@ from rich.text import Text
 
 from trimtab.vectors import folder
 from trimtab.vectors.cosines import ALL
-from trimtab.vectors.delta import LowRank, OnDisk
 from trimtab.vectors.profile import Profile, Sums
 from trimtab.vectors.vector import Vector
 
@@ -53,12 +52,8 @@ class Shown:
     @property
     def dtype(self) -> str:
         """What its numbers are stored as."""
-        found = {
-            str(delta.stored.dtype if isinstance(delta, OnDisk) else delta.left_MK.dtype)
-            for delta in self.vector.deltas.values()
-            if isinstance(delta, OnDisk | LowRank)
-        }
-        stored = " and ".join(sorted(name.removeprefix("torch.") for name in found))
+        found = {delta.label for delta in self.vector.deltas.values() if delta.label}
+        stored = " and ".join(sorted(found))
         return stored or str(self.vector.facts.get("dtype", _UNKNOWN))
 
     def to_dict(self) -> dict[str, Any]:

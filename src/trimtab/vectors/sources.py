@@ -105,4 +105,4 @@ def downloaded(name: str, revision: str | None, what: str) -> Path:
 
 def total_bytes(tensors: Iterable[StoredTensor]) -> int:
     """Return how many bytes some tensors take."""
-    return sum(tensor.numel * tensor.dtype.itemsize for tensor in tensors)
+    return sum(tensor.numel * tensor.format.size for tensor in tensors)

@@ -17,28 +17,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import torch
+import numpy as np
 
 from trimtab.vectors.json_file import read_object
+from trimtab.vectors.number_format import FORMATS, Array, NumberFormat, of_torch, to_torch
 
-DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "F8_E4M3": torch.float8_e4m3fn,
-    "F8_E5M2": torch.float8_e5m2,
-    "I64": torch.int64,
-    "I32": torch.int32,
-    "I16": torch.int16,
-    "I8": torch.int8,
-    "U8": torch.uint8,
-    "BOOL": torch.bool,
-}
-_NAMES = {dtype: name for name, dtype in DTYPES.items()}
-BLOCK = 1 << 20  # elements of a block: what a processor's cache holds
+if TYPE_CHECKING:
+    import torch
+
+_NAMES = {each: name for name, each in FORMATS.items()}
+BLOCK = 1 << 18  # elements of a block: what a core's cache holds
 _LARGEST_HEADER = 100_000_000  # bytes, as the format allows
 _ALIGNED = 8
 _PENDING = 3  # blocks that may wait to be written
@@ -50,13 +40,13 @@ class StoredTensor:
 
     Attributes:
         file: the file that it lies in.
-        dtype: of its elements.
+        format: of its elements.
         shape: its shape.
         start: the place of its first byte in the file.
     """
 
     file: TensorFile
-    dtype: torch.dtype
+    format: NumberFormat
     shape: tuple[int, ...]
     start: int
 
@@ -65,16 +55,24 @@ class StoredTensor:
         """Number of elements."""
         return math.prod(self.shape)
 
-    def read(self, first: int = 0, last: int | None = None) -> torch.Tensor:
-        """Return the elements `first` to `last`, flat; all of them without `last`."""
+    def read(self, first: int = 0, last: int | None = None) -> Array:
+        """Return the elements `first` to `last`, flat, as they are stored; all without `last`."""
         last = self.numel if last is None else last
-        values = torch.empty(last - first, dtype=self.dtype)
-        self.file.read_into(values, self.start + first * self.dtype.itemsize)
-        return values
+        stored = np.empty(last - first, dtype=self.format.storage)
+        self.file.read_into(stored, self.start + first * self.format.size)
+        return stored
+
+    def values(self, first: int = 0, last: int | None = None) -> Array:
+        """Return the elements `first` to `last`, flat, in fp32; all of them without `last`."""
+        return self.format.widened(self.read(first, last))
+
+    def block(self, first: int, last: int) -> torch.Tensor:
+        """Return the elements `first` to `last`, flat, as a tensor of torch's."""
+        return to_torch(self.read(first, last), self.format)
 
     def load(self) -> torch.Tensor:
-        """Return the whole tensor."""
-        return self.read().view(self.shape)
+        """Return the whole tensor as one of torch's."""
+        return self.block(0, self.numel).view(self.shape)
 
 
 class TensorFile:
@@ -98,15 +96,15 @@ class TensorFile:
         end = offset
         try:
             for name, entry in header.items():
-                dtype, shape = DTYPES.get(entry["dtype"]), tuple(entry["shape"])
-                if dtype is None:
+                kind, shape = FORMATS.get(entry["dtype"]), tuple(entry["shape"])
+                if kind is None:
                     raise self._broken(f"{name} is of type {entry['dtype']}, which is not known")
                 begin, stop = entry["data_offsets"]
                 if min(begin, *shape) < 0:
                     raise self._broken(f"{name} lies at {begin} and has shape {shape}")
-                if stop - begin != math.prod(shape) * dtype.itemsize:
+                if stop - begin != math.prod(shape) * kind.size:
                     raise self._broken(f"{name} has {stop - begin} bytes for shape {shape}")
-                self.tensors[name] = StoredTensor(self, dtype, shape, offset + begin)
+                self.tensors[name] = StoredTensor(self, kind, shape, offset + begin)
                 end = max(end, offset + stop)
         except (KeyError, TypeError, AttributeError):
             raise self._broken("its header does not say where the tensors lie") from None
@@ -129,9 +127,9 @@ class TensorFile:
             f"{str(self.path)!r} is no whole safetensors file: {why}. Download or write it again."
         )
 
-    def read_into(self, values: torch.Tensor, place: int) -> None:
-        """Fill a contiguous tensor with the bytes from a place on."""
-        view = values.view(torch.uint8).numpy().data if values.numel() else memoryview(b"")
+    def read_into(self, stored: Array, place: int) -> None:
+        """Fill a contiguous array with the bytes from a place on."""
+        view = stored.view(np.uint8).data
         done = 0
         while done < len(view):
             read = os.preadv(self._descriptor, [view[done:]], place + done)
@@ -236,9 +234,9 @@ class TensorWriter:
         """Begin a tensor; what is written from here on is its."""
         self._begun = self._written
 
-    def write(self, values: torch.Tensor) -> None:
+    def write(self, stored: Array) -> None:
         """Append elements to the tensor that was begun; they must not change any more."""
-        view = values.contiguous().reshape(-1).view(torch.uint8).numpy().data
+        view = np.ascontiguousarray(stored).reshape(-1).view(np.uint8).data
         self._wait(_PENDING - 1)
         place = 8 + self._room + self._written
         self._pending.append(self._beside.submit(self._write_all, view, place))
@@ -259,20 +257,21 @@ class TensorWriter:
         self._wait()
         self._written = self._begun
 
-    def keep(self, name: str, dtype: torch.dtype, shape: Sequence[int]) -> None:
+    def keep(self, name: str, kind: NumberFormat, shape: Sequence[int]) -> None:
         """Name the tensor that was begun."""
-        assert self._written - self._begun == math.prod(shape) * dtype.itemsize
+        assert self._written - self._begun == math.prod(shape) * kind.size
         self._header[name] = {
-            "dtype": _NAMES[dtype],
+            "dtype": _NAMES[kind],
             "shape": list(shape),
             "data_offsets": [self._begun, self._written],
         }
 
     def add(self, name: str, tensor: torch.Tensor) -> None:
-        """Append a whole tensor."""
+        """Append a whole tensor of torch's."""
+        stored, kind = of_torch(tensor)
         self.begin()
-        self.write(tensor)
-        self.keep(name, tensor.dtype, tensor.shape)
+        self.write(stored)
+        self.keep(name, kind, tensor.shape)
 
     def close(self, metadata: Mapping[str, str]) -> None:
         """Write the header, which makes the file whole."""
@@ -300,7 +299,7 @@ class TensorWriter:
 def write_tensors(
     path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write tensors that are in memory to a file."""
+    """Write tensors of torch's to a file."""
     texts = dict(metadata or {})
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     with TensorWriter(path, shapes, metadata_room=len(json.dumps(texts))) as writer:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 
 from trimtab.choices import not_a_choice
-from trimtab.vectors.delta import Dense
+from trimtab.vectors.in_memory import Dense
 from trimtab.vectors.vector import Vector
 
 Thinning = Callable[[str, torch.Tensor], torch.Tensor]

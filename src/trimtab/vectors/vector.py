@@ -6,13 +6,14 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from trimtab.vectors.delta import Between, Delta, Dense, LowRank, added
+from trimtab.vectors.delta import Delta
 from trimtab.vectors.matching import require_one_architecture, require_same_tensors
 from trimtab.vectors.weighted_sum import require_finite_strengths
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +49,8 @@ class Vector:
         Raises:
             ValueError: if the tensors do not match by name and shape, listing those that differ.
         """
+        from trimtab.vectors.in_memory import Between
+
         require_same_tensors(base, aligned, names)
         return cls({name: Between(start, aligned[name]) for name, start in base.items()})
 
@@ -66,15 +69,15 @@ class Vector:
 
         return read(path)
 
-    def save(self, path: str | Path, dtype: torch.dtype = torch.float32) -> Path:
+    def save(self, path: str | Path, dtype: str = "float32") -> Path:
         """Write the vector to a new folder, which appears once it is whole.
 
         Args:
             path: the folder.
-            dtype: of the differences.
+            dtype: of the differences: `float32`, `bfloat16` or `float16`.
 
         Raises:
-            ValueError: if there is something already.
+            ValueError: if there is something already, and for another dtype.
         """
         from trimtab.vectors.folder import write
 
@@ -95,6 +98,8 @@ class Vector:
         """Return the sum, tensor by tensor."""
         if not isinstance(other, Vector):
             return NotImplemented
+        from trimtab.vectors.in_memory import added
+
         require_one_architecture({"the first": self, "the second": other})
         deltas = dict(self.deltas)
         for name, delta in other.deltas.items():
@@ -122,12 +127,14 @@ class Vector:
             return NotImplemented
         require_one_architecture({"the first": self, "the second": other})
         return all(
-            torch.equal(one, another) if another is not None else not one.any()
+            bool((one == another).all()) if another is not None else not one.any()
             for one, another in self._pairs(other)
         )
 
     def map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> Vector:
         """Return the vector whose tensors are a function of this one's, in fp32."""
+        from trimtab.vectors.in_memory import Dense
+
         return Vector({n: Dense(function(d.dense().float())) for n, d in self.deltas.items()})
 
     # ------------------------------------------------------------------ measures
@@ -152,7 +159,7 @@ class Vector:
     @property
     def rank(self) -> int | None:
         """The highest rank of the factors; None where there are none."""
-        ranks = [d.left_MK.shape[1] for d in self.deltas.values() if isinstance(d, LowRank)]
+        ranks = [delta.rank for delta in self.deltas.values() if delta.rank is not None]
         return max(ranks, default=None)
 
     def _pairs(self, other: Vector) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:

@@ -1,59 +1,65 @@
 """The sum that a dial stands for, `theta_base + sum_d lambda_d delta_d`, exact at both ends.
 
-Sums are taken in fp32 and cast once.
+Sums are taken in fp32 and cast once; each product is rounded before it is added. Here they are of
+numbers on disk; those of tensors in a loaded model are in `in_place`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import torch
+import numpy as np
 
 from trimtab.vectors.delta import Delta
+from trimtab.vectors.number_format import Array
 
-_EPSILON = torch.finfo(torch.float32).eps
+_EPSILON = float(np.finfo(np.float32).eps)
 
 
 class Term(NamedTuple):
-    """A difference with its strength."""
+    """A difference with its strength, which is not 0."""
 
     delta: Delta
     strength: float
 
 
-def write_sum(
-    out: torch.Tensor, base: torch.Tensor, terms: Sequence[Term], first: int, last: int
-) -> None:
-    """Write the elements `first` to `last` of the sum into a flat tensor of the base's dtype.
+def moved(base: Array, terms: Sequence[Term], first: int, last: int) -> Array:
+    """Return the elements `first` to `last` of the sum, in fp32.
 
     Args:
-        out: where to, `[last - first]`.
-        base: the base weights there, `[last - first]`; not `out` itself.
-        terms: the differences, whole.
+        base: the base weights there, `[last - first]` in fp32.
+        terms: the differences, whole; at least one.
         first: the first element; a row begins there.
         last: the element after the last; a row begins there, or the tensor ends.
     """
-    live = [term for term in terms if term.strength != 0]
-    if not live:
-        out.copy_(base)
-        return
-    total = out if out.dtype == torch.float32 else torch.empty_like(out, dtype=torch.float32)
-    start = base.float()
-    for delta, strength in live:
-        part = delta.block(first, last).float()
-        start = torch.add(start, part, alpha=strength, out=total)
-    (delta, strength), *others = live
-    if strength == 1 and not others and (correction := delta.corrected(first, last)):
+    total = base
+    with np.errstate(over="ignore", invalid="ignore"):  # as torch has it
+        for delta, strength in terms:
+            part = delta.values(first, last) * strength
+            part += total
+            total = part
+    if (end := aligned_end(terms)) and (correction := end.corrected(first, last)):
         places, values = correction
-        # From the base that the difference was taken from, the sum is off by its own rounding
-        # and no more; from another base the corrected values would be wrong.
-        rounding = _EPSILON * (part[places].abs() + total[places].abs())
-        own = (total[places] - values).abs() <= rounding
+        own = is_own(end.values(first, last)[places], total[places], values)
         total[places[own]] = values[own]
-    if total is not out:
-        out.copy_(total)
+    return total
+
+
+def aligned_end(terms: Sequence[Term]) -> Delta | None:
+    """Return the difference that is added as it is, if it is the only one."""
+    (delta, strength), *others = terms
+    return delta if strength == 1 and not others else None
+
+
+def is_own(part: Any, total: Any, values: Any) -> Any:
+    """Tell where a sum, of numpy's or torch's, is that of the base the difference was taken from.
+
+    It is off from the aligned weights by its own rounding there, and no more; from another base
+    the corrected values would be wrong.
+    """
+    return abs(total - values) <= _EPSILON * (abs(part) + abs(total))
 
 
 def require_finite_strengths(strengths: Sequence[float]) -> None:

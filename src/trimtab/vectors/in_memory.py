@@ -1,0 +1,128 @@
+"""Differences in memory: a tensor, what lies between two, or a product of two factors.
+
+Legend: M rows of a matrix, N columns, K rank.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+
+from trimtab.vectors.delta import Correction, Delta
+from trimtab.vectors.number_format import Array, of_torch
+
+
+@dataclass(frozen=True)
+class Dense(Delta):
+    """A difference in memory."""
+
+    tensor: torch.Tensor
+    correction: Correction | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the tensor."""
+        return tuple(self.tensor.shape)
+
+    def block(self, first: int, last: int) -> torch.Tensor:
+        """Return the elements `first` to `last`, flat."""
+        return self.tensor.reshape(-1)[first:last]
+
+    def values(self, first: int, last: int) -> Array:
+        """Return the elements `first` to `last`, flat, as numbers in fp32."""
+        return _values(self.tensor, first, last)
+
+
+@dataclass(frozen=True, eq=False)
+class Between(Delta):
+    """The difference of two tensors in memory, taken in fp32 where it is wanted."""
+
+    base: torch.Tensor
+    aligned: torch.Tensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the tensors."""
+        return tuple(self.base.shape)
+
+    def block(self, first: int, last: int) -> torch.Tensor:
+        """Return the elements `first` to `last`, flat, in fp32."""
+        base = self.base.reshape(-1)[first:last]
+        aligned = self.aligned.reshape(-1)[first:last].to(base.device)
+        return aligned.float() - base.float()
+
+    def values(self, first: int, last: int) -> Array:
+        """Return the elements `first` to `last`, flat, as numbers in fp32."""
+        return _values(self.aligned, first, last) - _values(self.base, first, last)
+
+    def corrected(self, first: int, last: int) -> Correction | None:
+        """Return the correction of the elements `first` to `last`, counted from the first."""
+        base, aligned = (_values(end, first, last) for end in (self.base, self.aligned))
+        return Correction.of(base, aligned - base, aligned)
+
+    def to(self, device: torch.device) -> Delta:
+        """Return itself: differences are taken where the base is."""
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class LowRank(Delta):
+    """A matrix of low rank.
+
+    Attributes:
+        left_MK: the left factor.
+        right_KN: the right factor.
+        scale: multiplies their product.
+    """
+
+    left_MK: torch.Tensor
+    right_KN: torch.Tensor
+    scale: float = 1.0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the product."""
+        return (self.left_MK.shape[0], self.right_KN.shape[1])
+
+    @property
+    def rank(self) -> int:  # type: ignore[override]
+        """Of the factors."""
+        return self.left_MK.shape[1]
+
+    @property
+    def label(self) -> str:  # type: ignore[override]
+        """What the factors are stored as."""
+        return str(self.left_MK.dtype).removeprefix("torch.")
+
+    def block(self, first: int, last: int) -> torch.Tensor:
+        """Return the elements `first` to `last`, flat, in fp32."""
+        left_MK, right_KN = self._factors
+        columns = right_KN.shape[1]
+        return (left_MK[first // columns : last // columns] @ right_KN).reshape(-1)
+
+    def times(self, strength: float) -> Delta:
+        """Return the difference multiplied by a number, still as factors."""
+        return LowRank(self.left_MK, self.right_KN, self.scale * strength)
+
+    def to(self, device: torch.device) -> Delta:
+        """Return the factors in a device's memory."""
+        return LowRank(self.left_MK.to(device), self.right_KN.to(device), self.scale)
+
+    @cached_property
+    def _factors(self) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.left_MK.float() * self.scale, self.right_KN.float()
+
+
+def _values(tensor: torch.Tensor, first: int, last: int) -> Array:
+    stored, kind = of_torch(tensor.reshape(-1)[first:last])
+    return kind.widened(stored)
+
+
+def added(one: Delta, other: Delta) -> Delta:
+    """Return the sum of two differences of one tensor; factors stay factors, others are fp32."""
+    if isinstance(one, LowRank) and isinstance(other, LowRank):
+        left = torch.cat([one._factors[0], other._factors[0]], dim=1)
+        return LowRank(left, torch.cat([one._factors[1], other._factors[1]], dim=0))
+    return Dense(one.dense().float() + other.dense().float())
