@@ -242,7 +242,9 @@ def test_saved_arithmetic_reads_back(tmp_path: Path, pair) -> None:
     for name in start:
         assert torch.equal(twice.deltas[name].dense(), 2 * (end[name] - start[name]))
         assert not nothing.deltas[name].dense().any()
-    assert twice.facts == {}
+    assert twice.facts["base"] == vector.facts["base"]
+    (term,) = twice.facts["made_of"]["vectors"]
+    assert (term["strength"], term["aligned"]) == (2.0, vector.facts["aligned"])
     vector.save(tmp_path / "rounded", "bfloat16")
     rounded = Vector.open(tmp_path / "rounded").facts
     assert (rounded["dtype"], rounded["exact"]) == ("bfloat16", False)

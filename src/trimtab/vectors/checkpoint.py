@@ -17,6 +17,7 @@ from trimtab.vectors.delta import blocks
 from trimtab.vectors.matching import require_fits, require_weights
 from trimtab.vectors.measures import square
 from trimtab.vectors.number_format import Array
+from trimtab.vectors.provenance import described, origin
 from trimtab.vectors.sources import ModelFolder, total_bytes
 from trimtab.vectors.tensor_file import StoredTensor, TensorFile, TensorWriter
 from trimtab.vectors.vector import Vector
@@ -98,7 +99,7 @@ def composition(
     for name, vector in vectors.items():
         terms[name] = {
             "strength": strengths[name],
-            "from": {key: vector.facts.get(key) for key in ("base", "aligned", "dtype", "rank")},
+            "from": origin(vector.facts),
             "transferred": vector.transferred_to(base["content_sha256"]),
         }
     return {"base": dict(base), "vectors": terms}
@@ -173,9 +174,10 @@ def _card(made_of: Mapping[str, Any], command: str) -> str:
         "|---|---|---|---|",
     ]
     for name, term in made_of["vectors"].items():
-        ends = (term["from"][end] or {} for end in ("base", "aligned"))
+        ends = (term["from"].get(end, {}) for end in ("base", "aligned"))
         start, end = (each.get("name", "unknown") for each in ends)
-        lines.append(f"| {name} | {term['strength']:g} | `{start}` | `{end}` |")
+        end = described(term["from"]) or f"`{end}`"
+        lines.append(f"| {name} | {term['strength']:g} | `{start}` | {end} |")
     moved = [name for name, term in made_of["vectors"].items() if term["transferred"]]
     if moved:
         lines += ["", f"Extracted from another model than this base: {', '.join(moved)}."]

@@ -14,6 +14,7 @@ from trimtab.choices import not_a_choice
 from trimtab.vectors.delta import Delta
 from trimtab.vectors.in_memory import Dense
 from trimtab.vectors.named_vectors import Vectors, shapes, tensors
+from trimtab.vectors.provenance import made
 from trimtab.vectors.vector import Vector
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class EmrMerge:
                 own[task] += _sum(part) / count
                 masked[task] += _sum(one * mask) / count
         scales = {task: own[task] / masked[task] if masked[task] else 0.0 for task in vectors}
-        return cls(Vector(unified), masks, scales)
+        return cls(Vector(unified, made("emr", vectors, scale=scale)), masks, scales)
 
     def vector(self, task: str) -> Vector:
         """Return a task's vector, approximately; it shares the memory of the merge.
@@ -88,7 +89,8 @@ class EmrMerge:
             {
                 name: Masked(self.unified.deltas[name], mask, self.scales[task])
                 for name, mask in self.masks[task].items()
-            }
+            },
+            made("mask", {"": self.unified}, task=task),
         )
 
     @property

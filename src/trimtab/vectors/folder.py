@@ -17,6 +17,7 @@ from trimtab.choices import not_a_choice
 from trimtab.models.folder import content_sha256
 from trimtab.vectors.delta import Correction, Delta, OnDisk, blocks
 from trimtab.vectors.number_format import FLOAT32, INT64, NumberFormat, labelled
+from trimtab.vectors.provenance import origin
 from trimtab.vectors.sources import downloaded
 from trimtab.vectors.tensor_file import TensorFile, TensorWriter
 from trimtab.vectors.vector import Vector
@@ -75,7 +76,9 @@ def write(vector: Vector, out: Path, dtype: str) -> Path:
     shapes = {name: delta.shape for name, delta in vector.deltas.items()}
     facts: dict[str, Any] = dict(vector.facts)
     if facts:  # what was recorded goes on to hold, but for how the numbers are stored
-        facts |= {"dtype": dtype, "exact": bool(facts.get("exact")) and kind is FLOAT32}
+        facts["dtype"] = dtype
+        if "exact" in facts:
+            facts["exact"] = facts["exact"] and kind is FLOAT32
     room = len(json.dumps(facts)) + 1024
     with (
         whole_folder(out) as temporary,
@@ -130,10 +133,10 @@ def provenance(path: str, *, base: str | None) -> dict[str, Any]:
         base: hash of the model that it is added to.
     """
     vector = read(path)
-    said = {key: vector.facts.get(key) for key in ("base", "aligned", "dtype", "rank", "exact")}
     return {
         "path": path,
         **identity(path),
-        **said,
+        **origin(vector.facts),
+        "exact": vector.facts.get("exact"),
         "transferred": vector.transferred_to(base),
     }

@@ -24,6 +24,7 @@ import torch
 from trimtab.vectors.delta import Delta
 from trimtab.vectors.in_memory import Dense, added
 from trimtab.vectors.named_vectors import ForEach, Vectors, for_each, shapes, tensors
+from trimtab.vectors.provenance import made
 from trimtab.vectors.thinning import Thinning, dropping, trimming
 from trimtab.vectors.vector import Vector
 
@@ -57,7 +58,7 @@ def soup(vectors: Vectors, *, weights: Mapping[str, float] | None = None) -> Vec
     for name in names:
         parts = [v.deltas[name].times(shares[w]) for w, v in vectors.items() if name in v.deltas]
         merged[name] = functools.reduce(added, parts)
-    return Vector(merged)
+    return Vector(merged, made("soup", vectors, weights=shares))
 
 
 def ties(
@@ -87,7 +88,9 @@ def ties(
     Raises:
         ValueError: for values that are not accepted, and for tensors that do not match.
     """
-    return _elected(vectors, _trimming(vectors, density, over), weights, normalize=normalize)
+    merged = _elected(vectors, _trimming(vectors, density, over), weights, normalize=normalize)
+    how = made("ties", vectors, density=density, weights=weights, normalize=normalize, over=over)
+    return Vector(merged, how)
 
 
 def dare_ties(
@@ -115,7 +118,10 @@ def dare_ties(
         ValueError: for values that are not accepted, and for tensors that do not match.
     """
     thin = _dropping(vectors, density, seed, rescale)
-    return _elected(vectors, thin, weights, normalize=normalize)
+    merged = _elected(vectors, thin, weights, normalize=normalize)
+    drawn = {"density": density, "seed": seed, "rescale": rescale}
+    how = made("dare_ties", vectors, **drawn, weights=weights, normalize=normalize)
+    return Vector(merged, how)
 
 
 def dare_linear(
@@ -148,7 +154,8 @@ def dare_linear(
                 _weighted(vectors, name, thin, factors)[0].sum(0, dtype=torch.float64).float()
             )
             for name in shapes(vectors)
-        }
+        },
+        made("dare_linear", vectors, density=density, seed=seed, rescale=rescale, weights=weights),
     )
 
 
@@ -201,7 +208,7 @@ def _weighted(
 
 def _elected(
     vectors: Vectors, thin: Mapping[str, Thinning], weights: ForEach, *, normalize: bool
-) -> Vector:
+) -> dict[str, Delta]:
     factors = for_each(weights, vectors, "weight")
     if normalize and min(factors.values()) <= 0:
         said = ", ".join(f"{which} {factor:g}" for which, factor in factors.items())
@@ -219,4 +226,4 @@ def _elected(
         if normalize:
             total /= torch.where(agree_T.any(0), (weights_T * agree_T).sum(0), 1.0)
         merged[name] = Dense(total.float())
-    return Vector(merged)
+    return merged

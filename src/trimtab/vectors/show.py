@@ -19,6 +19,7 @@ from rich.text import Text
 from trimtab.vectors import folder
 from trimtab.vectors.cosines import ALL
 from trimtab.vectors.profile import Profile, Sums
+from trimtab.vectors.provenance import MADE_OF, described
 from trimtab.vectors.vector import Vector
 
 _SHORT = 12  # digits of a hash
@@ -62,7 +63,7 @@ class Shown:
         return {
             "name": self.name,
             "folder": str(self.folder),
-            **{key: facts.get(key) for key in ("base", "aligned", "vocabulary", "exact")},
+            **{key: facts.get(key) for key in ("base", "aligned", MADE_OF, "vocabulary", "exact")},
             "dtype": self.dtype,
             "rank": self.vector.rank,
             "bytes": self.bytes,
@@ -99,9 +100,10 @@ def _provenance(each: Shown) -> Text:
     facts, vector = each.vector.facts, each.vector
     exact = {True: ", exact at strength 1", False: ", not exact at strength 1", None: ""}
     rank = "" if vector.rank is None else f", factors of rank {vector.rank}"
+    made_of = described(facts)
     lines = [
         f"from    {_model(facts.get('base'))}",
-        f"to      {_model(facts.get('aligned'))}",
+        f"to      {_model(facts.get('aligned'))}" if made_of is None else f"made of {made_of}",
         f"stored  {each.dtype}{rank}, {size(each.bytes)}{exact[facts.get('exact')]}",
         f"in      {each.folder}",
     ]

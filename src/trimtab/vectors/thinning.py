@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 
 from trimtab.choices import not_a_choice
 from trimtab.vectors.in_memory import Dense
+from trimtab.vectors.provenance import made
 from trimtab.vectors.vector import Vector
 
 Thinning = Callable[[str, torch.Tensor], torch.Tensor]
@@ -36,7 +38,8 @@ def trim(vector: Vector, density: float, *, over: str = "tensor") -> Vector:
     Raises:
         ValueError: for other values.
     """
-    return _thinned(vector, trimming(vector, density, over))
+    how = made("trim", {"": vector}, density=density, over=over)
+    return _thinned(vector, trimming(vector, density, over), how)
 
 
 def drop(
@@ -58,7 +61,8 @@ def drop(
     Raises:
         ValueError: for other values.
     """
-    return _thinned(vector, dropping(density, seed, name, rescale))
+    how = made("drop", {name: vector}, density=density, seed=seed, rescale=rescale)
+    return _thinned(vector, dropping(density, seed, name, rescale), how)
 
 
 def trimming(vector: Vector, density: float, over: str) -> Thinning:
@@ -159,5 +163,6 @@ def require_density(density: float) -> None:
         )
 
 
-def _thinned(vector: Vector, thin: Thinning) -> Vector:
-    return Vector({n: Dense(thin(n, d.dense().float())) for n, d in vector.deltas.items()})
+def _thinned(vector: Vector, thin: Thinning, facts: Mapping[str, Any]) -> Vector:
+    deltas = {n: Dense(thin(n, d.dense().float())) for n, d in vector.deltas.items()}
+    return Vector(deltas, facts)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trimtab.vectors import provenance
 from trimtab.vectors.delta import Delta
 from trimtab.vectors.matching import require_one_architecture, require_same_tensors
 from trimtab.vectors.weighted_sum import require_finite_strengths
@@ -104,7 +105,7 @@ class Vector:
         deltas = dict(self.deltas)
         for name, delta in other.deltas.items():
             deltas[name] = added(deltas[name], delta) if name in deltas else delta
-        return Vector(deltas)
+        return Vector(deltas, provenance.summed(self.facts, other.facts))
 
     def __sub__(self, other: Vector) -> Vector:
         """Return the difference, tensor by tensor."""
@@ -117,7 +118,8 @@ class Vector:
     def __mul__(self, strength: float) -> Vector:
         """Return the vector multiplied by a finite number."""
         require_finite_strengths([strength])
-        return Vector({name: delta.times(strength) for name, delta in self.deltas.items()})
+        deltas = {name: delta.times(strength) for name, delta in self.deltas.items()}
+        return Vector(deltas, provenance.scaled(self.facts, strength))
 
     __rmul__ = __mul__
 
@@ -135,7 +137,8 @@ class Vector:
         """Return the vector whose tensors are a function of this one's, in fp32."""
         from trimtab.vectors.in_memory import Dense
 
-        return Vector({n: Dense(function(d.dense().float())) for n, d in self.deltas.items()})
+        deltas = {n: Dense(function(d.dense().float())) for n, d in self.deltas.items()}
+        return Vector(deltas, provenance.made("function", {"": self}))
 
     # ------------------------------------------------------------------ measures
 

@@ -1,0 +1,82 @@
+"""Where a vector comes from, and what one was made of that comes from others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trimtab.vectors.vector import Vector
+
+Facts = Mapping[str, Any]
+
+MADE_OF = "made_of"
+_NAMING = ("base", "aligned", "dtype", "rank", MADE_OF)
+_SUM = "sum"
+
+
+def origin(facts: Facts) -> dict[str, Any]:
+    """Return those facts of a vector that name where it comes from."""
+    return {key: facts[key] for key in _NAMING if facts.get(key) is not None}
+
+
+def made(how: str, vectors: Mapping[str, Vector], **settings: Any) -> dict[str, Any]:
+    """Return the facts of what was made of vectors.
+
+    Args:
+        how: what was done, such as `ties`.
+        vectors: what it was done to, by name.
+        settings: how it was done: plain data.
+    """
+    parts = [{"name": name, **origin(vector.facts)} for name, vector in vectors.items()]
+    return _of_parts(how, parts, settings)
+
+
+def scaled(facts: Facts, strength: float) -> dict[str, Any]:
+    """Return the facts of a vector multiplied by a number."""
+    terms = [{**term, "strength": term["strength"] * strength} for term in _terms(facts)]
+    return _of_parts(_SUM, terms, {})
+
+
+def summed(one: Facts, other: Facts) -> dict[str, Any]:
+    """Return the facts of the sum of two vectors."""
+    return _of_parts(_SUM, [*_terms(one), *_terms(other)], {})
+
+
+def described(facts: Facts) -> str | None:
+    """Return in words what a vector was made of; None for one that was extracted, or is unknown."""
+    if not (made_of := facts.get(MADE_OF)):
+        return None
+    parts = made_of["vectors"]
+    if made_of["how"] == _SUM:
+        return " + ".join(f"{part['strength']:g} x {_called(part)}" for part in parts)
+    settings = [f"{key} {value}" for key, value in made_of.items() if key not in ("how", "vectors")]
+    said = f" ({', '.join(settings)})" if settings else ""
+    return f"{made_of['how']} of {', '.join(map(_called, parts))}{said}"
+
+
+def _terms(facts: Facts) -> list[dict[str, Any]]:
+    """Return a vector as a sum."""
+    made_of = facts.get(MADE_OF, {})
+    if made_of.get("how") == _SUM:
+        return [{"base": facts.get("base"), **term} for term in made_of["vectors"]]
+    return [{"strength": 1.0, **origin(facts)}]
+
+
+def _of_parts(
+    how: str, parts: Iterable[Mapping[str, Any]], settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return facts that name the base once, if it is one and the same of all parts."""
+    listed = [{key: value for key, value in part.items() if value is not None} for part in parts]
+    bases = [part.get("base") for part in listed]
+    if bases and all(base is not None and base == bases[0] for base in bases):
+        listed = [{key: value for key, value in part.items() if key != "base"} for part in listed]
+        return {"base": bases[0], MADE_OF: {"how": how, **settings, "vectors": listed}}
+    return {MADE_OF: {"how": how, **settings, "vectors": listed}}
+
+
+def _called(part: Mapping[str, Any]) -> str:
+    if made_of := described(part):
+        return f"({made_of})"
+    end = part.get("aligned") or {}
+    return str(part.get("name") or end.get("name") or "unknown")
