@@ -14,9 +14,10 @@ from transformers import (
 from trimtab import AlignmentVector, AlignmentVectors, Generation, LanguageModel
 from trimtab.methods import Method
 from trimtab.tasks import Advice
-from trimtab.vectors import Dial, Vector, extract
+from trimtab.vectors import Dial, Vector, additions, extract, row_products
 from trimtab.vectors.dial import own_tensors
 from trimtab.vectors.in_memory import Dense, LowRank
+from trimtab.vectors.low_rank import factors
 from trimtab.vectors.rows import RowDials
 
 SMALL = {"vocab_size": 97, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
@@ -78,6 +79,148 @@ def test_each_row_has_the_logits_of_the_weights_turned_for_it(name: str) -> None
         assert row == 0 or (expected - plain[row]).abs().max() > 0.1
         # The weights in place are sums in fp32, cast once.
         torch.testing.assert_close(given[row], expected, rtol=1e-4, atol=1e-4)
+
+
+def part_of(vectors: dict[str, Vector], name: str) -> dict[str, Vector]:
+    """One vector of dense differences, of all tensors with this in their names."""
+    deltas = {n: delta for n, delta in vectors["dense"].deltas.items() if name in n}
+    assert deltas
+    return {"v": Vector(deltas)}
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 5, 40])
+@pytest.mark.parametrize("blocks", [1 << 18, 64])
+@pytest.mark.parametrize("name", ["llama", "qwen, with biases", "gpt2, transposed, biases"])
+def test_one_token_and_several_are_read_as_with_the_weights_turned(
+    name: str, blocks: int, tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of a group lie apart, and rows without strengths between them."""
+    monkeypatch.setattr(row_products, "_BLOCK", blocks)
+    monkeypatch.setattr(row_products, "_FEWEST_OUTPUTS", 5)  # does not divide any width
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(CONFIGS[name]).eval()
+    for parameter in model.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    vectors = random_vectors(model, seed=1)
+    order = [1, 0, 3, 1, 4, 0, 3, 2, 1]
+    given_RT = torch.randint(97, (len(order), tokens), generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        plain = model(input_ids=given_RT).logits
+        rows = RowDials(model, vectors)
+        with rows.at(torch.tensor([STRENGTHS[i] for i in order])):
+            found = model(input_ids=given_RT).logits
+        rows.close()
+        dial = Dial(model, vectors)
+        for row, which in enumerate(order):
+            dial.turn(dict(zip(vectors, STRENGTHS[which], strict=True)))
+            expected = model(input_ids=given_RT[row : row + 1]).logits[0]
+            assert which == 0 or (expected - plain[row]).abs().max() > 0.1
+            torch.testing.assert_close(found[row], expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2, transposed, biases"])
+def test_rows_without_strengths_keep_the_numbers_of_the_base(name: str) -> None:
+    """They are those of the same rows without the others."""
+    model = AutoModelForCausalLM.from_config(CONFIGS[name]).eval()
+    rows = RowDials(model, random_vectors(model, seed=1))
+    still, moved = [0.0] * 3, [0.5, 1.0, -1.0]
+    given_RT = torch.randint(97, (6, 12), generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        plain = model(input_ids=given_RT[1::2]).logits
+        with rows.at(torch.tensor([moved, still] * 3)):
+            found = model(input_ids=given_RT).logits
+        assert torch.equal(found[1::2], plain)
+        with rows.at(torch.tensor([still] * 6)):
+            assert torch.equal(model(input_ids=given_RT).logits[1::2], plain)
+
+
+@pytest.mark.parametrize("equal", [True, False])
+def test_sums_of_matrices_are_formed_once_for_rows_of_equal_strengths(
+    equal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several tokens are multiplied by one matrix; one token by the base's and the difference."""
+    model = AutoModelForCausalLM.from_config(CONFIGS["llama"]).eval()
+    vectors = part_of(random_vectors(model, seed=1), "mlp.up_proj")
+    formed: list[list[int]] = []
+
+    def seen(out: object, given: object, weight: object, deltas: object, groups: list) -> None:
+        formed.append([len(group.rows) for group in groups])
+        row_products.write_products(out, given, weight, deltas, groups)
+
+    monkeypatch.setattr(additions, "write_products", seen)
+    rows = RowDials(model, vectors)
+    strengths_R1 = torch.tensor([[0.5], [0.5 if equal else 2.0], [0.0], [0.5]])
+    with torch.inference_mode(), rows.at(strengths_R1):
+        model(input_ids=torch.ones(4, 1, dtype=torch.long))
+        assert not formed
+        model(input_ids=torch.ones(4, 7, dtype=torch.long))
+    assert formed == [[3] if equal else [2, 1]] * 2  # of each layer
+
+
+def test_sums_are_rounded_once() -> None:
+    """In half precision the weights of a group are those of the dial, bit for bit."""
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(16, 24, bias=False).to(torch.bfloat16)
+    model = torch.nn.Sequential(layer)
+    deltas = [{"0.weight": Dense(0.01 * torch.randn(24, 16).to(torch.bfloat16))} for _ in range(2)]
+    vectors = {"one": Vector(deltas[0]), "two": Vector(deltas[1])}
+    given_RTH = torch.eye(16, dtype=torch.bfloat16).expand(2, 16, 16)  # reads the weights out
+    strengths = [[0.3, -1.7], [1.0, 0.5]]
+    with torch.inference_mode():
+        rows = RowDials(model, vectors)
+        with rows.at(torch.tensor(strengths)):
+            found = model(given_RTH)
+        rows.close()
+        dial = Dial(model, vectors)
+        for row in range(2):
+            dial.turn(dict(zip(vectors, strengths[row], strict=True)))
+            assert torch.equal(found[row], layer.weight.mT)
+
+
+def test_gradients_reach_the_input() -> None:
+    """Sums are written in place only where nobody asks for gradients."""
+    model = torch.nn.Sequential(torch.nn.Linear(4, 3))
+    delta = torch.randn(3, 4)
+    rows = RowDials(model, {"v": Vector({"0.weight": Dense(delta)})})
+    given = torch.randn(2, 5, 4, requires_grad=True)
+    with rows.at(torch.tensor([[0.0], [2.0]])):
+        model(given).sum().backward()
+    assert given.grad is not None
+    weight = model[0].weight
+    for row, matrix in enumerate((weight, weight + 2 * delta)):
+        torch.testing.assert_close(given.grad[row], matrix.sum(dim=0).expand(5, 4))
+
+
+def test_other_hooks_see_the_output_of_all_rows() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(4, 3))
+    shapes: list[torch.Size] = []
+    model[0].register_forward_hook(lambda module, given, out: shapes.append(out.shape))
+    rows = RowDials(model, {"v": Vector({"0.weight": Dense(torch.ones(3, 4))})})
+    with torch.inference_mode(), rows.at(torch.tensor([[0.0], [1.0]])):
+        model(torch.randn(2, 5, 4))
+    assert shapes == [(2, 5, 3)]
+
+
+def test_tokens_of_all_rows_in_one_list_are_refused() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(4, 3))
+    rows = RowDials(model, {"v": Vector({"0.weight": Dense(torch.ones(3, 4))})})
+    refused = pytest.raises(ValueError, match=r"it sees \(10, 3\) for 2 rows")
+    with refused, torch.inference_mode(), rows.at(torch.ones(2, 1)):
+        model(torch.randn(10, 4))
+
+
+@pytest.mark.parametrize("shape", [(300, 7), (7, 300), (40, 30), (5, 5), (6, 1)])
+def test_factors_of_long_matrices_are_the_best(shape: tuple[int, int]) -> None:
+    """Their error is the norm of the singular values that are left out, small ones too."""
+    generator = torch.Generator().manual_seed(0)
+    narrow = min(shape)
+    left, _ = torch.linalg.qr(torch.randn(shape[0], narrow, generator=generator).double())
+    right, _ = torch.linalg.qr(torch.randn(shape[1], narrow, generator=generator).double())
+    values = torch.logspace(0, -5, narrow).double()  # squared, the last would be lost in fp32
+    matrix = (left * values) @ right.mT
+    for rank in (1, narrow - 1, narrow):
+        error = factors(matrix.float(), rank).dense().double() - matrix
+        assert error.norm() == pytest.approx(float(values[rank:].norm()), rel=0.02, abs=1e-6)
 
 
 def test_experts_in_one_tensor_are_refused_by_name() -> None:

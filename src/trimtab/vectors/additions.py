@@ -15,34 +15,57 @@ from transformers.pytorch_utils import Conv1D
 
 from trimtab.vectors.delta import Delta
 from trimtab.vectors.in_memory import LowRank
+from trimtab.vectors.row_products import worth_forming, write_products
+from trimtab.vectors.row_strengths import Group, RowStrengths
 
 _TOLERANCE = 1e-2  # relative, of what should be affine, in any dtype
+_CHECKED = 8  # tokens
 
 
 class Addition:
     """What the vectors add to the output of one module."""
 
-    def add_to(
-        self, out: torch.Tensor, given: torch.Tensor, strengths_RD: torch.Tensor
+    def rows_of_module(self, given: torch.Tensor, strengths: RowStrengths) -> list[int] | None:
+        """Return which rows the module itself shall see, if not all; others are `put_into` it."""
+        return None
+
+    def put_into(
+        self, own: torch.Tensor, given: torch.Tensor, strengths: RowStrengths
     ) -> torch.Tensor:
-        """Return `out`, `[R, T, O]`, with each row's part added."""
+        """Return the output of all rows, given the module's for those of `rows_of_module`."""
+        raise NotImplementedError
+
+    def add_to(
+        self, out: torch.Tensor, given: torch.Tensor, strengths: RowStrengths
+    ) -> torch.Tensor:
+        """Return `out`, `[R, T, O]`, with each row's part added; it may be written into."""
         raise NotImplementedError
 
 
-def addition(module: nn.Module, deltas: Mapping[str, Sequence[Delta | None]]) -> Addition:
-    """Return how a module is completed, given each parameter's differences by vector."""
+def addition(
+    module: nn.Module, deltas: Mapping[str, Sequence[Delta | None]], *, reads_some: bool = False
+) -> Addition:
+    """Return how a module is completed.
+
+    Args:
+        module: the module.
+        deltas: each parameter's differences by vector.
+        reads_some: whether it sees some tokens of a pass alone, as a language model's head does:
+            how many follows from other rows, so how it is completed must not follow from that.
+    """
     like = next(module.parameters(recurse=False))
     if isinstance(module, nn.Linear | Conv1D | nn.Embedding):
         weight, bias = deltas.get("weight", ()), deltas.get("bias", ())
         return _Product(
             module,
             dense=[
-                (which, _matrix(delta, module).to(like))
+                (which, _matrix(delta.dense().to(like), module))
                 for which, delta in enumerate(weight)
                 if delta is not None and not isinstance(delta, LowRank)
             ],
             factors=_Factors.of(weight, module, like),
             bias_DO=_stacked(bias, like),
+            forms_sums=not isinstance(module, nn.Embedding) and not reads_some,
         )
     return _Elementwise(
         module,
@@ -52,9 +75,9 @@ def addition(module: nn.Module, deltas: Mapping[str, Sequence[Delta | None]]) ->
     )
 
 
-def _matrix(delta: Delta, module: nn.Module) -> torch.Tensor:
-    """Return a difference as what the input is multiplied by, or looked up in: `[H, O]`."""
-    return delta.dense().mT if isinstance(module, nn.Linear) else delta.dense()
+def _matrix(tensor: torch.Tensor, module: nn.Module) -> torch.Tensor:
+    """Return a weight as what the input is multiplied by, or looked up in: `[H, O]`."""
+    return tensor.mT if isinstance(module, nn.Linear) else tensor
 
 
 def _stacked(deltas: Sequence[Delta | None], like: torch.Tensor) -> torch.Tensor | None:
@@ -73,7 +96,7 @@ class _Factors:
 
     into_HK: torch.Tensor
     out_KO: torch.Tensor
-    whose_K: torch.Tensor
+    whose_K: tuple[int, ...]
 
     @classmethod
     def of(
@@ -89,16 +112,15 @@ class _Factors:
                 whose += [which] * left.shape[1]
         if not whose:
             return None
-        places = torch.tensor(whose, device=like.device)
         into_HK, out_KO = torch.cat(into, dim=1), torch.cat(out, dim=0)
-        return cls(into_HK.to(like).contiguous(), out_KO.to(like).contiguous(), places)
+        return cls(into_HK.to(like).contiguous(), out_KO.to(like).contiguous(), tuple(whose))
 
 
 class _Product(Addition):
     """Of a linear layer, which multiplies its input, or an embedding, which looks it up.
 
-    Subclasses may do more than that, such as scale what they look up: so the first output is
-    compared with what it should be.
+    Subclasses may do more than that, such as scale what they look up: so on the first input the
+    output is compared with what it should be.
     """
 
     def __init__(
@@ -108,45 +130,87 @@ class _Product(Addition):
         dense: Sequence[tuple[int, torch.Tensor]],
         factors: _Factors | None,
         bias_DO: torch.Tensor | None,
+        forms_sums: bool,
     ) -> None:
         self._module, self._dense, self._factors, self._bias_DO = module, dense, factors, bias_DO
         self._lookup = isinstance(module, nn.Embedding)
         self._scale = float(getattr(module, "embed_scale", 1.0)) if self._lookup else 1.0
+        self._vectors = [which for which, _ in dense]
+        self._forms_sums = forms_sums and bool(dense)
         self._checked = False
 
-    def add_to(
-        self, out: torch.Tensor, given: torch.Tensor, strengths_RD: torch.Tensor
-    ) -> torch.Tensor:
+    def rows_of_module(self, given: torch.Tensor, strengths: RowStrengths) -> list[int] | None:
         if not self._checked:
-            self._check(out, given)
-        strengths_RD = strengths_RD.to(out.dtype)
+            self._check(given)
+        # Sums of matrices that are written in place have no gradient.
+        if not self._forms_sums or torch.is_grad_enabled():
+            return None
+        if given.dim() != 3 or len(given) != len(strengths):
+            return None
+        moved, still = self._parted(strengths)
+        return still if moved and worth_forming(given) else None
+
+    def put_into(
+        self, own: torch.Tensor, given: torch.Tensor, strengths: RowStrengths
+    ) -> torch.Tensor:
+        moved, still = self._parted(strengths)
+        out = own.new_empty(*given.shape[:2], own.shape[-1])
+        write_products(out, given, self._weight_HO, [matrix for _, matrix in self._dense], moved)
+        if (bias := getattr(self._module, "bias", None)) is not None:
+            out += bias
+        if still:
+            out.index_copy_(0, torch.tensor(still, device=out.device), own)
+        return self._add_narrow(out, given, strengths)
+
+    def add_to(
+        self, out: torch.Tensor, given: torch.Tensor, strengths: RowStrengths
+    ) -> torch.Tensor:
         flat = out.reshape(-1, out.shape[-1])
-        if self._factors is not None:
-            own = strengths_RD[:, None, self._factors.whose_K] * self._scale
-            narrow = self._times(given, self._factors.into_HK) * own
-            flat = torch.addmm(flat, narrow.flatten(0, 1), self._factors.out_KO)
         for which, matrix_HO in self._dense:
-            own = strengths_RD[:, which, None, None] * self._scale
-            if not own.any():
+            if not any(any(group.strengths) for group in strengths.groups([which])):
                 continue
+            own = strengths.spread([which], out)[:, :, None] * self._scale
             if self._lookup:
                 flat = flat + (matrix_HO[given] * own).flatten(0, 1)
             else:
-                flat = torch.addmm(flat, (given * own).flatten(0, 1), matrix_HO)
-        out = flat.view_as(out)
+                flat = flat.addmm_((given * own).flatten(0, 1), matrix_HO)
+        return self._add_narrow(flat.view_as(out), given, strengths)
+
+    def _add_narrow(
+        self, out: torch.Tensor, given: torch.Tensor, strengths: RowStrengths
+    ) -> torch.Tensor:
+        """Add, in place, what costs little for any number of tokens: factors and biases."""
+        if self._factors is not None:
+            own = strengths.spread(self._factors.whose_K, out)[:, None]
+            narrow = self._times(given, self._factors.into_HK) * own
+            scaled = narrow * self._scale if self._lookup else narrow
+            out.reshape(-1, out.shape[-1]).addmm_(scaled.flatten(0, 1), self._factors.out_KO)
         if self._bias_DO is not None:
-            out = out + (strengths_RD @ self._bias_DO)[:, None]
+            out += (strengths.like(out) @ self._bias_DO)[:, None]
         return out
+
+    def _parted(self, strengths: RowStrengths) -> tuple[list[Group], list[int]]:
+        """Return the rows that dense differences move, by strengths, and the others."""
+        groups = strengths.groups(self._vectors)
+        still = [row for group in groups if not any(group.strengths) for row in group.rows]
+        return [group for group in groups if any(group.strengths)], still
 
     def _times(self, given: torch.Tensor, matrix_HK: torch.Tensor) -> torch.Tensor:
         return matrix_HK[given] if self._lookup else given @ matrix_HK
 
-    def _check(self, out: torch.Tensor, given: torch.Tensor) -> None:
-        self._checked = True
-        weight, bias = self._module.weight, getattr(self._module, "bias", None)
+    @property
+    def _weight_HO(self) -> torch.Tensor:
+        weight = self._module.weight
         assert isinstance(weight, torch.Tensor)
-        matrix_HO = weight.mT if isinstance(self._module, nn.Linear) else weight
-        expected = self._times(given, matrix_HO) * self._scale
+        return _matrix(weight, self._module)
+
+    def _check(self, given: torch.Tensor) -> None:
+        self._checked = True
+        # Rows are padded on their left.
+        some = given[..., -_CHECKED:] if self._lookup else given[..., -_CHECKED:, :].contiguous()
+        bias = getattr(self._module, "bias", None)
+        out = self._module.forward(some)
+        expected = self._times(some.to(out.device), self._weight_HO) * self._scale
         _require_alike(out, expected if bias is None else expected + bias, self._module)
 
 
@@ -182,9 +246,9 @@ class _Elementwise(Addition):
             raise _refusal(module, sorted({*odd, *many}))
 
     def add_to(
-        self, out: torch.Tensor, given: torch.Tensor, strengths_RD: torch.Tensor
+        self, out: torch.Tensor, given: torch.Tensor, strengths: RowStrengths
     ) -> torch.Tensor:
-        strengths_RD = strengths_RD.to(out.dtype)
+        strengths_RD = strengths.like(out)
         if self._shift is None:
             self._check(out, given)
         if self._weight_DO is not None:

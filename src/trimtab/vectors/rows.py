@@ -13,10 +13,13 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.hooks import RemovableHandle
+from transformers import PreTrainedModel
 
 from trimtab.vectors.additions import Addition, addition
 from trimtab.vectors.dial import own_tensors
 from trimtab.vectors.matching import listed, require_fits
+from trimtab.vectors.row_strengths import RowStrengths
 from trimtab.vectors.vector import Vector
 
 
@@ -42,10 +45,11 @@ class RowDials:
         for name, vector in vectors.items():
             require_fits(live, vector, model=model, vector_name=name)
         self.names = tuple(vectors)
-        self._strengths_RD: torch.Tensor | None = None
+        self._strengths: RowStrengths | None = None
         own = {id(tensor): name for name, tensor in live.items()}
         left = {name for vector in vectors.values() for name in vector.deltas}
         parts: list[tuple[nn.Module, Addition]] = []
+        head = weights.get_output_embeddings() if isinstance(weights, PreTrainedModel) else None
         for module in weights.modules():
             parameters = {
                 n: own[id(p)] for n, p in module.named_parameters(recurse=False) if id(p) in own
@@ -56,16 +60,14 @@ class RowDials:
                     parameter: [vector.deltas.get(name) for vector in vectors.values()]
                     for parameter, name in changed.items()
                 }
-                parts.append((module, addition(module, deltas)))
+                parts.append((module, addition(module, deltas, reads_some=module is head)))
         reached = {own[id(p)] for module, _ in parts for p in module.parameters(recurse=False)}
         if missed := sorted(left - reached):
             raise ValueError(
                 f"No module of {model!r} has these tensors as its parameters, so rows cannot have "
                 f"strengths of their own:\n{listed(missed)}\nUse per_row=false."
             )
-        self._handles = [
-            module.register_forward_hook(self._completed(part)) for module, part in parts
-        ]
+        self._handles = [handle for module, part in parts for handle in self._follow(module, part)]
 
     @contextmanager
     def at(self, strengths_RD: torch.Tensor) -> Iterator[None]:
@@ -74,30 +76,50 @@ class RowDials:
         Args:
             strengths_RD: `[R, D]`, on any device; the vectors in the order of `names`.
         """
-        self._strengths_RD = strengths_RD if strengths_RD.any() else None
+        self._strengths = RowStrengths(strengths_RD) or None
         try:
             yield
         finally:
-            self._strengths_RD = None
+            self._strengths = None
 
     def close(self) -> None:
         """Take the vectors out of the model."""
         for handle in self._handles:
             handle.remove()
 
-    def _completed(self, part: Addition) -> Any:
-        def hook(module: nn.Module, given: tuple[torch.Tensor, ...], out: torch.Tensor) -> Any:
-            if self._strengths_RD is None:
+    def _follow(self, module: nn.Module, part: Addition) -> list[RemovableHandle]:
+        """Complete a module's output in every pass; return what ends it."""
+        kept: list[torch.Tensor] = []  # the whole input, while the module sees some rows of it
+
+        def before(module: nn.Module, given: tuple[torch.Tensor, ...]) -> Any:
+            kept.clear()
+            if self._strengths is None:
                 return None
-            strengths_RD = self._strengths_RD.to(out.device)
-            count = len(strengths_RD)
+            rows = part.rows_of_module(given[0], self._strengths)
+            if rows is None:
+                return None
+            kept.append(given[0])
+            return given[0][rows], *given[1:]
+
+        def after(module: nn.Module, given: tuple[torch.Tensor, ...], out: torch.Tensor) -> Any:
+            if self._strengths is None:
+                return None
+            if kept:
+                return part.put_into(out, kept.pop().to(out.device), self._strengths)
+            count = len(self._strengths)
             if out.dim() < 3 or out.shape[0] not in (1, count):  # tokens of all rows, sorted anew
                 raise ValueError(
                     f"Rows cannot have strengths of their own in {type(module).__name__}: it sees "
                     f"{tuple(out.shape)} for {count} rows. Use per_row=false."
                 )
             if out.shape[0] != count:  # such as positions, which all rows have in common
-                out = out.expand(count, *out.shape[1:])
-            return part.add_to(out, given[0], strengths_RD)
+                out = out.expand(count, *out.shape[1:]).contiguous()
+            return part.add_to(out, given[0].to(out.device), self._strengths)
 
-        return hook
+        # Strengths are numbers: a compiler would compile a pass for each anew.
+        before, after = torch.compiler.disable(before), torch.compiler.disable(after)
+        return [
+            module.register_forward_pre_hook(before),
+            # First of all, so that other hooks see the output of all rows.
+            module.register_forward_hook(after, prepend=True),
+        ]
