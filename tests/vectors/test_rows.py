@@ -14,7 +14,7 @@ from transformers import (
 from trimtab import AlignmentVector, AlignmentVectors, Generation, LanguageModel
 from trimtab.methods import Method
 from trimtab.tasks import Advice
-from trimtab.vectors import Dial, Vector, additions, extract, row_products
+from trimtab.vectors import Dial, Vector, extract, product_addition, row_products
 from trimtab.vectors.dial import own_tensors
 from trimtab.vectors.in_memory import Dense, LowRank
 from trimtab.vectors.low_rank import factors
@@ -147,7 +147,7 @@ def test_sums_of_matrices_are_formed_once_for_rows_of_equal_strengths(
         formed.append([len(group.rows) for group in groups])
         row_products.write_products(out, given, weight, deltas, groups)
 
-    monkeypatch.setattr(additions, "write_products", seen)
+    monkeypatch.setattr(product_addition, "write_products", seen)
     rows = RowDials(model, vectors)
     strengths_R1 = torch.tensor([[0.5], [0.5 if equal else 2.0], [0.0], [0.5]])
     with torch.inference_mode(), rows.at(strengths_R1):

@@ -16,7 +16,8 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
-from trimtab.vectors.additions import Addition, addition
+from trimtab.vectors.addition import Addition
+from trimtab.vectors.additions import addition
 from trimtab.vectors.dial import own_tensors
 from trimtab.vectors.matching import listed, require_fits
 from trimtab.vectors.row_strengths import RowStrengths
