@@ -31,11 +31,12 @@ import widen
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 from trimtab import AlignmentVectors, Generation, LanguageModel
-from trimtab.tasks import WordProblems
+from trimtab.tasks import Stories
 from trimtab.vectors import Dial, Vector, extract
 from trimtab.vectors.rows import RowDials
 
 STRENGTHS = [i / 8 for i in range(-4, 9)]  # 13
+LENGTH = 64  # tokens of an answer, at most
 
 
 def usual(parameters: int, seed: int) -> LanguageModel:
@@ -232,8 +233,8 @@ def rows(shape: str, parameters: int, repeats: int) -> list[dict[str, object]]:
 def sweep(shape: str, parameters: int, repeats: int) -> list[dict[str, object]]:
     """Sweep the strength: one batch for all, and one after the other."""
     base, aligned = pair(shape, parameters)
-    asked = {s.id: s.conversation for s in WordProblems().samples(4)}
-    generation = Generation(max_new_tokens=24, batch_size=4)
+    asked = {s.id: s.conversation for s in Stories().samples(4)}  # whose answers are long
+    generation = Generation(max_new_tokens=LENGTH, batch_size=4)
     found = []
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -285,8 +286,9 @@ def main() -> None:
     for part in given.parts:
         for shape in given.shape:
             row = PARTS[part](shape, given.parameters, given.repeats)
-            found += row if isinstance(row, list) else [row]
-            print(found[-1], flush=True)
+            for each in row if isinstance(row, list) else [row]:
+                found.append(each)
+                print(each, flush=True)
     timing.report("vectors", found, given.out)
 
 
