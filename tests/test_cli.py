@@ -11,7 +11,7 @@ import pytest
 import yaml
 from run_folders import write_run
 
-from trimtab import cli, config
+from trimtab import cli, config, zoo
 
 ROOT = Path(__file__).parents[1]
 SUMMARY = {
@@ -231,6 +231,11 @@ def test_listings_have_a_line_for_each_choice(trimtab):
         assert rows.keys() == {file.stem for file in (config.DIRECTORY / group).glob("*.yaml")}
         assert all(rows.values()), "each has a description"
         assert out in everything
+    _, out, _ = trimtab("ls", "vectors")
+    assert [row.split()[0] for row in out.splitlines()[1:]] == [
+        f"zoo:{name}" for name in zoo.vector_names()
+    ]
+    assert "from a-small-mixed to a-small-law" in out and out in everything
 
 
 def test_usage(trimtab):

@@ -23,20 +23,19 @@ from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 
-from trimtab import __version__, config, experiment, overrides
+from trimtab import __version__, config, experiment, listing, overrides
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from trimtab import results
 
-_KINDS = {"models": "model", "methods": "method", "tasks": "task", "experiments": "experiment"}
 _COMMANDS = {
     "run": "evaluate a method on a task (trimtab run --help)",
     "search": "look for the best value of a dial (trimtab search --help)",
     "vector": "extract, show and apply alignment vectors (trimtab vector --help)",
     "lm-eval": "lm-evaluation-harness, with trimtab's methods as a model (trimtab lm-eval --help)",
-    "ls": "list models, methods, tasks and experiments",
+    "ls": "list models, vectors, methods, tasks and experiments",
     "table": "what was run, with intervals",
     "report": "tables, figures and a page of what was run",
     "choose": "where the dial should stand, by validation runs",
@@ -132,9 +131,9 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("vector", help=_COMMANDS["vector"])
     commands.add_parser("lm-eval", help=_COMMANDS["lm-eval"])
 
-    listing = commands.add_parser("ls", help=_COMMANDS["ls"])
-    listing.add_argument("kind", nargs="?", choices=list(_KINDS), help="list these alone")
-    listing.set_defaults(action=_list)
+    ls = commands.add_parser("ls", help=_COMMANDS["ls"])
+    ls.add_argument("kind", nargs="?", choices=listing.KINDS, help="list these alone")
+    ls.set_defaults(action=_list)
 
     table = commands.add_parser("table", help=_COMMANDS["table"])
     table.add_argument("roots", nargs="*", type=Path, default=[Path("results")], metavar="FOLDER")
@@ -301,22 +300,9 @@ def _search(arguments: list[str]) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from rich.table import Table
-
-    kinds = [options.kind] if options.kind else list(_KINDS)
-    for kind in kinds:
-        table = Table(kind, "", box=None, padding=(0, 2, 0, 0), title_justify="left")
-        for file in sorted((config.DIRECTORY / _KINDS[kind]).glob("*.yaml")):
-            table.add_row(file.stem, _description(file))
-        _print(table)
+    for kind in [options.kind] if options.kind else listing.KINDS:
+        _print(listing.listing(kind))
     return 0
-
-
-def _description(file: Path) -> str:
-    """Return the first comment of an option's file, which says what it is."""
-    lines = file.read_text("utf-8").splitlines()
-    comments = (line[1:].strip() for line in lines if line.startswith("#"))
-    return next((text for text in comments if not text.startswith("@")), "")  # @package is Hydra's
 
 
 # ---------------------------------------------------------------------------- table
