@@ -90,6 +90,21 @@ def test_a_family_answers_as_each_alone(zoo, make, values, drawn) -> None:
     assert max(map(len, traces.values())) > 1, "the dial did nothing: a weak test"
 
 
+@pytest.mark.parametrize(("make", "value"), [(ensemble, 1.0), (drafted, 0.0), (nudging, 0.6)])
+def test_equal_values_say_the_same_in_the_passes_of_one(zoo, make, value) -> None:
+    """Some of these ask one model alone, which then says the same to both."""
+    method = make(zoo)
+    asked = conversations(method, 5)
+    generation = Generation(max_new_tokens=24, batch_size=4, **SAMPLED)
+    family, one = [method.at(value), method.at(value)], method.at(value)
+    together: list[dict[str, Completion]] = [{}, {}]
+    for i, answer in method.stream_family(family, [asked] * 2, generation):
+        together[i][answer.id] = answer
+    alone = {answer.id: answer for answer in one.stream(asked, generation)}
+    assert together == [alone, alone]
+    assert sum(family[0].forward_passes.values()) <= sum(one.forward_passes.values())
+
+
 def test_members_may_have_different_samples_left(zoo) -> None:
     """As after an interruption, when each value has got to another place."""
     method = nudging(zoo)

@@ -302,7 +302,8 @@ def test_a_sweep_in_one_batch_answers_as_each_strength_alone(
         measure_kl=measure_kl,
         draft=draft,
     )
-    family = [first.at(strength) for strength in (-1.0, 0.0, 0.5, 1.0, 1.5)]
+    # Grids over several strengths have settings that come to the same.
+    family = [first.at(strength) for strength in (-1.0, 0.0, 0.5, 1.0, 0.5, 1.5)]
     asked = {sample.id: sample.conversation for sample in Advice().samples(9)}
     generation = Generation(max_new_tokens=32, temperature=1.0, batch_size=4)
     together: list[dict[str, object]] = [{} for _ in family]
@@ -310,7 +311,7 @@ def test_a_sweep_in_one_batch_answers_as_each_strength_alone(
         together[member][completion.id] = completion
     for member, method in enumerate(family):
         assert together[member] == {c.id: c for c in method.stream(asked, generation)}
-    assert len({str(one) for one in together}) == len(family)
+    assert len({str(one) for one in together}) == len(family) - 1
 
 
 def test_strengths_multiply_the_dial(zoo, vectors: dict[str, str]) -> None:

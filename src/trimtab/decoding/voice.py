@@ -107,7 +107,7 @@ class Voice:
         for ask in asks:
             new = ask.part.known.news(ask)
             if new is not None:
-                row = ask.part.key, ask.part.strengths, tuple(ask.sequences[0])
+                row = id(ask.part.known), tuple(ask.sequences[0])
                 if row not in news or news[row].last < new.last:
                     news[row] = new
         if news:

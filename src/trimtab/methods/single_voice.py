@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from trimtab.choices import not_a_choice
@@ -268,16 +268,18 @@ class SingleVoice(Method):
                     **own,
                 )
 
-            known = Known()
+            drafted = Known()
+            said: dict[Hashable, Known] = {}  # alike where dials give the same model
             answers = {}
             for member, slot in slots.items():
-                method = family[member]
-                speaking = part(spoken, slot, weights=method._weights, strengths=method._strengths)
+                weights, strengths = family[member]._weights, family[member]._strengths
+                known = said.setdefault((tuple(weights.items()), strengths), Known())
+                speaking = part(spoken, slot, weights=weights, strengths=strengths, known=known)
                 drafter: Drafter | None = None
                 if self.draft == PROMPT_LOOKUP:
                     drafter = PromptLookup(speaking.prompts[0])
                 elif drafts:
-                    drafting = part(drafts, slot, known=known)
+                    drafting = part(drafts, slot, known=drafted)
                     drafter = ModelDraft(drafting)
                     speaking.work |= drafting.work
                 answers[slot] = speak(
