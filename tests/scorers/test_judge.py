@@ -153,6 +153,7 @@ def test_a_server_that_asks_for_time_gets_it(start):
         (format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True), 3000, 3600),
         (format_datetime(datetime.now(UTC) - timedelta(hours=1), usegmt=True), 0, 0),
     ],
+    ids=["whole", "fraction", "negative", "in an hour", "an hour ago"],
 )
 def test_retry_after_is_a_number_or_a_date(header, least, most):
     assert least <= judge_endpoint._retry_after({"retry-after": header}) <= most

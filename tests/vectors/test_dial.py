@@ -11,7 +11,7 @@ from trimtab import AlignmentVector, AlignmentVectors, Generation, LanguageModel
 from trimtab.tasks import Advice
 from trimtab.vectors import Dial, Vector, extract, in_place
 from trimtab.vectors.dial import between, move
-from trimtab.vectors.in_memory import Between
+from trimtab.vectors.in_memory import Between, Dense
 from trimtab.vectors.in_place import write_sum
 from trimtab.vectors.matching import require_same_tensors
 from trimtab.vectors.weighted_sum import Term
@@ -96,12 +96,65 @@ def test_the_kernels_for_gpus_add_what_those_for_cpus_do(dtype, strengths, monke
     assert (alike | (found == expected)).all()  # infinite ones too
 
 
+def test_settings_of_torch_do_not_reach_a_turn() -> None:
+    base, aligned = torch.randn(2, 50, 7)
+    expected = base.double() + 0.3 * (aligned - base).double()
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        found = turned(base, aligned, 0.3)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_strided_tensors_are_differences_too(tmp_path) -> None:
+    base, columns = torch.randn(9), torch.randn(9, 2)
+    assert torch.equal(turned(base, columns[:, 0], 1.0), columns[:, 0])
+    saved = Vector({"w": Dense(columns[:, 1])}).save(tmp_path / "v")
+    assert torch.equal(Vector.open(saved).deltas["w"].dense(), columns[:, 1])
+
+
+def test_a_vector_may_start_at_the_weights_that_are_turned() -> None:
+    weights, aligned = Weights(torch.randn(40)), torch.randn(40)
+    base = weights.w.detach().clone()
+    dial = Dial(weights, {"v": Vector.between(dict(weights.named_parameters()), {"w": aligned})})
+    for strength, expected in ((1.0, aligned), (0.5, (base + aligned) / 2), (0.0, base)):
+        dial.turn({"v": strength})
+        torch.testing.assert_close(weights.w.detach(), expected, rtol=1e-5, atol=1e-6)
+    dial.turn({"v": 1.0})
+    assert torch.equal(bits(weights.w.detach()), bits(aligned))
+
+
+def test_what_lies_between_models_in_memory_is_saved_exactly(tmp_path) -> None:
+    base, aligned = (
+        torch.tensor(list(itertools.product(ODD, ODD))).clamp(-1e37, 1e37).T.contiguous()
+    )
+    learnt = torch.nn.Parameter(aligned)  # asks for gradients
+    saved = Vector.between({"w": base}, {"w": learnt}).save(tmp_path / "v")
+    weights = Weights(base)
+    Dial(weights, {"v": Vector.open(saved)}).turn({"v": 1.0})
+    assert torch.equal(bits(weights.w.detach()), bits(aligned))
+
+
+@pytest.mark.parametrize("value", [3, 4])
+def test_buffers_of_integers_may_be_there_if_they_are_equal(value: int) -> None:
+    weights = Weights(torch.zeros(2))
+    weights.register_buffer("ids", torch.tensor([3]))
+    aligned = {"w": torch.ones(2), "ids": torch.tensor([value])}
+    if value != 3:
+        with pytest.raises(ValueError, match="there is no difference of"):
+            Vector.between(dict(weights.state_dict()), aligned)
+        return
+    Dial(weights, {"v": Vector.between(dict(weights.state_dict()), aligned)}).turn({"v": 0.5})
+    assert weights.w.tolist() == [0.5, 0.5] and weights.ids.tolist() == [3]
+
+
 @pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.int8])
 def test_quantized_weights_are_refused(dtype: torch.dtype) -> None:
     weights = torch.nn.Module()
     weights.register_buffer("w", torch.zeros(3).to(dtype))
     with pytest.raises(ValueError, match=str(dtype).removeprefix("torch.")):
-        Dial(weights, {"v": Vector.between({"w": torch.zeros(3)}, {"w": torch.ones(3)})})
+        Dial(weights, {"v": Vector({"w": Dense(torch.ones(3))})})
 
 
 def test_between_the_ends_weights_are_the_linear_sum_in_fp64() -> None:

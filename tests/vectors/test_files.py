@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from checkpoints import VOCABULARY, bits_differ, llama, read_folder, saved, write_folder
@@ -181,6 +182,38 @@ def test_rounded_vectors_record_the_error_that_they_make(tmp_path: Path, pair, d
         assert recorded["error"] == pytest.approx(float(error), rel=1e-3)
         assert recorded["norm"] == pytest.approx(float(delta.norm()), rel=1e-4)
         assert recorded["base_norm"] == pytest.approx(float(start[name].double().norm()), rel=1e-4)
+
+
+def test_tensors_of_no_axis_and_of_no_element(tmp_path: Path) -> None:
+    base = {"scale": torch.tensor(2.0), "none": torch.zeros(5, 0), "w": torch.ones(3)}
+    aligned = {"scale": torch.tensor(3.0), "none": torch.zeros(5, 0), "w": torch.ones(3)}
+    folders = [write_folder(tmp_path / n, t) for n, t in (("b", base), ("a", aligned))]
+    vector = extract(base=folders[0], aligned=folders[1], out=tmp_path / "v")
+    assert list(vector.deltas) == ["scale"]
+    # A number of numpy's is a strength too.
+    given = {"v": np.float64(0.1)}
+    apply(base=folders[0], vectors={"v": vector}, strengths=given, out=tmp_path / "out")
+    found = read_folder(tmp_path / "out")
+    assert found["scale"].shape == () and float(found["scale"]) == pytest.approx(2.1)
+    assert found["none"].shape == (5, 0)
+
+
+@pytest.mark.parametrize("strengths", [{}, {"w": 1.0}, {"v": 1.0, "w": 1.0}])
+def test_each_vector_has_its_strength(tmp_path: Path, pair, strengths) -> None:
+    vector = extract(base=pair[0], aligned=pair[1], out=tmp_path / "v")
+    with pytest.raises(ValueError, match="one for each vector: v"):
+        apply(base=pair[0], vectors={"v": vector}, strengths=strengths, out=tmp_path / "out")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_strengths_of_numpy_are_numbers_like_others(tmp_path: Path, dtype: str) -> None:
+    base, aligned = (
+        saved(llama(seed=seed, dtype=DTYPES[dtype]), tmp_path / f"m{seed}") for seed in (0, 1)
+    )
+    vector = extract(base=base, aligned=aligned, out=tmp_path / "v")
+    for name, strength in (("own", 0.3), ("numpy's", np.float64(0.3))):
+        apply(base=base, vectors={"v": vector}, strengths={"v": strength}, out=tmp_path / name)
+    assert not bits_differ(read_folder(tmp_path / "own"), read_folder(tmp_path / "numpy's"))
 
 
 def test_only_what_changed_is_stored(tmp_path: Path) -> None:

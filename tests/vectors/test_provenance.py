@@ -1,7 +1,9 @@
 """What is known of where a vector comes from, once it was calculated with and saved."""
 
 from pathlib import Path
+from types import MappingProxyType
 
+import numpy as np
 import pytest
 from checkpoints import llama, saved
 
@@ -45,8 +47,11 @@ def test_arithmetic_names_every_term_with_its_strength(folders, tmp_path: Path) 
     assert facts["base"] == a.facts["base"]
     assert "exact" not in facts
     terms = facts["made_of"]["vectors"]
-    assert [term["strength"] for term in terms] == [0.5, -1.0, 1.0]
-    assert [term["aligned"] for term in terms] == [v.facts["aligned"] for v in (a, b, a)]
+    assert [term["strength"] for term in terms] == [1.5, -1.0]
+    assert [term["aligned"] for term in terms] == [v.facts["aligned"] for v in (a, b)]
+    for _ in range(20):  # terms of one vector are one
+        a = a + a
+    assert [term["strength"] for term in a.facts["made_of"]["vectors"]] == [2.0**20]
 
 
 def test_vectors_of_two_bases_have_none(folders, tmp_path: Path) -> None:
@@ -93,6 +98,28 @@ def test_merges_name_their_settings_and_their_vectors(folders, tmp_path: Path, h
     }
     key, value = settings[how]
     assert made_of[key] == value
+
+
+def test_settings_of_any_mapping_are_plain(folders, tmp_path: Path) -> None:
+    vectors = opened(folders, "a", "b")
+    given = MappingProxyType({"a": np.float64(0.5), "b": 1})
+    made_of = reopened(ties(vectors, density=given), tmp_path).facts["made_of"]
+    assert made_of["density"] == {"a": 0.5, "b": 1.0}
+
+
+def test_one_base_under_two_names_is_one(folders) -> None:
+    a, b = opened(folders, "a", "b").values()
+    renamed = Vector(b.deltas, b.facts | {"base": b.facts["base"] | {"name": "elsewhere"}})
+    assert (a + renamed).facts["base"] == a.facts["base"]
+
+
+def test_rounding_adds_to_the_recorded_errors(folders, tmp_path: Path) -> None:
+    vector = Vector.open(folders["a"])
+    measures = Vector.open(vector.save(tmp_path / "v", "bfloat16")).facts["tensors"]
+    for name, delta in vector.deltas.items():
+        exact = delta.dense().double()
+        error = float((exact - exact.bfloat16().double()).norm())
+        assert measures[name]["error"] == pytest.approx(error, rel=1e-4)
 
 
 def test_what_was_thinned_says_how(folders, tmp_path: Path) -> None:

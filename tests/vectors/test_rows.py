@@ -191,6 +191,49 @@ def test_gradients_reach_the_input() -> None:
         torch.testing.assert_close(given.grad[row], matrix.sum(dim=0).expand(5, 4))
 
 
+def test_strengths_within_others_end_with_their_block() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(4, 3))
+    rows = RowDials(model, {"v": Vector({"0.weight": Dense(torch.ones(3, 4))})})
+    given = torch.randn(1, 5, 4)
+    with torch.inference_mode(), rows.at(torch.tensor([[1.0]])):
+        one = model(given)
+        with rows.at(torch.tensor([[2.0]])):
+            assert not torch.equal(model(given), one)
+        assert torch.equal(model(given), one)
+
+
+class Tripling(torch.nn.Linear):
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return 3 * super().forward(input)
+
+
+def test_modules_that_do_more_are_refused_as_often_as_they_are_met() -> None:
+    model = torch.nn.Sequential(Tripling(4, 3))
+    rows = RowDials(model, {"v": Vector({"0.weight": Dense(torch.ones(3, 4))})})
+    with torch.inference_mode(), rows.at(torch.tensor([[1.0]])):
+        model(torch.full((1, 5, 4), float("nan")))  # tells nothing
+        for _ in range(2):
+            with pytest.raises(ValueError, match="Tripling"):
+                model(torch.randn(1, 5, 4))
+
+
+class ByName(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = torch.nn.Linear(4, 3)
+
+    def forward(self, given: torch.Tensor) -> torch.Tensor:
+        return self.inner(input=given)
+
+
+def test_modules_that_are_given_their_input_by_name_are_refused() -> None:
+    model = ByName()
+    rows = RowDials(model, {"v": Vector({"inner.weight": Dense(torch.ones(3, 4))})})
+    refused = pytest.raises(ValueError, match=r"Linear.*by name")
+    with refused, torch.inference_mode(), rows.at(torch.tensor([[1.0]])):
+        model(torch.randn(1, 5, 4))
+
+
 def test_other_hooks_see_the_output_of_all_rows() -> None:
     model = torch.nn.Sequential(torch.nn.Linear(4, 3))
     shapes: list[torch.Size] = []

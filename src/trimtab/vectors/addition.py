@@ -36,11 +36,18 @@ class Addition:
         raise NotImplementedError
 
 
-def require_alike(out: torch.Tensor, expected: torch.Tensor, module: nn.Module) -> None:
-    """Refuse a module whose output is not what its parameters are taken to do."""
+def require_alike(out: torch.Tensor, expected: torch.Tensor, module: nn.Module) -> bool:
+    """Refuse a module whose output is not what its parameters are taken to do.
+
+    Returns:
+        Whether that could be told: not of numbers that are not finite.
+    """
     error, size = (out - expected).abs().max(), expected.abs().max()
+    if not size.isfinite():
+        return False
     if not error <= _TOLERANCE * size:
         raise refusal(module, [name for name, _ in module.named_parameters(recurse=False)])
+    return True
 
 
 def refusal(module: nn.Module, names: Sequence[str]) -> ValueError:

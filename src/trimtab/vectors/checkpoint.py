@@ -60,6 +60,10 @@ def apply(
         OSError: if the disk is full.
     """
     require_finite_strengths(list(strengths.values()))
+    if odd := sorted(strengths.keys() ^ vectors.keys()):
+        raise ValueError(
+            f"strengths: {', '.join(odd)}: accepted is one for each vector: {', '.join(vectors)}."
+        )
     model = ModelFolder(base, base_revision)
     kinds = {name: tensor.format for name, tensor in model.tensors.items()}
     for name, vector in vectors.items():

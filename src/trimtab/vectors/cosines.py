@@ -36,7 +36,8 @@ def cosines(vectors: Sequence[Vector]) -> dict[str, list[list[float]]]:
             rows = np.zeros((count, last - first))
             for i in holders:
                 rows[i] = vectors[i].deltas[name].values(first, last)
-            inner[names[name]] += rows @ rows.T
+            with np.errstate(invalid="ignore"):  # NaN where weights are not finite
+                inner[names[name]] += rows @ rows.T
     total = sum(inner.values(), np.zeros((count, count)))
     return {kind: _normalized(products) for kind, products in {ALL: total, **inner}.items()}
 

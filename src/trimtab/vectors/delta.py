@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -39,10 +39,22 @@ class Correction(NamedTuple):
         short = (base + delta).view(np.int32) != aligned.view(np.int32)
         return cls(places := short.nonzero()[0], aligned[places]) if short.any() else None
 
-    def within(self, first: int, last: int) -> Correction:
-        """Return the part that lies between two places, counted from the first."""
+    def within(self, first: int, last: int) -> Correction | None:
+        """Return the part that lies between two places, counted from the first; None if empty."""
         begin, end = self.places.searchsorted([first, last])
+        if begin == end:
+            return None
         return Correction(self.places[begin:end] - first, self.values[begin:end])
+
+    def after(self, first: int) -> Correction:
+        """Return the same of a tensor that so many elements lie before."""
+        return Correction(self.places + first, self.values)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Correction]) -> Correction:
+        """Return several, one after the other, as one."""
+        places, values = (np.concatenate(each) for each in zip(*parts, strict=True))
+        return cls(places, values)
 
 
 class Delta(ABC):
@@ -74,14 +86,14 @@ class Delta(ABC):
         return Dense(self.dense().float() * strength)
 
     def to(self, device: torch.device) -> Delta:
-        """Return the difference in a device's memory; itself if it is there."""
+        """Return the difference in a device's memory."""
         from trimtab.vectors.in_memory import Dense
 
         return Dense(self.dense().to(device), self.correction)
 
     def values(self, first: int, last: int) -> Array:
         """Return the elements `first` to `last`, flat, as numbers in fp32."""
-        values: Array = self.block(first, last).float().cpu().numpy()
+        values: Array = self.block(first, last).detach().float().cpu().numpy()
         return values
 
     def corrected(self, first: int, last: int) -> Correction | None:
@@ -124,5 +136,5 @@ def blocks(shape: tuple[int, ...], size: int = BLOCK) -> Iterator[tuple[int, int
     total = math.prod(shape)
     columns = math.prod(shape[1:]) if len(shape) > 1 else 1
     step = max(1, size // max(1, columns)) * columns
-    for first in range(0, total, step):
+    for first in range(0, total, step or 1):
         yield first, min(first + step, total)

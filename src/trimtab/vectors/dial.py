@@ -10,6 +10,7 @@ from torch import nn
 
 from trimtab.choices import not_a_choice
 from trimtab.models.language_model import LanguageModel
+from trimtab.vectors.in_memory import Between
 from trimtab.vectors.in_place import write_sum
 from trimtab.vectors.matching import require_fits, require_weights
 from trimtab.vectors.number_format import kind_of
@@ -59,6 +60,10 @@ class Dial:
             for name in self._live
             if name in changed
         }
+        for deltas in self._deltas.values():
+            for name, delta in deltas.items():
+                if isinstance(delta, Between):  # which may be from the weights that are turned
+                    deltas[name] = delta.kept(self._live[name], self._base[name])
 
     @torch.no_grad()
     def turn(self, strengths: Mapping[str, float]) -> None:

@@ -129,7 +129,8 @@ class _Extraction:
     def take(self, name: str, start: StoredTensor, end: StoredTensor, writer: TensorWriter) -> None:
         """Write what changed of a tensor, unless nothing did, and measure it."""
         if not (start.format.is_of_weights and end.format.is_of_weights):
-            if start.format != end.format or (start.read() != end.read()).any():
+            alike = (start.format, start.shape) == (end.format, end.shape)
+            if not alike or (start.read() != end.read()).any():
                 raise ValueError(
                     f"{name} is of type {start.format.label} and {end.format.label}: there is no "
                     "difference of quantized weights. Give the models before they were quantized."
@@ -158,15 +159,14 @@ class _Extraction:
             if self.kind is not FLOAT32:
                 squares["error"] += square(self.kind.widened(stored) - delta)
             elif correction := Correction.of(base, delta, aligned):
-                short.append(Correction(correction.places + first, correction.values))
+                short.append(correction.after(first))
             self.step(last - first)
         if changed or short:  # where a zero's sign alone changed, the difference is 0
             writer.keep(name, self.kind, start.shape)
         else:
             writer.drop()
         if short:
-            places, values = (np.concatenate(parts) for parts in zip(*short, strict=True))
-            self.corrections[name] = Correction(places, values)
+            self.corrections[name] = Correction.joined(short)
         self._measure(name, squares, changed, start.numel)
 
     def _factorize(

@@ -8,6 +8,7 @@ adapter_model.safetensors   factors of low rank, with adapter_config.json, as PE
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from trimtab import zoo
 from trimtab.choices import not_a_choice
 from trimtab.models.folder import content_sha256
 from trimtab.vectors.delta import Correction, Delta, OnDisk, blocks
+from trimtab.vectors.measures import square
 from trimtab.vectors.number_format import FLOAT32, INT64, NumberFormat, labelled
 from trimtab.vectors.provenance import origin
 from trimtab.vectors.sources import downloaded
@@ -76,22 +78,37 @@ def write(vector: Vector, out: Path, dtype: str) -> Path:
     shapes = {name: delta.shape for name, delta in vector.deltas.items()}
     facts: dict[str, Any] = dict(vector.facts)
     if facts:  # what was recorded goes on to hold, but for how the numbers are stored
-        facts["dtype"] = dtype
+        facts |= {"dtype": dtype, "rank": None}
         if "exact" in facts:
             facts["exact"] = facts["exact"] and kind is FLOAT32
-    room = len(json.dumps(facts)) + 1024
+    measures = dict(facts.get("tensors", {}))
+    room = len(json.dumps(facts)) + 32 * len(shapes) + 1024
     with (
         whole_folder(out) as temporary,
         TensorWriter(temporary / DENSE, shapes, metadata_room=room) as writer,
     ):
+        corrections: dict[str, Correction] = {}
         for name, delta in vector.deltas.items():
             writer.begin()
+            lost, short = 0.0, []
             for first, last in blocks(delta.shape):
-                writer.write(kind.narrowed(delta.values(first, last)))
+                values = delta.values(first, last)
+                stored = kind.narrowed(values)
+                writer.write(stored)
+                if kind is not FLOAT32:
+                    lost += square(kind.widened(stored) - values)
+                elif correction := delta.corrected(first, last):
+                    short.append(correction.after(first))
             writer.keep(name, kind, delta.shape)
-        corrections = {n: d.correction for n, d in vector.deltas.items() if d.correction}
-        if corrections and kind is FLOAT32:
+            if short:
+                corrections[name] = Correction.joined(short)
+            if lost and name in measures:  # beside what was lost before
+                error = math.hypot(measures[name]["error"], math.sqrt(lost))
+                measures[name] = {**measures[name], "error": float(f"{error:.6g}")}
+        if corrections:
             write_corrections(corrections, temporary)
+        if measures:
+            facts["tensors"] = measures
         writer.close({FACTS: json.dumps(facts)})
     return out
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 
 from trimtab.vectors.delta import Correction, Delta
@@ -49,22 +50,36 @@ class Between(Delta):
 
     def block(self, first: int, last: int) -> torch.Tensor:
         """Return the elements `first` to `last`, flat, in fp32."""
-        base = self.base.reshape(-1)[first:last]
-        aligned = self.aligned.reshape(-1)[first:last].to(base.device)
-        return aligned.float() - base.float()
+        base, aligned = self._ends(first, last)
+        return aligned - base
 
     def values(self, first: int, last: int) -> Array:
         """Return the elements `first` to `last`, flat, as numbers in fp32."""
-        return _values(self.aligned, first, last) - _values(self.base, first, last)
+        with np.errstate(over="ignore", invalid="ignore"):  # as torch has it
+            return _values(self.aligned, first, last) - _values(self.base, first, last)
 
     def corrected(self, first: int, last: int) -> Correction | None:
         """Return the correction of the elements `first` to `last`, counted from the first."""
-        base, aligned = (_values(end, first, last) for end in (self.base, self.aligned))
-        return Correction.of(base, aligned - base, aligned)
+        base, aligned = self._ends(first, last)
+        short = (base + (aligned - base)).view(torch.int32) != aligned.view(torch.int32)
+        places = short.nonzero()[:, 0]
+        if not len(places):
+            return None
+        return Correction(places.cpu().numpy(), aligned[places].cpu().numpy())
 
     def to(self, device: torch.device) -> Delta:
         """Return itself: differences are taken where the base is."""
         return self
+
+    def kept(self, live: torch.Tensor, copy: torch.Tensor) -> Between:
+        """Return the difference with a copy in place of a tensor that is going to change."""
+        ends = (self.base, self.aligned)
+        return Between(*(copy if end.data_ptr() == live.data_ptr() else end for end in ends))
+
+    def _ends(self, first: int, last: int) -> tuple[torch.Tensor, torch.Tensor]:
+        base = self.base.detach().reshape(-1)[first:last]
+        aligned = self.aligned.detach().reshape(-1)[first:last].to(base.device)
+        return base.float(), aligned.float()
 
 
 @dataclass(frozen=True, eq=False)

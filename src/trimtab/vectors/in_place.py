@@ -27,7 +27,7 @@ def write_sum(live: torch.Tensor, base: torch.Tensor, terms: Sequence[Term]) -> 
         return
     on_cpu = live.device.type == "cpu"
     parts = list(blocks(tuple(live.shape), _BLOCK_ON_CPU if on_cpu else _BLOCK_ON_GPU))
-    room = torch.empty(2, parts[0][1]) if on_cpu else None
+    room = torch.empty(2, parts[0][1], dtype=torch.float32, device="cpu") if on_cpu else None
     for first, last in parts:
         if room is not None:
             _add_on_cpu(out[first:last], start[first:last], terms, first, room[:, : last - first])

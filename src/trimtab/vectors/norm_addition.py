@@ -31,7 +31,7 @@ class NormAddition(Addition):
         odd: Sequence[str],
     ) -> None:
         self._module, self._weight_DO, self._bias_DO = module, weight_DO, bias_DO
-        self._shift: bool | None = None
+        self._shift = self._checked = False
         parameters = dict(module.named_parameters(recurse=False))
         self._ones, self._zeros = (
             {
@@ -51,7 +51,7 @@ class NormAddition(Addition):
     ) -> torch.Tensor:
         """Return `out`, `[R, T, O]`, with each row's part added."""
         strengths_RD = strengths.like(out)
-        if self._shift is None:
+        if not self._checked:
             self._check(out, given)
         if self._weight_DO is not None:
             normalized = self._normalized(given)
@@ -82,4 +82,4 @@ class NormAddition(Addition):
         weight, bias = (getattr(self._module, name, None) for name in ("weight", "bias"))
         expected = zero + self._normalized(given) * (1.0 if weight is None else weight)
         expected = expected if bias is None else expected + bias
-        require_alike(out, expected, self._module)
+        self._checked = require_alike(out, expected, self._module)

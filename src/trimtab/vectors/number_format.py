@@ -111,7 +111,7 @@ def of_torch(tensor: torch.Tensor) -> tuple[Array, NumberFormat]:
     import torch
 
     kind = kind_of(tensor)
-    octets = tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy()
+    octets = tensor.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy()
     return octets.view(kind.storage), kind
 
 

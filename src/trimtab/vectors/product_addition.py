@@ -145,10 +145,10 @@ class ProductAddition(Addition):
         return oriented(weight, self._module)
 
     def _check(self, given: torch.Tensor) -> None:
-        self._checked = True
         # Rows are padded on their left.
         some = given[..., -_CHECKED:] if self._lookup else given[..., -_CHECKED:, :].contiguous()
         bias = getattr(self._module, "bias", None)
         out = self._module.forward(some)
         expected = self._times(some.to(out.device), self._weight_HO) * self._scale
-        require_alike(out, expected if bias is None else expected + bias, self._module)
+        expected = expected if bias is None else expected + bias
+        self._checked = require_alike(out, expected, self._module)

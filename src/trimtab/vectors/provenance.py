@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,13 @@ def made(how: str, vectors: Mapping[str, Vector], **settings: Any) -> dict[str, 
         settings: how it was done: plain data.
     """
     parts = [{"name": name, **origin(vector.facts)} for name, vector in vectors.items()]
-    return _of_parts(how, parts, settings)
+    plain = {
+        key: {name: float(each) for name, each in value.items()}
+        if isinstance(value, Mapping)
+        else value
+        for key, value in settings.items()
+    }
+    return _of_parts(how, parts, plain)
 
 
 def scaled(facts: Facts, strength: float) -> dict[str, Any]:
@@ -39,8 +46,13 @@ def scaled(facts: Facts, strength: float) -> dict[str, Any]:
 
 
 def summed(one: Facts, other: Facts) -> dict[str, Any]:
-    """Return the facts of the sum of two vectors."""
-    return _of_parts(_SUM, [*_terms(one), *_terms(other)], {})
+    """Return the facts of the sum of two vectors; terms of one vector become one."""
+    found: dict[str, dict[str, Any]] = {}
+    for term in (*_terms(one), *_terms(other)):
+        key = json.dumps({**term, "strength": None}, sort_keys=True)
+        strength = found[key]["strength"] if key in found else 0.0
+        found[key] = {**term, "strength": strength + term["strength"]}
+    return _of_parts(_SUM, found.values(), {})
 
 
 def described(facts: Facts) -> str | None:
@@ -68,11 +80,12 @@ def _of_parts(
 ) -> dict[str, Any]:
     """Return facts that name the base once, if it is one and the same of all parts."""
     listed = [{key: value for key, value in part.items() if value is not None} for part in parts]
-    bases = [part.get("base") for part in listed]
-    if bases and all(base is not None and base == bases[0] for base in bases):
+    made_of = {"how": how, **settings}
+    bases = [part.get("base", {}) for part in listed]
+    if len({base.get("content_sha256") for base in bases}) == 1 and bases[0]:
         listed = [{key: value for key, value in part.items() if key != "base"} for part in listed]
-        return {"base": bases[0], MADE_OF: {"how": how, **settings, "vectors": listed}}
-    return {MADE_OF: {"how": how, **settings, "vectors": listed}}
+        return {"base": bases[0], MADE_OF: {**made_of, "vectors": listed}}
+    return {MADE_OF: {**made_of, "vectors": listed}}
 
 
 def _called(part: Mapping[str, Any]) -> str:

@@ -77,11 +77,11 @@ class RowDials:
         Args:
             strengths_RD: `[R, D]`, on any device; the vectors in the order of `names`.
         """
-        self._strengths = RowStrengths(strengths_RD) or None
+        outer, self._strengths = self._strengths, RowStrengths(strengths_RD) or None
         try:
             yield
         finally:
-            self._strengths = None
+            self._strengths = outer
 
     def close(self) -> None:
         """Take the vectors out of the model."""
@@ -96,6 +96,11 @@ class RowDials:
             kept.clear()
             if self._strengths is None:
                 return None
+            if not given:
+                raise ValueError(
+                    f"Rows cannot have strengths of their own in {type(module).__name__}: the "
+                    "model gives it its input by name. Use per_row=false."
+                )
             rows = part.rows_of_module(given[0], self._strengths)
             if rows is None:
                 return None

@@ -100,7 +100,7 @@ class TensorFile:
                 if kind is None:
                     raise self._broken(f"{name} is of type {entry['dtype']}, which is not known")
                 begin, stop = entry["data_offsets"]
-                if min(begin, *shape) < 0:
+                if min((begin, *shape)) < 0:
                     raise self._broken(f"{name} lies at {begin} and has shape {shape}")
                 if stop - begin != math.prod(shape) * kind.size:
                     raise self._broken(f"{name} has {stop - begin} bytes for shape {shape}")

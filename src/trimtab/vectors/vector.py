@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from trimtab.vectors import provenance
 from trimtab.vectors.delta import Delta
 from trimtab.vectors.matching import require_one_architecture, require_same_tensors
+from trimtab.vectors.number_format import kind_of
 from trimtab.vectors.weighted_sum import require_finite_strengths
 
 if TYPE_CHECKING:
@@ -48,12 +49,20 @@ class Vector:
             names: what the two are called, in errors.
 
         Raises:
-            ValueError: if the tensors do not match by name and shape, listing those that differ.
+            ValueError: if the tensors do not match by name and shape, listing those that differ,
+                and for integers that differ; equal ones, such as buffers, are left out.
         """
         from trimtab.vectors.in_memory import Between
 
         require_same_tensors(base, aligned, names)
-        return cls({name: Between(start, aligned[name]) for name, start in base.items()})
+        weights = {name: tensor for name, tensor in base.items() if kind_of(tensor).is_of_weights}
+        for name in base.keys() - weights.keys():
+            if not base[name].equal(aligned[name].to(base[name].device)):
+                raise ValueError(
+                    f"{name} is of type {base[name].dtype} and differs: there is no difference of "
+                    "quantized weights. Give the models before they were quantized."
+                )
+        return cls({name: Between(start, aligned[name]) for name, start in weights.items()})
 
     @classmethod
     def open(cls, path: str | Path) -> Vector:

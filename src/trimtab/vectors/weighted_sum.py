@@ -1,7 +1,7 @@
 """The sum that a dial stands for, `theta_base + sum_d lambda_d delta_d`, exact at both ends.
 
-Sums are taken in fp32 and cast once; each product is rounded before it is added. Here they are of
-numbers on disk; those of tensors in a loaded model are in `in_place`.
+Sums are taken in fp32 and cast once; but on GPUs, each product is rounded before it is added. Here
+they are of numbers on disk; those of tensors in a loaded model are in `in_place`.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ def moved(base: Array, terms: Sequence[Term], first: int, last: int) -> Array:
     total = base
     with np.errstate(over="ignore", invalid="ignore"):  # as torch has it
         for delta, strength in terms:
-            part = delta.values(first, last) * strength
+            part = delta.values(first, last) * float(strength)  # numpy's would make it fp64
             part += total
             total = part
-    if (end := aligned_end(terms)) and (correction := end.corrected(first, last)):
-        places, values = correction
-        own = is_own(end.values(first, last)[places], total[places], values)
-        total[places[own]] = values[own]
+        if (end := aligned_end(terms)) and (correction := end.corrected(first, last)):
+            places, values = correction
+            own = is_own(end.values(first, last)[places], total[places], values)
+            total[places[own]] = values[own]
     return total
 
 
