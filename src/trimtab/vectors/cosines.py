@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from trimtab.vectors.delta import blocks
-from trimtab.vectors.matching import listed
+from trimtab.vectors.matching import require_one_architecture
 from trimtab.vectors.number_format import Array
 from trimtab.vectors.profile import kinds
 from trimtab.vectors.vector import Vector
@@ -27,8 +27,13 @@ def cosines(vectors: Sequence[Vector]) -> dict[str, list[list[float]]]:
     Raises:
         ValueError: for tensors that differ in shape.
     """
-    shapes = _shapes(vectors)
-    count, names = len(vectors), kinds(shapes)
+    shapes = require_one_architecture(
+        {f"vector {i + 1}": vector for i, vector in enumerate(vectors)},
+        fix="There is no angle between them. Show them one at a time.",
+    )
+    # In the order of the files, as tables have it.
+    names = kinds(dict.fromkeys(name for vector in vectors for name in vector.deltas))
+    count = len(vectors)
     inner = {kind: np.zeros((count, count)) for kind in names.values()}
     for name, shape in shapes.items():
         holders = [i for i, vector in enumerate(vectors) if name in vector.deltas]
@@ -47,18 +52,3 @@ def _normalized(products: Array) -> list[list[float]]:
     with np.errstate(invalid="ignore"):
         matrix: list[list[float]] = (products / np.outer(lengths, lengths)).tolist()
     return matrix
-
-
-def _shapes(vectors: Sequence[Vector]) -> dict[str, tuple[int, ...]]:
-    shapes: dict[str, tuple[int, ...]] = {}
-    odd = []
-    for vector in vectors:
-        for name, delta in vector.deltas.items():
-            if shapes.setdefault(name, delta.shape) != delta.shape:
-                odd.append(f"{name}: {shapes[name]} and {delta.shape}")
-    if odd:
-        raise ValueError(
-            f"The vectors are of two architectures: {len(odd)} tensors differ in shape:\n"
-            f"{listed(odd)}\nThere is no angle between them. Show them one at a time."
-        )
-    return shapes

@@ -62,13 +62,19 @@ class Delta(ABC):
 
     Attributes:
         correction: what makes strength 1 exact, where it is needed and known.
-        rank: of its factors; None where there are none.
-        label: what its numbers are stored as, such as `bfloat16`; None where that says nothing.
     """
 
     correction: Correction | None = None
-    rank: int | None = None
-    label: str | None = None
+
+    @property
+    def rank(self) -> int | None:
+        """Rank of the factors; None where there are none."""
+        return None
+
+    @property
+    def label(self) -> str | None:
+        """What its numbers are stored as, such as `bfloat16`; None where that says nothing."""
+        return None
 
     @property
     @abstractmethod
@@ -118,7 +124,7 @@ class OnDisk(Delta):
         return self.stored.shape
 
     @property
-    def label(self) -> str:  # type: ignore[override]
+    def label(self) -> str:
         """What its numbers are stored as."""
         return self.stored.format.label
 

@@ -15,6 +15,7 @@ import numpy as np
 from trimtab.choices import not_a_choice
 from trimtab.vectors import folder
 from trimtab.vectors.delta import Correction, blocks
+from trimtab.vectors.matching import quantized
 from trimtab.vectors.measures import square
 from trimtab.vectors.number_format import FLOAT32, Array, NumberFormat
 from trimtab.vectors.pairing import paired
@@ -131,10 +132,7 @@ class _Extraction:
         if not (start.format.is_of_weights and end.format.is_of_weights):
             alike = (start.format, start.shape) == (end.format, end.shape)
             if not alike or (start.read() != end.read()).any():
-                raise ValueError(
-                    f"{name} is of type {start.format.label} and {end.format.label}: there is no "
-                    "difference of quantized weights. Give the models before they were quantized."
-                )
+                raise quantized(name, start.format.label, end.format.label)
             self.step(start.numel)
         elif self.adapter is not None and self.adapter.takes(name, start.shape):
             self._factorize(name, start, end, self.adapter)

@@ -102,18 +102,18 @@ class LowRank(Delta):
         return (self.left_MK.shape[0], self.right_KN.shape[1])
 
     @property
-    def rank(self) -> int:  # type: ignore[override]
+    def rank(self) -> int:
         """Of the factors."""
         return self.left_MK.shape[1]
 
     @property
-    def label(self) -> str:  # type: ignore[override]
+    def label(self) -> str:
         """What the factors are stored as."""
         return str(self.left_MK.dtype).removeprefix("torch.")
 
     def block(self, first: int, last: int) -> torch.Tensor:
         """Return the elements `first` to `last`, flat, in fp32."""
-        left_MK, right_KN = self._factors
+        left_MK, right_KN = self.factors
         columns = right_KN.shape[1]
         return (left_MK[first // columns : last // columns] @ right_KN).reshape(-1)
 
@@ -126,7 +126,8 @@ class LowRank(Delta):
         return LowRank(self.left_MK.to(device), self.right_KN.to(device), self.scale)
 
     @cached_property
-    def _factors(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def factors(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The two whose product it is, in fp32."""
         return self.left_MK.float() * self.scale, self.right_KN.float()
 
 
@@ -138,6 +139,6 @@ def _values(tensor: torch.Tensor, first: int, last: int) -> Array:
 def added(one: Delta, other: Delta) -> Delta:
     """Return the sum of two differences of one tensor; factors stay factors, others are fp32."""
     if isinstance(one, LowRank) and isinstance(other, LowRank):
-        left = torch.cat([one._factors[0], other._factors[0]], dim=1)
-        return LowRank(left, torch.cat([one._factors[1], other._factors[1]], dim=0))
+        left = torch.cat([one.factors[0], other.factors[0]], dim=1)
+        return LowRank(left, torch.cat([one.factors[1], other.factors[1]], dim=0))
     return Dense(one.dense().float() + other.dense().float())

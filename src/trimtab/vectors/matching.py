@@ -91,11 +91,22 @@ def require_weights(kinds: Mapping[str, NumberFormat], vector: Vector, *, model:
             )
 
 
-def require_one_architecture(vectors: Mapping[str, Vector]) -> dict[str, tuple[int, ...]]:
+def quantized(name: str, one: object, other: object) -> ValueError:
+    """Return what is said of two tensors that hold no weights, and differ."""
+    return ValueError(
+        f"{name} is of type {one} and {other}: there is no difference of quantized weights. Give "
+        "the models before they were quantized."
+    )
+
+
+def require_one_architecture(
+    vectors: Mapping[str, Vector], *, fix: str = "Only vectors of one base model go together."
+) -> dict[str, tuple[int, ...]]:
     """Return the shape of every tensor that some vectors change, by sorted names.
 
     Args:
         vectors: the vectors by what they are called.
+        fix: what to do about vectors of two architectures.
 
     Raises:
         ValueError: for vectors of different architectures, listing the tensors.
@@ -110,6 +121,6 @@ def require_one_architecture(vectors: Mapping[str, Vector]) -> dict[str, tuple[i
     if problems:
         raise ValueError(
             f"The vectors are of two architectures: {len(problems)} tensors differ in shape:\n"
-            f"{listed(problems)}\nOnly vectors of one base model go together."
+            f"{listed(problems)}\n{fix}"
         )
     return {name: shape for name, (_, shape) in sorted(found.items())}

@@ -1,7 +1,6 @@
 """The number formats of safetensors files, widened and rounded by numpy.
 
-Importing torch takes longer than subtracting two models of average size; and numpy's operations
-on blocks that a core's cache holds are as quick, on as many threads as call them.
+Importing torch takes longer than subtracting two models of average size.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class Factors:
         into, out, whose = [], [], []
         for which, delta in enumerate(deltas):
             if isinstance(delta, LowRank):
-                left, right = delta.left_MK.float() * delta.scale, delta.right_KN.float()
+                left, right = delta.factors
                 swap = isinstance(module, nn.Linear)
                 into.append(right.mT if swap else left)
                 out.append(left.mT if swap else right)

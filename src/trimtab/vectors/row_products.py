@@ -17,7 +17,7 @@ from trimtab.vectors.row_strengths import Group
 # On two cores forming a sum costs as much as 15 to 30 tokens of a product, so from there on it is
 # the quicker way even for a row that is alone in its group. Yet how many tokens a pass has, rows
 # of a group too, follows from the other rows, and a row's last bits must not: so on a CPU one token
-# is read one way and several the other, as in sessions.
+# is read one way and several the other.
 _TOKENS_ON_CPU = 2
 # Elsewhere multiplying is quicker by far than memory: some 8 bytes a weight at some TB/s, against
 # two operations a token at some hundred T/s. An estimate, in whole powers of 2.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from trimtab.vectors import provenance
 from trimtab.vectors.delta import Delta
-from trimtab.vectors.matching import require_one_architecture, require_same_tensors
+from trimtab.vectors.matching import quantized, require_one_architecture, require_same_tensors
 from trimtab.vectors.number_format import kind_of
 from trimtab.vectors.weighted_sum import require_finite_strengths
 
@@ -58,10 +58,7 @@ class Vector:
         weights = {name: tensor for name, tensor in base.items() if kind_of(tensor).is_of_weights}
         for name in base.keys() - weights.keys():
             if not base[name].equal(aligned[name].to(base[name].device)):
-                raise ValueError(
-                    f"{name} is of type {base[name].dtype} and differs: there is no difference of "
-                    "quantized weights. Give the models before they were quantized."
-                )
+                raise quantized(name, base[name].dtype, aligned[name].dtype)
         return cls({name: Between(start, aligned[name]) for name, start in weights.items()})
 
     @classmethod
