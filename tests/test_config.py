@@ -3,6 +3,7 @@ import dataclasses
 import hashlib
 import inspect
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from omegaconf import OmegaConf
 
 from trimtab import config
 from trimtab.check import check
-from trimtab.config import ConfigError, build, fingerprint, settings
+from trimtab.config import ConfigError, build, digest, fingerprint, settings
 from trimtab.overrides import Source, check_command
 
 
@@ -379,6 +380,51 @@ def test_a_benchmarks_scoring_keeps_the_fingerprint_and_that_of_a_users_own_task
     assert fingerprint(own[0]) != fingerprint(own[1])
 
 
+@pytest.fixture
+def users_method(tmp_path, monkeypatch):
+    """A module of a user's, with a method that uses what DeRa keeps for the record."""
+    (tmp_path / "own_methods.py").write_text(
+        """
+from dataclasses import dataclass
+from trimtab.methods import DeRa
+
+@dataclass(frozen=True, kw_only=True)
+class Mine(DeRa):
+    colour: str = "red"
+
+@dataclass(frozen=True, kw_only=True)
+class Told(DeRa):
+    colour: str = "red"
+    shape: str = "round"
+    without_effect = frozenset({"colour"})
+    since = {"shape": "round"}
+"""
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    yield lambda name, **fields: digest(
+        {"method": {"_target_": f"own_methods.{name}", **fields}}, users=True
+    )
+    sys.modules.pop("own_methods", None)
+
+
+@pytest.mark.parametrize("field, one, other", [("beta", 0, 4), ("draft", None, "prompt-lookup")])
+def test_what_has_no_effect_in_our_method_may_have_one_in_a_users(users_method, field, one, other):
+    assert users_method("Mine", **{field: one}) != users_method("Mine", **{field: other})
+
+
+def test_a_class_says_which_settings_do_not_count_and_which_came_later(users_method):
+    assert users_method("Told", colour="red") == users_method("Told", colour="blue")
+    assert users_method("Told") == users_method("Told", shape="round")
+    assert users_method("Told") != users_method("Told", shape="square")
+    assert users_method("Mine", colour="red") != users_method("Mine", colour="blue")
+
+
+def test_who_only_reads_a_configuration_imports_no_users_code(tmp_path, monkeypatch):
+    (tmp_path / "unread_methods.py").write_text("raise SystemExit('was run')")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert digest({"method": {"_target_": "unread_methods.Mine", "beta": 1}})
+
+
 def test_a_run_is_known_by_what_it_uses():
     one = composed("method=base", "guide=a-small-chat")
     other = composed("method=base", "guide=b-small-chat")
@@ -390,12 +436,12 @@ def test_the_fingerprint_depends_on_nothing_but_the_content():
     nodes = {
         "limit": None,
         "limit_seed": None,
-        "generation": {"_target_": "g", "seed": 0, "batch_size": 4},
+        "generation": {"_target_": "trimtab.decoding.Generation", "seed": 0, "batch_size": 4},
         "task": {"_target_": "t", "split": "test"},
         "method": {"_target_": "m", "strength": 1.0},
     }
     text = (
-        '{"generation": {"_target_": "g", "seed": 0}, "limit": null, '
+        '{"generation": {"_target_": "trimtab.decoding.Generation", "seed": 0}, "limit": null, '
         '"method": {"_target_": "m", "strength": 1}, "task": {"_target_": "t", "split": "test"}}'
     )
     expected = hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from hydra.core.config_store import ConfigStore
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 # The parts that decide a run's results. The roles (base, guide, untuned) count only as far as
@@ -18,10 +18,6 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 PARTS = ("method", "task", "generation", "limit", "limit_seed")
 # Those who score the answers once they are there.
 SCORERS = ("judge", "reward")
-# Settings of these parts that change no answer.
-_WITHOUT_EFFECT = {"generation": ("batch_size", "draft_length"), "method": ("draft", "beta")}
-# A setting of our own tasks: which of the scores that every record has is the metric.
-_SCORING, _TASKS = "scoring", "trimtab.tasks."
 # A method's models are references to the roles.
 REFERENCE = re.compile(r"\$\{(\w+)\}")
 _PACKAGED = Path(__file__).parent / "conf"
@@ -64,22 +60,27 @@ def build(node: Any) -> Any:
 def fingerprint(config: DictConfig) -> str:
     """Return 12 hex digits that are equal for two configurations of the same results.
 
-    What only changes speed is left out: batch size, drafts, the models' devices and compiling; and
-    what is for the record alone. So is which of a benchmark's scores is its metric.
+    What changes no answer is left out, as the classes say that the configuration names:
+    `without_effect` has the names of such settings (batch size, drafts, a model's device, what is
+    for the record alone), and `since` those that came later, with the value that means "as before".
     """
-    return digest(relevant(config))
+    return digest(relevant(config), users=True)
 
 
-def digest(parts: Mapping[str, Any]) -> str:
-    """Return the fingerprint of the resolved parts of a configuration."""
+def digest(parts: Mapping[str, Any], *, users: bool = False) -> str:
+    """Return the fingerprint of the resolved parts of a configuration.
+
+    Args:
+        parts: by name.
+        users: whether a user's classes are imported, to be asked what has no effect. Whoever only
+            reads what a run has left does not run the code that its files name.
+    """
     counted = {
-        part: {k: v for k, v in node.items() if k not in _WITHOUT_EFFECT.get(part, ())}
-        if isinstance(node, dict)
-        else node
+        part: node
         for part, node in parts.items()
         if not (part == "limit_seed" and node is None)  # as before there was one
     }
-    text = json.dumps(_canonical(counted), sort_keys=True, ensure_ascii=False)
+    text = json.dumps(_canonical(counted, users), sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -142,16 +143,43 @@ def _leaves(key: str, raw: Any, root: dict[str, Any]) -> Iterator[tuple[str, Any
         yield key, raw
 
 
-def _canonical(node: Any) -> Any:
+def _canonical(node: Any, users: bool) -> Any:
     if isinstance(node, dict):
-        target = str(node.get("_target_", ""))
-        without = {"device", "compile"} if target.endswith(".LanguageModel") else set()
-        without |= {_SCORING} if target.startswith(_TASKS) else set()
-        return {k: _canonical(v) for k, v in node.items() if k not in without}
+        without, since = _declared(node.get("_target_"), users)
+        return {
+            name: _canonical(value, users)
+            for name, value in node.items()
+            if name not in without and not (name in since and _same(value, since[name]))
+        }
     if isinstance(node, list):
-        return [_canonical(child) for child in node]
+        return [_canonical(child, users) for child in node]
     # 1 and 1.0 are the same setting, however it was typed.
     return int(node) if isinstance(node, float) and node.is_integer() else node
+
+
+def _declared(target: Any, users: bool) -> tuple[frozenset[str], Mapping[str, Any]]:
+    """Return the settings that change no answer, and those that came later, of a named class.
+
+    A user's class says it itself: what its base makes no use of, it may.
+    """
+    ours = isinstance(target, str) and target.startswith(f"{__package__}.")
+    if not isinstance(target, str) or not (ours or users):
+        return frozenset(), {}
+    try:
+        kind = get_object(target)
+    except Exception:  # said where the configuration is checked
+        return frozenset(), {}
+    own = {} if ours else vars(kind)
+    without, since = (
+        getattr(kind, name, none) if ours else own.get(name, none)
+        for name, none in (("without_effect", frozenset()), ("since", {}))
+    )
+    return frozenset(without), since
+
+
+def _same(value: Any, other: Any) -> bool:
+    """Whether two plain values are one setting: numbers by value, and true is no number."""
+    return value == other and isinstance(value, bool) == isinstance(other, bool)
 
 
 ConfigStore.instance().store("schema", Experiment)

@@ -1,7 +1,9 @@
 """How long, how random, and how many at once: settings that every method shares."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +28,9 @@ class Generation:
     top_p: float = 1.0
     draft_length: int = 16
     seed: int = 0
+
+    without_effect: ClassVar[frozenset[str]] = frozenset({"batch_size", "draft_length"})
+    since: ClassVar[Mapping[str, Any]] = {}
 
     def __post_init__(self) -> None:
         for name, lowest in (

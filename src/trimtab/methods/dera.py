@@ -35,6 +35,7 @@ class DeRa(SingleVoice):
 
     dial = "strength"
     reference_role = "reference"
+    without_effect = SingleVoice.without_effect | {"beta"}
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -41,10 +41,15 @@ class Method(ABC):
     Attributes:
         dial: the field that turns from one behaviour to the other; None where there is none.
         further_dials: other fields in which methods may differ that decode together.
+        without_effect: fields that change no answer, and so do not count for a run's fingerprint;
+            a subclass of one's own says so anew.
+        since: fields that came later, by the value that means "as before".
     """
 
     dial: ClassVar[str | None] = None
     further_dials: ClassVar[tuple[str, ...]] = ()
+    without_effect: ClassVar[frozenset[str]] = frozenset()
+    since: ClassVar[Mapping[str, Any]] = {}
 
     @property
     @abstractmethod

@@ -41,6 +41,7 @@ class SingleVoice(Method):
     reference_role: ClassVar[str | None] = None
     measure_kl: bool = False
     mixes_probabilities: ClassVar[bool] = False
+    without_effect = frozenset({"draft"})
 
     @property
     @abstractmethod

@@ -9,10 +9,11 @@ import dataclasses
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from trimtab import zoo
 from trimtab.choices import not_a_choice
@@ -65,6 +66,9 @@ class LanguageModel:
     chat_template: str | None = None
     trust_remote_code: bool = False
     allow_pickle: bool = False
+
+    without_effect: ClassVar[frozenset[str]] = frozenset({"device", "compile"})
+    since: ClassVar[Mapping[str, Any]] = {}
 
     def __post_init__(self) -> None:
         mistakes = [

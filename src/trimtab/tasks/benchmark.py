@@ -181,6 +181,7 @@ class Graded(Benchmark):
     judged = "correctness"
     proportions = frozenset({"accuracy"})
     published_metric: ClassVar[str] = "correct"
+    without_effect = frozenset({"scoring"})  # every record has both
 
     def __post_init__(self) -> None:
         if self.scoring not in SCORINGS:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -73,6 +73,9 @@ class Task(ABC):
     likelihood: str | None = None
     judged: str | None = None
     split: str | None = None
+
+    without_effect: ClassVar[frozenset[str]] = frozenset()
+    since: ClassVar[Mapping[str, Any]] = MappingProxyType({})
 
     @abstractmethod
     def load(self) -> Sequence[Mapping[str, Any]]:
