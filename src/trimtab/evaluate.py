@@ -98,12 +98,13 @@ def evaluate_together(jobs: Sequence[Job]) -> dict[Path, dict[str, Any]]:
                 begun.append(stack.enter_context(_evaluation(job, shown)))
         open_ = [one for one in begun if one.summary is None and one.conversations]
         for evaluation in open_:
-            evaluation.share_work(len(open_))
+            evaluation.share_work(len(open_), open_[0].clock)
         if open_:
             first = open_[0].job
             family = [evaluation.job.method for evaluation in open_]
             asked = [evaluation.conversations for evaluation in open_]
-            for member, completion in first.method.stream_family(family, asked, first.generation):
+            answers = first.method.stream_family(family, asked, first.generation)
+            for member, completion in open_[0].clock.over(answers):
                 open_[member].add(completion)
     return {one.job.folder: one.summary for one in begun if one.summary is not None}
 
@@ -125,6 +126,7 @@ class _Evaluation:
         self.conversations = {i: s.conversation for i, s in samples.items() if i not in self.done}
         self.facts: dict[str, Any] = {}
         self._passes_before = dict(job.method.forward_passes)
+        self.clock = segments.Decoding(job.method)
 
     def _is_whole(self, summary: Mapping[str, Any]) -> bool:
         """Whether a summary is of all samples, by the rule, the metric and the scorers of now."""
@@ -138,9 +140,10 @@ class _Evaluation:
     def start(self, tracker: Tracker, segment: dict[str, Any], now: Running) -> None:
         self._tracker, self._segment, self._now = tracker, segment, now
 
-    def share_work(self, jobs: int) -> None:
-        """Note how many jobs this stretch of work is for."""
+    def share_work(self, jobs: int, clock: segments.Decoding) -> None:
+        """Note how many jobs this stretch of work is for, and what times it."""
         self._segment["together"] = jobs
+        self.clock = clock
 
     def score_again(self) -> None:
         """Score anew the answers that were scored by another version of the rule, or by none."""
@@ -164,9 +167,9 @@ class _Evaluation:
         method, generation = self.job.method, self.job.generation
         if by := self.job.task.likelihood:
             samples = {i: self.samples[i] for i in self.conversations}
-            yield from multiple_choice.answer(method, samples, generation, by)
+            yield from self.clock.over(multiple_choice.answer(method, samples, generation, by))
         else:
-            for completion in method.stream(self.conversations, generation):
+            for completion in self.clock.over(method.stream(self.conversations, generation)):
                 yield completion, None
 
     def add(self, completion: Completion, score: Score | None = None) -> dict[str, Any]:
@@ -194,9 +197,9 @@ class _Evaluation:
     def _keep(self, line: dict[str, Any]) -> None:
         self.run.append(line)
         self.done[line["id"]] = line
-        self._now.add(line)
+        self.clock.note(self._segment)
+        self._now.add(line, self._segment["seconds"])
         self._segment["samples"] += 1
-        self._segment["seconds"] = round(self._now.seconds, 3)
         self._segment["forward_passes"] = {
             role: passes - self._passes_before.get(role, 0)
             for role, passes in self.job.method.forward_passes.items()

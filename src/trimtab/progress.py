@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -14,7 +13,11 @@ Record = Mapping[str, Any]
 
 
 class Running:
-    """Score of all samples so far; tokens and time of those done since the start."""
+    """Score of all samples so far; tokens of those done since the start, and the time they took.
+
+    Attributes:
+        seconds: what the answers since the start took, without all that goes on beside them.
+    """
 
     def __init__(
         self, metric: str, done: Iterable[Record], bar: Progress, total: int, name: str = ""
@@ -24,27 +27,24 @@ class Running:
         for record in done:
             self._count(record)
         self._tokens = 0
-        self._start = time.monotonic()
+        self.seconds = 0.0
         self._bar = bar
         bar.start()
         status = "loading models" if self.count < total else "answered before"
         self._task = bar.add_task(name, total=total, completed=self.count, status=status)
 
     @property
-    def seconds(self) -> float:
-        """Seconds since the start."""
-        return time.monotonic() - self._start
-
-    @property
     def metrics(self) -> dict[str, float]:
         """The mean score so far, unless that comes at the end, and the speed, if any is said."""
         score = {self._metric: self._sum / self._scored} if self._scored else {}
-        speed = {_SPEED: self._tokens / max(self.seconds, 1e-9)} if self._tokens else {}
+        timed = self._tokens and self.seconds
+        speed = {_SPEED: self._tokens / self.seconds} if timed else {}
         return score | speed
 
-    def add(self, record: Record) -> None:
-        """Count a sample, and show where the run stands."""
+    def add(self, record: Record, seconds: float) -> None:
+        """Count a sample, that came after so many seconds, and show where the run stands."""
         self._count(record)
+        self.seconds = seconds
         self._tokens += sum(record["tokens"].values())
         status = "  ".join(
             f"{value:,.0f} tokens/s" if name == _SPEED else f"{name} {value:.3f}"

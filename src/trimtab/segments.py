@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from trimtab.methods import Method
 from trimtab.record import RunFolder
+from trimtab.stopwatch import Stopwatch
 
 
 class Stopped(Exception):
@@ -22,6 +24,7 @@ def begun(run: RunFolder, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
         "end": None,
         "samples": 0,
         "seconds": 0.0,
+        "loading_seconds": 0.0,
         "forward_passes": {},
         "together": 1,
     }
@@ -43,6 +46,29 @@ def begun(run: RunFolder, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
     finally:
         segment["end"] = _now()
         run.write_run(facts)
+
+
+class Decoding(Stopwatch):
+    """Times what a method answers in one stretch of work; what it loads for that is timed apart."""
+
+    def __init__(self, method: Method) -> None:
+        super().__init__()
+        self._method = method
+        self._before = method.loading.seconds
+
+    def note(self, segment: dict[str, Any]) -> None:
+        """Put the times into the facts of a stretch."""
+        loading = self._method.loading.seconds - self._before
+        segment["seconds"] = round(self.seconds - loading, 3)
+        segment["loading_seconds"] = round(loading, 3)
+
+
+def is_timed(segments: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether the seconds of all stretches are of decoding alone.
+
+    In earlier versions they ran from before the imports to the last answer.
+    """
+    return all("loading_seconds" in segment for segment in segments)
 
 
 def settled(run: Mapping[str, Any] | None, done: int) -> list[dict[str, Any]]:

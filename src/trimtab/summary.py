@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trimtab import behaviour, multiple_choice, statistics
+from trimtab import segments as stretches
 from trimtab.methods import Method
 from trimtab.scorers import verdicts
 from trimtab.tasks import Task
@@ -58,9 +59,10 @@ def summarize(
     spoken = sum(sum(line["tokens"].values()) for line in records)
     seconds = sum(segment["seconds"] for segment in segments)
     together = max((segment.get("together", 1) for segment in segments), default=1)
+    timed = stretches.is_timed(segments)
     # Of a run that shared passes with others there is no speed of its own, and none of one that
-    # generated nothing.
-    has_speed = bool(spoken and seconds) and together == 1
+    # generated nothing, or whose seconds are those of other work too.
+    has_speed = bool(spoken and seconds) and together == 1 and timed
     return {
         "task": {"metric": task.metric, "source": task.source, "split": task.split, "rule": rule},
         "scorers": scorers,
@@ -73,6 +75,7 @@ def summarize(
         "cost": {
             "tokens": spoken,
             "seconds": round(seconds, 3),
+            "seconds_count": "decoding" if timed else "imports, loading and decoding",
             "tokens_per_second": round(spoken / seconds, 1) if has_speed else None,
             "together": together,
             "models": _work(records, segments, spoken),

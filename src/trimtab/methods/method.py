@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from trimtab.decoding import Completion, Generation
 from trimtab.models import Conversation, LanguageModel
+from trimtab.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from trimtab.decoding.batching import Answer
@@ -74,6 +75,14 @@ class Method(ABC):
         Those of a family count for each of its members.
         """
         return {}
+
+    @cached_property
+    def loading(self) -> Stopwatch:
+        """Time that went into loading models, and the code that runs them, so far.
+
+        Answers come after it; that of a family is that of the method that decodes for all.
+        """
+        return Stopwatch()
 
     @property
     def participants(self) -> dict[str, LanguageModel]:
@@ -242,9 +251,10 @@ class Method(ABC):
         whole = {i: prompt for asked in prompts for i, prompt in asked.items()}
         self._require_compatible()
         self._require_room(whole)
-        voices, start = self._prepare(generation, family)
+        with self.loading.running():
+            voices, start = self._prepare(generation, family)
 
-        from trimtab.decoding.batching import decode
+            from trimtab.decoding.batching import decode
 
         members: dict[int, int] = {}
 

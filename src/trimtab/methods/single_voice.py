@@ -193,12 +193,13 @@ class SingleVoice(Method):
                         f"{role} ({model.path}), which holds {model.context_length}. Shorten them."
                     )
 
-        from trimtab.decoding.batching import Reader, decode
-        from trimtab.decoding.likelihood import weigh
-        from trimtab.decoding.part import Part
-
         greedy = Generation(batch_size=(generation or Generation()).batch_size)
-        voice = self._voice(greedy, [self], drafts=True)
+        with self.loading.running():
+            from trimtab.decoding.batching import Reader, decode
+            from trimtab.decoding.likelihood import weigh
+            from trimtab.decoding.part import Part
+
+            voice = self._voice(greedy, [self], drafts=True)
         asked: dict[int, str] = {}
 
         def start(sample_id: str, slot: int) -> dict[int, Reader[Likelihoods]]:
