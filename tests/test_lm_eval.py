@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -23,6 +26,7 @@ from trimtab import (
     DeRa,
     Generation,
     LanguageModel,
+    Method,
     Nudging,
     Plain,
     zoo,
@@ -383,24 +387,107 @@ def test_a_prompt_that_leaves_no_room_is_an_error(zoo: Zoo) -> None:
         model.loglikelihood(requests("loglikelihood", ("pens " * 1100, "a")))
 
 
-def test_finished_requests_come_from_the_harness_s_cache(zoo: Zoo, tmp_path) -> None:
-    generate = requests("generate_until", ("Tell me about the farm.\n", {"max_gen_toks": 8}))
-    weigh = requests("loglikelihood", *CONTEXTS[:2])
-    roll = requests("loglikelihood_rolling", ("Tom has 3 cups.",))
+@dataclass(frozen=True, kw_only=True)
+class Told(Plain):
+    """Plain decoding with settings of a user's own, which the harness's cache has to know."""
 
-    def ask(model: LanguageModel) -> list[object]:
-        cached = CachingLM(MethodLM(Plain(model=model)), str(tmp_path / "cache.db"))
-        try:
-            return [
-                cached.generate_until(generate),
-                [tuple(pair) for pair in cached.loglikelihood(weigh)],
-                cached.loglikelihood_rolling(roll),
-            ]
-        finally:
-            cached.dbdict.close()
+    prefix: str = ""
+    scale: object = None
 
-    first = ask(zoo("a-small-base"))
-    assert ask(LanguageModel(path="no/model-of-this-name", prompt="plain")) == first
+    def decode(self, prompts, generation):
+        for completion in super().decode(prompts, generation):
+            yield dataclasses.replace(completion, text=self.prefix + completion.text)
+
+
+GREEDY = {"max_gen_toks": 8}
+FARM = "Tell me about the farm.\n"
+
+
+def cached(method: Method, file: Path, settings: dict = GREEDY, **generation) -> list[object]:
+    """What a method says by way of the harness's cache."""
+    model = CachingLM(MethodLM(method, Generation(**generation)), str(file))
+    try:
+        said = [model.generate_until(requests("generate_until", (FARM, settings)))]
+        said.append(
+            [tuple(pair) for pair in model.loglikelihood(requests("loglikelihood", *CONTEXTS[:2]))]
+        )
+        return [
+            *said,
+            model.loglikelihood_rolling(requests("loglikelihood_rolling", ("Tom has 3 cups.",))),
+        ]
+    finally:
+        model.dbdict.close()
+
+
+def test_finished_requests_come_from_the_harness_s_cache(tmp_path) -> None:
+    first, again = (
+        Plain(model=LanguageModel(path="zoo:a-small-base", prompt="plain")) for _ in range(2)
+    )
+    assert cached(first, tmp_path / "cache") == cached(again, tmp_path / "cache")
+    assert "weights" in vars(first.model) and "weights" not in vars(again.model)
+
+
+def test_no_method_gets_another_one_s_answers_from_the_cache(zoo: Zoo, tmp_path) -> None:
+    base, chat_model = zoo("a-small-base"), zoo("a-small-chat")
+    copied = tmp_path / "model"
+    shutil.copytree(base.folder, copied)
+    methods = [
+        Plain(model=base),
+        Plain(model=dataclasses.replace(base, dtype="bfloat16")),
+        Plain(model=LanguageModel(path=str(copied), prompt="plain")),
+        Told(model=base),
+        Told(model=base, prefix="Well, "),
+        *(
+            DeRa(reference=base, aligned=chat_model, strength=strength)
+            for strength in (0.0, 0.5, 2.0)
+        ),
+    ]
+    alone = [cached(method, tmp_path / str(i)) for i, method in enumerate(methods)]
+    assert [cached(method, tmp_path / "shared") for method in methods] == alone
+    # Other weights under the same name.
+    shutil.copy(chat_model.folder / "model.safetensors", copied)
+    changed = Plain(model=LanguageModel(path=str(copied), prompt="plain"))
+    assert cached(changed, tmp_path / "shared") == cached(changed, tmp_path / "changed") != alone[2]
+
+
+def test_draws_of_another_seed_are_not_those_of_the_cache(zoo: Zoo, tmp_path) -> None:
+    method = Plain(model=zoo("a-small-base"))
+    drawn = {"max_gen_toks": 8, "temperature": 5.0, "do_sample": True}
+    alone = [cached(method, tmp_path / str(seed), drawn, seed=seed) for seed in (0, 1)]
+    assert alone[0] != alone[1]
+    assert [cached(method, tmp_path / "shared", drawn, seed=seed) for seed in (0, 1)] == alone
+
+
+def test_a_method_of_one_s_own_is_known_by_its_code(zoo: Zoo, tmp_path, monkeypatch) -> None:
+    code = """
+import dataclasses
+from trimtab import Plain
+
+class Loud(Plain):
+    def decode(self, prompts, generation):
+        for completion in super().decode(prompts, generation):
+            yield dataclasses.replace(completion, text=completion.text.SAID())
+"""
+    monkeypatch.syspath_prepend(tmp_path)
+    said = []
+    for how in ("upper", "swapcase"):
+        (tmp_path / "loud.py").write_text(code.replace("SAID", how))
+        sys.modules.pop("loud", None)
+        importlib.invalidate_caches()
+        loud = importlib.import_module("loud").Loud(model=zoo("a-small-base"))
+        said.append(cached(loud, tmp_path / "cache")[0][0])
+    assert said[0] == said[0].upper() and said[0] != said[1] != said[1].upper()
+
+
+def test_what_a_cache_cannot_know_is_refused(zoo: Zoo, tmp_path) -> None:
+    base = zoo("a-small-base")
+    with pytest.raises(ValueError, match=r"cannot know method\.scale, of type object"):
+        cached(Told(model=base, scale=object()), tmp_path / "cache")
+    held = LanguageModel.of(base.weights, base.tokenizer, prompt="plain")
+    with pytest.raises(ValueError, match="weights of model, 'in-memory'"):
+        cached(Plain(model=held), tmp_path / "cache")
+    with pytest.raises(ValueError, match=r"temperature=0.7 without do_sample.*do_sample=true"):
+        cached(Plain(model=base), tmp_path / "cache", {"max_gen_toks": 8, "temperature": 0.7})
 
 
 def test_an_interrupted_run_keeps_what_was_finished(zoo: Zoo, tmp_path, monkeypatch) -> None:

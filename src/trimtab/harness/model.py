@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 
 import lm_eval.models  # noqa: F401 - its own models, which it looks for only while there are none
 from lm_eval.api.instance import Instance
-from lm_eval.api.model import LM
+from lm_eval.api.model import LM, CacheHook
 from lm_eval.api.registry import register_model
 from lm_eval.utils import simple_parse_args_string
 from rich.console import Console
@@ -21,6 +21,7 @@ from trimtab.decoding import Generation
 from trimtab.decoding.likelihood import Likelihood
 from trimtab.harness import chat
 from trimtab.harness.arguments import read_arguments
+from trimtab.harness.cache import code_version, keep_apart
 from trimtab.harness.contexts import Pair, encode, encode_pair, encode_windows
 from trimtab.harness.settings import cut, read_settings
 from trimtab.methods import Method
@@ -69,6 +70,16 @@ class MethodLM(LM):
         """Return the model that arguments describe, as in `method=base,base=zoo:a-large-base`."""
         return cls.create_from_arg_obj(simple_parse_args_string(arg_string), additional_config)
 
+    def set_cache_hook(self, cache_hook: CacheHook) -> None:
+        """Take the harness's cache of answers, in which this method has a part of its own.
+
+        Raises:
+            ValueError: for a method of which a cache cannot know what it is.
+        """
+        if cache_hook.dbdict is not None:
+            keep_apart(cache_hook.dbdict, self.method, self.generation.seed)
+        super().set_cache_hook(cache_hook)
+
     # ------------------------------------------------------------------ answers
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
@@ -83,6 +94,7 @@ class MethodLM(LM):
         for number, request in enumerate(requests):
             _, asked = request.args
             generation, stops = read_settings(asked, self.generation)
+            self._require_no_cache(asked, generation)
             until.append(stops)
             # Draws depend on it; a request that is repeated is drawn anew.
             name = f"{request.task_name}/{request.doc_id}/{request.idx}"
@@ -104,6 +116,19 @@ class MethodLM(LM):
         if full:
             _log.warning("%d answers ended where a model's context was full.", full)
         return answers
+
+    def _require_no_cache(self, asked: Mapping[str, Any], generation: Generation) -> None:
+        """Refuse draws that the harness would keep: it gives a request that is repeated its first.
+
+        Those that say so by `do_sample` it never takes from its cache.
+        """
+        drawn = generation.temperature > 0 and not asked.get("do_sample")
+        if drawn and self.cache_hook.dbdict is not None:
+            raise ValueError(
+                f"temperature={generation.temperature} without do_sample: --use_cache would give "
+                "one draw for all that are alike. Give do_sample=true in generation_kwargs, which "
+                "the harness then draws anew, or leave --use_cache out."
+            )
 
     # ------------------------------------------------------------------ likelihoods
 
@@ -202,8 +227,8 @@ class MethodLM(LM):
 
     @property
     def tokenizer_name(self) -> str:
-        """What the harness's cache of requests goes by; requests depend on no tokenizer here."""
-        return "trimtab"
+        """What the harness's cache of requests goes by: this code, for no tokenizer makes them."""
+        return f"trimtab-{code_version()[:16]}"
 
     def get_model_info(self) -> dict[str, Any]:
         """Return what the results need to name exactly these models, and where each ran."""
