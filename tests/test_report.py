@@ -116,6 +116,44 @@ def test_figures_draw_what_there_is(tmp_path: Path) -> None:
             assert imread(file).ndim == 3
 
 
+def test_curves_along_different_dials_are_drawn_apart(tmp_path: Path) -> None:
+    sweep(tmp_path, kl=False)
+    for strength in (0.0, 1.0):
+        write_run(tmp_path, [1, 1, 0, 1], method="dera", value=strength)
+    files = written(tmp_path, tmp_path / "out")
+    drawn = {Path(name).stem for name in files if name.endswith(".svg")}
+    assert {f"word-problems-accuracy-by-{dial}" for dial in ("threshold", "strength")} <= drawn
+    assert "word-problems-accuracy" not in drawn
+    assert "| strength 1 |" in files["table.md"].read_text()
+    with pytest.raises(ValueError, match="strength and threshold"):
+        plots.against_dial(
+            results.curves(results.read([tmp_path])), "accuracy", Figure().add_subplot()
+        )
+
+
+def test_a_figure_for_a_paper_is_as_wide_as_a_column_with_letters_as_letters(
+    tmp_path: Path,
+) -> None:
+    sweep(tmp_path)
+    pdf = written(tmp_path, tmp_path / "out")["figures/word-problems-accuracy.pdf"].read_bytes()
+    _, _, width, _ = map(float, re.search(rb"/MediaBox \[([^]]*)\]", pdf).group(1).split())
+    assert width == pytest.approx(3.25 * 72, abs=0.1)
+    assert b"/Type3" not in pdf
+
+
+def test_columns_are_chosen_and_named(tmp_path: Path) -> None:
+    sweep(tmp_path)
+    found = studies(results.read([tmp_path]))
+    choice = tables.chosen("method, dial, accuracy=Acc. (%), repetition")
+    head = next(line for line in tables.latex(found, choice).splitlines() if "method" in line)
+    assert head.strip() == r"method & threshold & Acc. (\%) \\"
+    assert "| method | threshold | Acc. (%) |" in tables.markdown(found, choice)
+    with pytest.raises(ValueError, match=r"'accurcy' is not known\. Did you mean 'accuracy'"):
+        tables.require_columns(found, tables.chosen("accurcy"))
+    with pytest.raises(ValueError, match="a name is missing"):
+        tables.chosen("method,,dial")
+
+
 def test_what_no_run_has_is_not_drawn(tmp_path: Path) -> None:
     sweep(tmp_path, kl=False)
     change_files(

@@ -155,6 +155,30 @@ def test_numbers_are_those_of_the_summaries(opened: Opened, runs: dict[Any, resu
         assert any(set(cells) <= set(re.split(r"[\t\n]+", row)) for row in rows), cells
 
 
+def test_several_dials_are_drawn_one_at_a_time(browser: Any, tmp_path: Path) -> None:
+    for threshold in THRESHOLDS:
+        write_run(tmp_path, [1.0] * COUNT, value=threshold)
+    for strength in (0.0, 3.0):
+        write_run(tmp_path, [0.0] * COUNT, method="dera", value=strength)
+    file = tmp_path / "report.html"
+    file.write_text(report_page.render(studies(results.read([tmp_path])), [tmp_path]), "utf-8")
+    opened = Opened(browser, file, "word-problems")
+    chart = opened.study.locator(".plot svg")
+
+    def drawn() -> set[str]:
+        points = chart.locator("[role=button]").evaluate_all(
+            "found => found.map(one => one.getAttribute('aria-label'))"
+        )
+        return {re.search(r"(threshold|strength) \d", label).group(1) for label in points}
+
+    for dial in ("threshold", "strength"):
+        opened.control(dial).check(force=True)
+        assert chart.get_attribute("aria-label").startswith(f"accuracy against {dial}")
+        assert drawn() == {dial}
+    opened.page.close()
+    assert opened.complaints == []
+
+
 def test_a_point_says_its_number_and_chooses_its_run(
     opened: Opened, runs: dict[Any, results.Run]
 ) -> None:

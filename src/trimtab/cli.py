@@ -147,6 +147,11 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument(
         "--out", type=Path, metavar="DIR", help="where to [report/ in the first FOLDER]"
     )
+    report.add_argument(
+        "--columns",
+        metavar="NAME[=HEAD],...",
+        help="of the tables as Markdown and LaTeX: method,dial,accuracy=Acc. [the usual ones]",
+    )
     report.set_defaults(action=_report_runs)
 
     choice = commands.add_parser("choose", help=_COMMANDS["choose"])
@@ -325,10 +330,12 @@ def _table(options: argparse.Namespace) -> int:
 
 def _report_runs(options: argparse.Namespace) -> int:
     from trimtab import report, table
+    from trimtab.report.tables import chosen
 
+    columns = chosen(options.columns) if options.columns else None
     found, unfinished = _finished(options.roots)
     out = options.out or options.roots[0] / "report"
-    files = report.write(found, out, options.roots)
+    files = report.write(found, out, options.roots, columns)
     _print(table.render(found))
     if unfinished:
         print(f"Left out: {unfinished} unfinished; the same command as before finishes a run.")

@@ -7,7 +7,8 @@ or in one without a screen.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,9 +31,31 @@ _DASHES = ("-", "--", ":")
 _BAND, _BAR = 0.16, 0.4  # how strongly intervals are drawn
 _GRID = "#DDDDDD"
 _LABEL = (20, 10)  # points that a dial's value takes up in a frontier
-_CHARACTERS = 62  # of a legend's line
-_SIZE, _ENTRY = (5.4, 3.4), 0.2  # inches: of a figure, and more height for each curve in its legend
+_LETTER = 0.57  # of a font's size, the mean width of a letter
+_HANDLE = 3  # letters: the piece of line in a legend
+_SHAPE = 0.63  # a figure's height, as part of its width
+_LINE = 1.45  # of a font's size, the height of a line in a legend
 _DPI = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """How a figure is made for its readers: its width in inches, its letters, its files."""
+
+    width: float
+    font_size: float
+    suffixes: tuple[str, ...]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What matplotlib is told while a figure of this form is drawn and written."""
+        # Outlines of letters (type 3) are what many conferences refuse; a salt keeps bytes equal.
+        fonts = {"font.size": self.font_size, "pdf.fonttype": 42}
+        return {**fonts, "svg.hashsalt": "trimtab"}
+
+
+SCREEN = Form(width=5.4, font_size=10, suffixes=("png", "svg"))
+PAPER = Form(width=3.25, font_size=7, suffixes=("pdf",))  # a column of two-column proceedings
 
 
 def against_dial(curves: Sequence[Curve], metric: str, axes: Axes) -> None:
@@ -41,10 +64,14 @@ def against_dial(curves: Sequence[Curve], metric: str, axes: Axes) -> None:
     A run without a dial is a dashed level across the axes. What a run does not have is left out.
 
     Args:
-        curves: of one task.
+        curves: of one task, with one dial or none.
         metric: a name of `quantities.every`, such as `accuracy` or `tokens_per_second`.
         axes: where to draw.
+
+    Raises:
+        ValueError: for curves along several dials, whose values mean different things.
     """
+    dial_name = _dial(curves)
     for i, (curve, name) in enumerate(zip(curves, labels(curves), strict=True)):
         points = [(run, r) for run in curve.runs if (r := quantities.read(run, metric))]
         if not points:
@@ -64,7 +91,7 @@ def against_dial(curves: Sequence[Curve], metric: str, axes: Axes) -> None:
         axes.fill_between(dial, low, high, color=style["color"], alpha=_BAND, linewidth=0)
         if quantities.starts_at_zero(metric):
             axes.update_datalim([(dial[0], 0)])
-    axes.set_xlabel(_dials(curves))
+    axes.set_xlabel(dial_name)
     _name_axis(axes.yaxis, metric)
     _finish(axes)
 
@@ -108,9 +135,13 @@ def passes(curves: Sequence[Curve], axes: Axes) -> None:
     """Draw the forward passes of each model per token of an answer, against the dial.
 
     Args:
-        curves: of one task.
+        curves: of one task, with one dial or none.
         axes: where to draw.
+
+    Raises:
+        ValueError: as `against_dial`.
     """
+    dial_name = _dial(curves)
     turned = [
         (curve, name) for curve, name in zip(curves, labels(curves), strict=True) if curve.dial
     ]
@@ -127,29 +158,37 @@ def passes(curves: Sequence[Curve], axes: Axes) -> None:
         style = _style(i) | {"linestyle": _DASHES[i % len(_DASHES)]}
         axes.plot([x for x, _ in points], [r.value for _, r in points], label=label, **style)
         axes.update_datalim([(points[0][0], 0)])
-    axes.set_xlabel(_dials(curves))
+    axes.set_xlabel(dial_name)
     axes.set_ylabel("forward passes per token")
     _finish(axes)
 
 
-def figure(entries: int = 1) -> tuple[Figure, Axes]:
-    """Return an empty figure of a paper's column, with room for a legend, and its axes."""
-    width, height = _SIZE
-    made = Figure(figsize=(width, height + _ENTRY * entries), layout="constrained")
+def figure(entries: int = 1, form: Form = SCREEN) -> tuple[Figure, Axes]:
+    """Return an empty figure, with room for a legend of so many entries, and its axes."""
+    legend = entries * _LINE * form.font_size / 72
+    made = Figure(figsize=(form.width, _SHAPE * form.width + legend), layout="constrained")
     return made, made.add_subplot()
 
 
-def save(made: Figure, path: Path) -> list[Path]:
-    """Write a figure as PNG and SVG; the same figure always gives the same bytes.
+def draw(drawing: Callable[[Axes], None], path: Path, entries: int = 1) -> list[Path]:
+    """Make a figure for screens (PNG, SVG) and for a paper's column (PDF); return the files.
+
+    The same drawing always gives the same bytes.
 
     Args:
-        made: the figure.
+        drawing: draws on the axes that it is given.
         path: where, without a suffix.
+        entries: how many lines its legend will have.
     """
-    files = [path.with_name(f"{path.name}.{suffix}") for suffix in ("png", "svg")]
-    with rc_context({"svg.hashsalt": "trimtab"}):
-        made.savefig(files[0], dpi=_DPI)
-        made.savefig(files[1], metadata={"Date": None})
+    files = []
+    for form in (SCREEN, PAPER):
+        with rc_context(form.settings):
+            made, axes = figure(entries, form)
+            drawing(axes)
+            for suffix in form.suffixes:
+                files.append(path.with_name(f"{path.name}.{suffix}"))
+                undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
+                made.savefig(files[-1], dpi=_DPI, metadata=undated.get(suffix))
     return files
 
 
@@ -159,8 +198,14 @@ def _ends(readings: Iterable[quantities.Reading]) -> tuple[list[float], list[flo
     return [low for low, _ in ends], [high for _, high in ends]
 
 
-def _dials(curves: Iterable[Curve]) -> str:
-    return " or ".join(dict.fromkeys(curve.dial for curve in curves if curve.dial))
+def _dial(curves: Iterable[Curve]) -> str:
+    names = dict.fromkeys(curve.dial for curve in curves if curve.dial)
+    if len(names) > 1:
+        raise ValueError(
+            f"Curves along {' and '.join(names)}: a value of the one is none of the other. Draw "
+            "the curves of each dial on axes of their own."
+        )
+    return "".join(names)
 
 
 def _value(run: Run) -> float:
@@ -197,11 +242,13 @@ def _finish(axes: Axes) -> None:
             bbox_to_anchor=(0, 1),
             frameon=False,
             fontsize="small",
-            handlelength=3,
+            handlelength=_HANDLE,
             borderaxespad=0.2,
         )
+        points = axes.figure.bbox.width * 72 / axes.figure.dpi
         for text in legend.get_texts():
-            text.set_text(textwrap.fill(text.get_text(), _CHARACTERS))
+            letter = _LETTER * text.get_fontproperties().get_size_in_points()
+            text.set_text(textwrap.fill(text.get_text(), int(points / letter) - _HANDLE - 2))
 
 
 def _write(axes: Axes, marks: Sequence[tuple[float, float, str, int]]) -> None:

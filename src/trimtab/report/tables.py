@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 from trimtab import quantities
+from trimtab.choices import not_a_choice
 from trimtab.differences import differing, in_words
 from trimtab.report.study import Study
 from trimtab.results import Run, runs_table
 
 _INTERVAL = "[95 % interval]"
+_FITTED = r"\resizebox{\ifdim\width>\columnwidth\columnwidth\else\width\fi}{!}"
+_COSTS = (quantities.SPEED, "passes")
 _MARKDOWN = re.compile(r"[\\`*_<>|\[\]]")
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -30,11 +33,17 @@ _LATEX = {
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A column: its head, what it says of a run, and whether that is a number."""
+    """A column: its name, its head, what it says of a run, and whether that is a number."""
 
+    name: str
     title: str
     cell: Callable[[Run], str]
     numeric: bool = True
+    spare: bool = False
+
+
+Choice = Sequence[tuple[str, str | None]] | None
+"""Names of columns with heads of one's own, or None for the usual ones."""
 
 
 def number_columns(study: Study) -> list[Column]:
@@ -43,8 +52,8 @@ def number_columns(study: Study) -> list[Column]:
     Beside `n`, and beside a further score, stands how many answers a judge or a reward left out.
     """
     found = [
-        Column(title=study.dial, cell=lambda run: "" if run.value is None else f"{run.value:g}"),
-        Column(title="n", cell=lambda run: run.count),
+        Column(name="dial", title=study.dial, cell=partial(_dial, study)),
+        Column(name="n", title="n", cell=lambda run: run.count),
     ]
     passes = quantities.passes(study.runs)
     for name in quantities.main(study.runs):
@@ -52,10 +61,18 @@ def number_columns(study: Study) -> list[Column]:
         if name == study.metric:
             title = f"{title} {_INTERVAL}"
         if name not in passes:
-            found.append(Column(title=title, cell=partial(_cell, name, name == study.metric)))
+            cell = partial(_cell, name, name == study.metric)
+            found.append(Column(name=name, title=title, cell=cell))
     if passes:
-        found.append(Column(title="passes/token", cell=_passes, numeric=False))
+        found.append(Column(name="passes", title="passes/token", cell=_passes, numeric=False))
     return found
+
+
+def _dial(study: Study, run: Run) -> str:
+    """Return where the dial stands, and which it is where the study has several."""
+    if run.value is None:
+        return ""
+    return f"{run.value:g}" if study.dial == run.dial else f"{run.dial} {run.value:g}"
 
 
 def _passes(run: Run) -> str:
@@ -80,13 +97,13 @@ def csv(runs: Iterable[Run]) -> str:
     return runs_table(runs).to_csv(index=False, lineterminator="\n")
 
 
-def markdown(studies: Iterable[Study]) -> str:
-    """Return a table per study."""
-    return "\n".join(_markdown_table(study) for study in studies)
+def markdown(studies: Iterable[Study], choice: Choice = None) -> str:
+    """Return a table per study, of the chosen columns; see `chosen`."""
+    return "\n".join(_markdown_table(study, choice) for study in studies)
 
 
-def _markdown_table(study: Study) -> str:
-    columns = _columns(study)
+def _markdown_table(study: Study, choice: Choice) -> str:
+    columns = _columns(study, choice)
     rule = ["---:" if column.numeric else "---" for column in columns]
     rows = [
         [column.cell(run) if column.numeric else _marked(column.cell(run)) for column in columns]
@@ -101,13 +118,18 @@ def _marked(text: str) -> str:
     return _MARKDOWN.sub(r"\\\g<0>", _one_line(text))
 
 
-def latex(studies: Iterable[Study]) -> str:
-    """Return a `table` environment per study, for the booktabs package."""
-    return "\n".join(["% Needs \\usepackage{booktabs}.", *map(_latex_table, studies)])
+def latex(studies: Iterable[Study], choice: Choice = None) -> str:
+    """Return a `table` environment per study, no wider than a column of the text.
+
+    What a run costs is left out unless it is chosen (see `chosen`), and a table that is still
+    wider is made smaller.
+    """
+    needs = r"% Needs \usepackage{booktabs,graphicx}."
+    return "\n".join([needs, *(_latex_table(study, choice) for study in studies)])
 
 
-def _latex_table(study: Study) -> str:
-    columns = _columns(study)
+def _latex_table(study: Study, choice: Choice) -> str:
+    columns = [c for c in _columns(study, choice) if choice or c.name not in _COSTS]
     lines = [_latex_row([_typeset(column.title) for column in columns]), r"\midrule"]
     for i, curve in enumerate(study.curves):
         lines += [r"\addlinespace"] * (i > 0)
@@ -121,9 +143,9 @@ def _latex_table(study: Study) -> str:
         "  \\centering\n"
         f"  \\caption{{{caption}}}\n"
         f"  \\label{{tab:{study.name.replace('_', '-')}}}\n"
-        f"  \\begin{{tabular}}{{{alignment}}}\n"
+        f"  {_FITTED}{{\\begin{{tabular}}{{{alignment}}}\n"
         f"{body}\n"
-        "  \\end{tabular}\n"
+        "  \\end{tabular}}\n"
         "\\end{table}\n"
     )
 
@@ -137,16 +159,71 @@ def _typeset(text: str, numeric: bool = False) -> str:
     return escaped.replace("-", "$-$") if numeric else escaped
 
 
-def _columns(study: Study) -> list[Column]:
-    found = [
-        Column(title="method", cell=lambda run: run.method, numeric=False),
-        Column(title="models", cell=lambda run: run.models, numeric=False),
+def chosen(text: str) -> list[tuple[str, str | None]]:
+    """Read a choice of columns: their names, each with a head of one's own if it follows `=`.
+
+    Args:
+        text: as in `method,dial,accuracy=Acc.,kl=KL (nats)`.
+
+    Raises:
+        ValueError: for a name that is missing.
+    """
+    found = []
+    for part in text.split(","):
+        name, given, title = (word.strip() for word in part.partition("="))
+        if not name:
+            raise ValueError(
+                f"--columns {text!r}: a name is missing. Accepted are names with commas between "
+                "them, each with a head of your own if you like: method,dial,accuracy=Acc."
+            )
+        found.append((name, title if given else None))
+    return found
+
+
+def require_columns(studies: Sequence[Study], choice: Choice) -> None:
+    """Refuse a column that no study has.
+
+    Raises:
+        ValueError: with what a table can have.
+    """
+    known = {column.name for study in studies for column in _every_column(study)}
+    for name, _ in choice or ():
+        if name not in known:
+            raise ValueError(not_a_choice("--columns:", name, known))
+
+
+def _columns(study: Study, choice: Choice) -> list[Column]:
+    """Return the chosen columns, as far as the study has them."""
+    every = list(_every_column(study))
+    if choice is None:
+        return [column for column in every if not column.spare]
+    known = {column.name: column for column in every}
+    return [
+        known[name] if title is None else replace(known[name], title=title)
+        for name, title in choice
+        if name in known
     ]
+
+
+def _every_column(study: Study) -> Iterator[Column]:
+    """Yield what a table may show; `spare` is what it shows where it is asked for alone."""
+    yield Column(name="method", title="method", cell=lambda run: run.method, numeric=False)
+    yield Column(name="models", title="models", cell=lambda run: run.models, numeric=False)
     own = differing(study.runs)
     settings = {run.folder: ", ".join(in_words(s)) for run, s in zip(study.runs, own, strict=True)}
-    if any(settings.values()):
-        found.append(Column(title="settings", cell=lambda run: settings[run.folder], numeric=False))
-    return [*found, *number_columns(study)]
+    yield Column(
+        name="settings",
+        title="settings",
+        cell=lambda run: settings[run.folder],
+        numeric=False,
+        spare=not any(settings.values()),
+    )
+    shown = number_columns(study)
+    yield from shown
+    for name in quantities.every(study.runs):
+        if name not in {column.name for column in shown}:
+            title = quantities.label(name, short=True)
+            yield Column(name=name, title=title, cell=partial(_cell, name, True), spare=True)
 
 
 def _one_line(text: str) -> str:

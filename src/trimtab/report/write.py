@@ -10,26 +10,30 @@ from trimtab.report.study import studies
 from trimtab.results import Run
 
 
-def write(runs: Sequence[Run], out: Path, roots: Sequence[Path]) -> list[Path]:
+def write(
+    runs: Sequence[Run], out: Path, roots: Sequence[Path], columns: tables.Choice = None
+) -> list[Path]:
     """Write the tables, the figures and the page of some finished runs; return the files.
 
     Args:
         runs: the runs.
         out: the folder for the files; those of an earlier report there are written over.
         roots: the folders that the runs were read from.
+        columns: of the tables as Markdown and LaTeX; None for the usual ones.
 
     Raises:
-        ValueError: if `out` is a file.
+        ValueError: if `out` is a file; for a column that a table cannot have.
     """
     if out.exists() and not out.is_dir():
         raise ValueError(f"{str(out)!r} is a file. Give --out a folder, or a name that is free.")
+    found = studies(runs)
+    tables.require_columns(found, columns)
     drawings = out / "figures"
     drawings.mkdir(parents=True, exist_ok=True)
-    found = studies(runs)
     texts = {
         "table.csv": tables.csv(runs),
-        "table.md": tables.markdown(found),
-        "table.tex": tables.latex(found),
+        "table.md": tables.markdown(found, columns),
+        "table.tex": tables.latex(found, columns),
         "report.html": page.render(found, roots),
     }
     for name, text in texts.items():

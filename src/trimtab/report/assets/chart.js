@@ -19,11 +19,14 @@ class Chart {
     this.hidden = new Set();
     this.quantities = new Map(study.quantities.map((quantity) => [quantity.name, quantity]));
     this.shown = { y: study.metric, x: "dial" };
+    this.dials = [...new Set(study.curves.map((curve) => curve.dial).filter(Boolean))];
+    this.dial = this.dials[0]; // whose values mean something else than another's
     this.current = 0;
     this.points = [];
     this.figure = html("div", { class: "plot" });
     const drawing = html("div", {}, this.legend(), this.figure);
-    this.node = html("div", { class: "chart" }, this.chooser(), drawing);
+    const along = this.dials.length > 1 ? this.along() : "";
+    this.node = html("div", { class: "chart" }, html("div", {}, this.chooser(), along), drawing);
     new ResizeObserver(() => {
       if (this.figure.clientWidth !== this.width) this.draw();
     }).observe(this.figure);
@@ -34,6 +37,15 @@ class Chart {
     if (this.quantities.has("kl")) options.splice(1, 0, ["", `${options[0][1]} against KL`]);
     return radios("Draw", `draw-${this.study.name}`, options, this.study.metric, (name) => {
       this.shown = name ? { y: name, x: "dial" } : { y: this.study.metric, x: "kl" };
+      this.draw();
+    });
+  }
+
+  /** Which dial the curves are drawn along, where the study has several. */
+  along() {
+    const options = this.dials.map((dial) => [dial, dial]);
+    return radios("Along", `along-${this.study.name}`, options, this.dial, (dial) => {
+      this.dial = dial;
       this.draw();
     });
   }
@@ -79,7 +91,7 @@ class Chart {
       point.x = point.along ? this.across(point.along[0]) : this.right;
       point.y = this.up(point.up[0]);
     }
-    const name = along ? along.label : this.dials();
+    const name = along ? along.label : (this.dial ?? "");
     const curves = this.study.curves.map((_, c) => this.curve(c));
     this.marks = this.points.map((point, i) => this.mark(point, i));
     this.write();
@@ -120,14 +132,10 @@ class Chart {
       const along = x !== "dial" ? run.readings[x] : run.dial ? [run.value] : null;
       return up && (along || x === "dial") ? [{ r, c, run, up, along }] : [];
     };
+    const fits = (curve) => x !== "dial" || !curve.dial || curve.dial === this.dial;
     return this.study.curves.flatMap((curve, c) =>
-      this.hidden.has(c) ? [] : curve.runs.flatMap((r) => point(r, c)),
+      this.hidden.has(c) || !fits(curve) ? [] : curve.runs.flatMap((r) => point(r, c)),
     );
-  }
-
-  dials() {
-    const names = this.study.curves.map((curve) => curve.dial).filter(Boolean);
-    return [...new Set(names)].join(" or ");
   }
 
   axes(up, along, name, turned) {
