@@ -5,12 +5,23 @@ Legend: R rows of a call, T new tokens of a row, L cached positions.
 
 from __future__ import annotations
 
+import inspect
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from trimtab.models.language_model import LanguageModel
+
+# What a session tells every pass. MPT's biases follow from the distance between two keys alone.
+_TOLD = {"past_key_values", "position_ids"}
+_NOT_NEEDED = {"mpt": {"position_ids"}}
+_OTHERS = {
+    "blt": "reads patches of bytes, whose number is not that of the tokens",
+    "moshi": "names a sliding window that its layers do not keep",
+}
 
 
 class AttentionMask:
@@ -56,7 +67,7 @@ def require_attention(model: LanguageModel) -> None:
     """Refuse architectures whose answers do not follow from keys and values at positions alone."""
     config = model.weights.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or [])
-    rope = str((getattr(config, "rope_parameters", None) or {}).get("rope_type", ""))
+    rope = _rope_types(getattr(config, "rope_parameters", None) or {})
     reason = None
     if other := kinds - {"full_attention", "sliding_attention"}:
         reason = f"has layers of kind {', '.join(sorted(other))}, whose state cannot be rewound"
@@ -66,10 +77,38 @@ def require_attention(model: LanguageModel) -> None:
         reason = "counts its local attention from the longest row of a batch"
     elif getattr(config, "alibi", False) or config.model_type == "bloom":
         reason = "has position biases (ALiBi) that take no mask of our own"
-    elif rope in {"longrope", "dynamic"}:
-        reason = f"has rotary frequencies ({rope}) that follow the longest row of a batch"
+    elif following := rope & {"longrope", "dynamic"}:
+        kind = ", ".join(sorted(following))
+        reason = f"has rotary frequencies ({kind}) that follow the longest row of a batch"
+    elif _sees_ahead(config):
+        reason = "has tokens that see those that come later, as an encoder's do"
+    elif missing := _not_taken(model.weights) - _NOT_NEEDED.get(config.model_type, set()):
+        reason = f"takes no {' and no '.join(sorted(missing))}"
+    elif config.model_type in _OTHERS:
+        reason = _OTHERS[config.model_type]
     if reason:
         raise ValueError(
             f"{model.path!r} ({config.model_type}) {reason}. Accepted: models with full or "
             "sliding-window attention in every layer, at positions of their own."
         )
+
+
+def _rope_types(parameters: Mapping[str, Any]) -> set[str]:
+    """Return the kinds of rotary embeddings; layers of several kinds have parameters each."""
+    each = [parameters, *(p for p in parameters.values() if isinstance(p, Mapping))]
+    return {str(p["rope_type"]) for p in each if "rope_type" in p}
+
+
+def _sees_ahead(config: PreTrainedConfig) -> bool:
+    if not getattr(config, "is_causal", True):
+        return True
+    if getattr(config, "use_bidirectional_attention", None) in (True, "all"):
+        return True
+    encoder = getattr(config, "is_decoder", True) is False
+    return encoder and not config.model_type.startswith("gpt_neox")  # whose setting means nothing
+
+
+def _not_taken(weights: PreTrainedModel) -> set[str]:
+    """Return what a model would not hear of, or would swallow."""
+    inner = getattr(weights, "get_base_model", lambda: weights)()  # of an adapter's wrapping
+    return _TOLD - set(inspect.signature(type(inner).forward).parameters)

@@ -72,7 +72,7 @@ class _Layer(CacheLayerMixin):
         return self._cache.length, 0
 
     def get_seq_length(self) -> int:
-        return self._cache.length
+        return self._cache.past
 
     def get_max_length(self) -> int:
         return -1
@@ -88,7 +88,8 @@ class PositionCache(Cache):
         # Where they are contiguous, and the same for all rows: slices copy less than indices.
         self.rows: slice | None = None
         self.places: slice | None = None
-        self.length = 0
+        # Positions that a pass finds; models place their queries behind them.
+        self.past = self.length = 0
         super().__init__(layers=[_Layer(self) for _ in range(layers)])
 
     def copy(self, source: int, target: int, places: slice) -> None:

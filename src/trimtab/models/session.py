@@ -249,7 +249,7 @@ class Session:
             for n, new in zip(lengths, news, strict=True)
         ]
         positions_RT = torch.tensor(positions, device=device)
-        cache.length = shown
+        cache.past, cache.length = shown - width, shown
         together = slice(slots[0], slots[0] + len(slots))
         contiguous = list(slots) == list(range(together.start, together.stop))
         cache.rows = together if contiguous else None
