@@ -228,7 +228,7 @@ def test_a_hub_that_gives_no_rows(error: Exception, monkeypatch: pytest.MonkeyPa
     def load_dataset(*arguments: Any, **options: Any) -> Dataset:
         raise error
 
-    monkeypatch.setattr(hub_rows, "is_known", lambda host: True)
+    monkeypatch.setattr(hub_rows, "is_reachable", lambda endpoint: True)
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     with pytest.raises(ValueError, match=rf"tau/commonsense_qa.*{error}.*task.data_dir=FOLDER"):
         tasks.CommonsenseQA().samples()
@@ -243,7 +243,9 @@ def test_a_hub_that_is_not_found_is_not_waited_for(
     monkeypatch.setattr(constants, "ENDPOINT", "https://hub.invalid")  # RFC 2606: never a host
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
     offline = constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE
-    with pytest.raises(ValueError, match=r"gives no rows: the host 'hub\.invalid' is not found.*"):
+    with pytest.raises(
+        ValueError, match=r"gives no rows: the hub \(https://hub\.invalid\) does not answer.*"
+    ):
         tasks.GSM8K().samples()
     assert "Retry" not in "".join(capfd.readouterr())
     assert offline == (constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE)
@@ -251,7 +253,7 @@ def test_a_hub_that_is_not_found_is_not_waited_for(
 
 def test_a_host_behind_a_proxy_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "http://localhost:1")
-    assert hub_rows.is_known("hub.invalid")
+    assert hub_rows.is_reachable("https://hub.invalid")
 
 
 def test_a_local_file_has_no_revision(tmp_path: Path) -> None:

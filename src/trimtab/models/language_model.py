@@ -15,18 +15,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from trimtab import zoo
 from trimtab.choices import not_a_choice
 from trimtab.models.chat_template import render_chat
 from trimtab.models.codec import Codec
 from trimtab.models.conversation import Conversation
-from trimtab.models.folder import (
-    check_folder,
-    content_sha256,
-    is_template,
-    local_folder,
-    no_template,
-)
+from trimtab.models.folder import check_folder, content_sha256, is_template, no_template
+from trimtab.models.source import Source
 
 if TYPE_CHECKING:
     import torch
@@ -113,23 +107,30 @@ class LanguageModel:
         described = cls(path=name, prompt=prompt)
         described.__dict__["weights"] = model.eval()
         described.__dict__["tokenizer"] = tokenizer
+        described.__dict__["commit"] = getattr(model.config, "_commit_hash", None)
         return described
 
     @property
     def folder(self) -> Path | None:
         """The local folder that `path` names, or None for a hub id."""
-        if self.path.startswith("zoo:"):
-            return zoo.path(self.path.removeprefix("zoo:"))
-        return local_folder(self.path, "Model")
+        return self.source.local
+
+    @cached_property
+    def source(self) -> Source:
+        """The place that the model is loaded from."""
+        return Source(
+            path=self.path,
+            revision=self.revision,
+            trust_remote_code=self.trust_remote_code,
+            allow_pickle=self.allow_pickle,
+        )
 
     # ------------------------------------------------------------------ loading
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The tokenizer, with `chat_template` put in if one was given."""
-        from transformers import AutoTokenizer
-
-        tokenizer = self._from_pretrained(AutoTokenizer, "tokenizer")
+        tokenizer = self.source.tokenizer()
         if self.chat_template:
             given = self.chat_template
             is_file = not is_template(given)
@@ -155,8 +156,8 @@ class LanguageModel:
         """Return the weights by one of transformers' auto classes, in evaluation mode.
 
         Raises:
-            ValueError: for weights that cannot be loaded or that lack tensors, and for a device
-                that is not there.
+            ValueError: for weights that cannot be loaded or do not fit, and for a device that is
+                not there.
         """
         import torch
 
@@ -170,26 +171,7 @@ class LanguageModel:
             )
         dtype = self.dtype if self.dtype == "auto" else getattr(torch, self.dtype)
         spread = {"device_map": "balanced"} if device == "balanced" else {}
-        # True insists on safetensors, None takes what there is.
-        safetensors = None if self.allow_pickle else True
-        model, loaded = self._from_pretrained(
-            factory,
-            "model",
-            dtype=dtype,
-            use_safetensors=safetensors,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-            **spread,
-            **options,
-        )
-        # transformers would fill these at random and go on.
-        mismatched = (name for name, *_ in loaded["mismatched_keys"])
-        if absent := sorted({*loaded["missing_keys"], *mismatched}):
-            raise ValueError(
-                f"The weights of {self.path!r} do not fit its config.json and "
-                f"{factory.__name__}: {len(absent)} tensors are missing or of another shape, such "
-                f"as {', '.join(absent[:3])}."
-            )
+        model = self.source.weights(factory, dtype=dtype, **spread, **options)
         if not spread:
             model.to(device)
         return model.eval()
@@ -197,30 +179,9 @@ class LanguageModel:
     @cached_property
     def config(self) -> PreTrainedConfig:
         """The model's configuration, which loads without its weights."""
-        from transformers import AutoConfig
-
         if "weights" in self.__dict__:
             return self.weights.config
-        return self._from_pretrained(AutoConfig, "config")
-
-    def _from_pretrained(self, factory: Any, what: str, **options: Any) -> Any:
-        from safetensors import SafetensorError
-
-        source = self.folder or self.path
-        try:
-            return factory.from_pretrained(
-                str(source),
-                revision=self.revision,
-                trust_remote_code=self.trust_remote_code,
-                local_files_only=self.folder is not None,
-                **options,
-            )
-        except (OSError, ValueError, ImportError, SafetensorError) as error:
-            first_line = str(error).strip().splitlines()[0]
-            raise ValueError(
-                f"The {what} of {self.path!r} cannot be loaded: {first_line} "
-                "Check the path or hub id, the revision, and the network if it is a hub id."
-            ) from error
+        return self.source.config()
 
     # ------------------------------------------------------------------ prompts and text
 
@@ -276,9 +237,7 @@ class LanguageModel:
                 self.weights.generation_config.to_dict() if self.weights.generation_config else {}
             )
         try:
-            config = GenerationConfig.from_pretrained(
-                str(self.folder or self.path), revision=self.revision
-            )
+            config = GenerationConfig.from_pretrained(str(self.source.folder))
         except OSError:  # the file is optional
             return {}
         return config.to_dict()
@@ -307,6 +266,11 @@ class LanguageModel:
         return self.weights.device
 
     @cached_property
+    def commit(self) -> str | None:
+        """The commit of a hub id; None for a local folder."""
+        return self.source.commit
+
+    @cached_property
     def identity(self) -> dict[str, str | None]:
         """What tells two contents under one name apart; needs no weights.
 
@@ -317,7 +281,7 @@ class LanguageModel:
         template = self.tokenizer.chat_template if self.prompt == "chat" else None
         return {
             "content_sha256": content_sha256(folder) if folder else None,
-            "commit": None if folder else getattr(self.config, "_commit_hash", None),
+            "commit": self.commit,
             "chat_template_sha256": _sha256(str(template)) if template else None,
         }
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
+from trimtab.models.json_file import read_object
 from trimtab.vectors.folder import ADAPTER
 from trimtab.vectors.in_memory import LowRank
-from trimtab.vectors.json_file import read_object
 from trimtab.vectors.sources import ModelFolder
 from trimtab.vectors.tensor_file import TensorFile, write_tensors
 
@@ -42,11 +42,9 @@ class Layout:
     @classmethod
     def of(cls, model: ModelFolder) -> Layout:
         """Read it off the model's architecture; no weights are loaded."""
-        from transformers import AutoConfig, AutoModelForCausalLM
         from transformers.pytorch_utils import Conv1D
 
-        with torch.device("meta"):
-            built = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(model.path))
+        built = model.source.skeleton()
         names = {torch.nn.Linear: _LINEAR, torch.nn.Embedding: _EMBEDDING, Conv1D: _TRANSPOSED}
         kinds = {
             f"{name}.weight": names[type(module)]

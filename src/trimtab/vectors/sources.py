@@ -10,9 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from trimtab import zoo
+from trimtab.models import hub
 from trimtab.models.folder import content_sha256, local_folder
-from trimtab.vectors.json_file import read_object
+from trimtab.models.json_file import read_object
+from trimtab.models.source import Source
 from trimtab.vectors.tensor_file import StoredTensor, TensorFolder
 
 _WANTED = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "LICENSE*"]
@@ -34,15 +35,17 @@ class ModelFolder:
     revision: str | None = None
 
     def __post_init__(self) -> None:
-        if not (self.path / "config.json").is_file():
-            raise ValueError(f"{self.name!r} holds no model: {str(self.path)!r} has no config.json")
+        _ = self.path
 
     @cached_property
+    def source(self) -> Source:
+        """The place that it is read from."""
+        return Source(path=self.name, revision=self.revision)
+
+    @property
     def path(self) -> Path:
         """The folder."""
-        if self.name.startswith("zoo:"):
-            return zoo.path(self.name.removeprefix("zoo:"))
-        return downloaded(self.name, self.revision, "Model")
+        return self.source.folder_with_weights
 
     @cached_property
     def tensors(self) -> dict[str, StoredTensor]:
@@ -92,15 +95,7 @@ def downloaded(name: str, revision: str | None, what: str) -> Path:
     """
     if folder := local_folder(name, what):
         return folder
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=_WANTED))
-    except Exception as error:  # whatever its many layers raise
-        raise ValueError(
-            f"{what} {name!r}: there is no such folder, and the hub gives none: "
-            f"{str(error).strip().splitlines()[0]}"
-        ) from error
+    return hub.snapshot(name, revision, _WANTED, what)
 
 
 def total_bytes(tensors: Iterable[StoredTensor]) -> int:

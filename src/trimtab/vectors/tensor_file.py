@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from trimtab.vectors.json_file import read_object
+from trimtab.models.json_file import read_object
 from trimtab.vectors.number_format import FORMATS, Array, NumberFormat, of_torch, to_torch
 
 if TYPE_CHECKING:

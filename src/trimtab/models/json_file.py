@@ -19,6 +19,8 @@ def read_object(file: Path) -> dict[str, Any]:
         raise ValueError(
             f"{str(file)!r} is no whole JSON file ({error}). Download or write it again."
         ) from None
+    except RecursionError:
+        raise ValueError(f"{str(file)!r} is nested too deeply to be read.") from None
     if not isinstance(said, dict):
         raise ValueError(f"{str(file)!r} holds no JSON object, but a {type(said).__name__}.")
     return said

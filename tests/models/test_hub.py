@@ -1,0 +1,90 @@
+"""Models of the hub where no hub is: from the cache at once, or an error that helps."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+from huggingface_hub import constants
+
+from trimtab import Conversation, LanguageModel
+from trimtab import zoo as embedded
+from trimtab.models import hub
+from trimtab.vectors import extract
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The hub's cache after somebody/small was downloaded, and no hub."""
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setattr(constants, "ENDPOINT", "https://hub.invalid")  # RFC 2606: never a host
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    repository = tmp_path / "models--somebody--small"
+    snapshot, blobs = repository / "snapshots" / COMMIT, repository / "blobs"
+    for folder in (snapshot, blobs, repository / "refs"):
+        folder.mkdir(parents=True)
+    (repository / "refs/main").write_text(COMMIT)
+    for file in embedded.path("a-small-chat").iterdir():
+        blob = hashlib.sha256(file.read_bytes()).hexdigest()
+        shutil.copyfile(file, blobs / blob)
+        (snapshot / file.name).symlink_to(Path("../../blobs") / blob)
+    return tmp_path
+
+
+def test_a_cached_model_loads_without_a_hub(cache: Path, tmp_path: Path, zoo) -> None:
+    model, twin = LanguageModel(path="somebody/small", prompt="chat"), zoo("a-small-chat")
+    asked = Conversation(system="Be brief.", question="Hi")
+    assert model.render(asked) == twin.render(asked)
+    assert model.weights.num_parameters() == twin.weights.num_parameters()
+    assert model.identity["commit"] == COMMIT
+    vector = extract(base="zoo:a-small-chat", aligned="somebody/small", out=tmp_path / "v")
+    assert not vector.deltas
+
+
+def test_a_model_that_is_not_cached_is_refused_with_what_to_do(
+    cache: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    expected = r"'somebody/other'.*https://hub\.invalid.*does not answer.*hf download somebody/oth"
+    model = LanguageModel(path="somebody/other", prompt="plain")
+    for load in (lambda: model.tokenizer, lambda: model.weights, lambda: model.identity):
+        with pytest.raises(ValueError, match=expected):
+            load()
+    missing = LanguageModel(path="somebody/small", prompt="plain", revision="v2")
+    with pytest.raises(ValueError, match="does not hold v2"):
+        _ = missing.tokenizer
+    assert "Retry" not in "".join(capfd.readouterr())
+
+
+def test_a_link_out_of_the_cache_is_not_followed(cache: Path) -> None:
+    """Nor one to another repository's blobs."""
+    other = cache / "models--somebody--secret/blobs/1"
+    other.parent.mkdir(parents=True)
+    other.write_text("{}")
+    snapshot = cache / "models--somebody--small/snapshots" / COMMIT
+    (snapshot / "special_tokens_map.json").symlink_to(other)
+    with pytest.raises(ValueError, match="leads out of its folder"):
+        _ = LanguageModel(path="somebody/small", prompt="chat").tokenizer
+
+
+def test_a_host_that_does_not_answer_is_given_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address of TEST-NET-1 (RFC 5737) drops what is sent to it, or is not routed at all."""
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setattr(hub, "_PATIENCE", 0.1)
+    assert not hub.is_reachable("https://192.0.2.1")
+
+
+def test_a_revision_of_a_local_folder_is_refused() -> None:
+    folder = str(embedded.path("a-small-base"))
+    for path in (folder, "zoo:a-small-base"):
+        with pytest.raises(ValueError, match=r"revision='v1' of .* a local folder has none"):
+            LanguageModel(path=path, prompt="plain", revision="v1")
+    with pytest.raises(ValueError, match="a local folder has none"):
+        extract(base=folder, base_revision="v1", aligned="zoo:a-small-sft", out="nowhere")
