@@ -7,6 +7,11 @@ from typing import Any
 from trimtab import record, statistics
 from trimtab.config import digest
 
+_CLASS = {
+    "nudging": "Nudging",
+    "dera": "DeRa",
+    "alignment_vector": "AlignmentVector",
+}
 _DIAL = {"nudging": "threshold", "dera": "strength", "alignment_vector": "strength"}
 
 
@@ -26,7 +31,10 @@ def write_run(
     measures = measures or {}
     models = {role: {"path": f"zoo:{role}-model", "prompt": "chat"} for role in ("base", "guide")}
     dial = _DIAL.get(method) if value is not None else None
-    settings: dict[str, Any] = {"_target_": f"trimtab.methods.{method}", **models}
+    settings: dict[str, Any] = {
+        "_target_": f"trimtab.methods.{_CLASS.get(method, 'Plain')}",
+        **models,
+    }
     if dial:
         settings[dial] = value
     if beta is not None:

@@ -49,6 +49,36 @@ def test_content_tells_other_weights_and_other_rows_apart(tmp_path: Path) -> Non
     assert len({same, other_weights, fewer_rows}) == 3
 
 
+def changed(folder: Path, **lines: object) -> results.Run:
+    """Change a key of a run's first sample; return the run."""
+    file = folder / "samples.jsonl"
+    first, *others = map(json.loads, file.read_text().splitlines())
+    file.write_text("".join(json.dumps(line) + "\n" for line in [first | lines, *others]))
+    (run,) = results.read([folder])
+    return run
+
+
+@pytest.mark.parametrize("other", [{"target": "7"}, {"question": "?"}, {"choices": {"A": "a dog"}}])
+def test_rows_that_share_an_id_alone_are_not_paired(tmp_path: Path, other: dict) -> None:
+    first = write_run(tmp_path, [1, 0, 1], method="base")
+    second = write_run(tmp_path, [0, 0, 1], method="guide")
+    (before,), (after,) = (results.read([folder]) for folder in (first, second))
+    assert results.compare(before, after).n == 3
+    for compare in (results.compare, results.compare_wins):
+        with pytest.raises(results.OtherRows, match=r"1 of 3 samples are other rows.*'0' is 'What"):
+            compare(before, changed(second, **other))
+
+
+def test_the_same_rows_under_another_prompt_are_paired_and_known(tmp_path: Path) -> None:
+    folders = [write_run(tmp_path, [1, 0], method=name) for name in ("base", "guide", "other")]
+    for folder, data in zip(folders, ("one", "one", "two"), strict=True):
+        (folder / "run.json").write_text(json.dumps({"content": {"data": data}}))
+    first, same, prompted = results.read(folders)
+    assert results.compare(first, prompted).n == 2
+    assert results.asked_alike(first, same)
+    assert not results.asked_alike(first, prompted)
+
+
 def test_a_curve_holds_what_differs_in_the_dial_alone(tmp_path: Path) -> None:
     for value in (0.6, -0.2, 0.4):
         write_run(tmp_path, [1.0, 0.0], value=value)

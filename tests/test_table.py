@@ -116,6 +116,15 @@ def test_a_comparison_is_paired(tmp_path: Path) -> None:
     ).p_value == pytest.approx(2 / 2**6)
 
 
+def test_other_rows_under_the_same_ids_are_other_samples(tmp_path: Path) -> None:
+    first, other = (write_run(tmp_path, [1, 0, 1], method=name) for name in ("base", "guide"))
+    change(other, "samples.jsonl", '"target": "2"', '"target": "1002"')
+    found = results.read([first, other])
+    text = shown(found, against=found[0])
+    assert "other samples" in text
+    assert "%" not in text.replace("95 %", "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

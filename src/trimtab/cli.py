@@ -28,7 +28,7 @@ from trimtab import __version__, config, experiment, listing, overrides
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from trimtab import results
+    from trimtab import finished
 
 _COMMANDS = {
     "run": "evaluate a method on a task (trimtab run --help)",
@@ -318,13 +318,12 @@ def _table(options: argparse.Namespace) -> int:
 
     if options.against:
         _require_folder(options.against)
-    found, unfinished = _finished(options.roots)
+    found = _found(options.roots, samples=options.against is not None)
     against = next(iter(results.read([options.against])), None) if options.against else None
     if options.against and against is None:
         raise ValueError(f"{str(options.against)!r} is not the folder of a finished run.")
-    _print(table.render(found, against))
-    if unfinished:
-        print(f"Left out: {unfinished} unfinished; the same command as before finishes a run.")
+    _print(table.render(found.runs, against))
+    _print_left_out(found.left_out)
     return 0
 
 
@@ -333,30 +332,34 @@ def _report_runs(options: argparse.Namespace) -> int:
     from trimtab.report.tables import chosen
 
     columns = chosen(options.columns) if options.columns else None
-    found, unfinished = _finished(options.roots)
+    found = _found(options.roots, samples=True)
     out = options.out or options.roots[0] / "report"
-    files = report.write(found, out, options.roots, columns)
-    _print(table.render(found))
-    if unfinished:
-        print(f"Left out: {unfinished} unfinished; the same command as before finishes a run.")
+    files = report.write(found.runs, out, options.roots, columns)
+    _print(table.render(found.runs))
+    _print_left_out(found.left_out)
     print(*files, sep="\n")
     return 0
 
 
-def _finished(roots: Sequence[Path]) -> "tuple[list[results.Run], int]":
-    """Return the finished runs at or below some folders, and how many are not finished."""
-    from trimtab import record, results
+def _found(roots: Sequence[Path], *, samples: bool = False) -> "finished.Found":
+    """Return what lies at or below some folders, of which one at least is a finished run."""
+    from trimtab import finished
 
     for root in roots:
         _require_folder(root)
-    found = results.read(roots)
-    unfinished = len(record.run_folders(roots)) - len(found)
-    if not found:
+    found = finished.survey(roots, samples=samples)
+    if not found.runs:
+        left_out = found.left_out or ["0 unfinished."]
         raise ValueError(
-            f"No finished run below {', '.join(map(str, roots))}, {unfinished} unfinished. "
-            "`trimtab run` makes one, and the same command again finishes it."
+            "\n  ".join([f"No finished run below {', '.join(map(str, roots))}, but", *left_out])
+            + "\n`trimtab run` makes one, and the same command again finishes it."
         )
-    return found, unfinished
+    return found
+
+
+def _print_left_out(lines: Sequence[str]) -> None:
+    for line in lines:
+        print(line if line.startswith(" ") else f"Left out: {line}")
 
 
 def _print(tables: "RenderableType") -> None:
@@ -384,17 +387,15 @@ def _choose(options: argparse.Namespace) -> int:
 
     from trimtab import choose
 
-    found, unfinished = _finished(options.roots)
+    found = _found(options.roots, samples=True)
     split = None if options.split == "none" else options.split
-    choices, left_out = choose.choose_each(found, options.metric, split)
-    if unfinished:
-        left_out.append(f"{unfinished} unfinished; the same command as before finishes a run.")
+    choices, left_out = choose.choose_each(found.runs, options.metric, split)
+    left_out += found.left_out
     if options.json:
         content = {"choices": [choice.to_dict() for choice in choices], "left_out": left_out}
         print(json.dumps(content, indent=2, ensure_ascii=False))
         return 0
     _print(choose.render(choices))
     print("\nThe best was picked by these samples, so its own score here is a little hopeful.")
-    for reason in left_out:
-        print(f"Left out: {reason}")
+    _print_left_out(left_out)
     return 0

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trimtab.results import Run
+    from trimtab.finished import Run
 
 
 def differing(runs: Sequence[Run]) -> list[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""Every file that a run leaves, read and written here alone.
+"""Every file that a run leaves, written here alone, and read by `recorded`.
 
 A run folder holds `config.yaml` (the resolved config), `run.json` (what it took to get here),
 `samples.jsonl` (a line per sample, appended as produced, put in the task's order at the end) and
@@ -23,9 +23,34 @@ from typing import IO, Any
 import yaml
 from filelock import FileLock, Timeout
 
+from trimtab import whole_files
 from trimtab.decoding import Completion
+from trimtab.recorded import (
+    Damaged,
+    links,
+    read_config,
+    read_run,
+    read_samples,
+    read_summary,
+    require_run,
+    run_folders,
+)
 from trimtab.tasks import Sample, Score
 
+__all__ = [
+    "Damaged",
+    "RunFolder",
+    "environment",
+    "links",
+    "read_config",
+    "read_run",
+    "read_samples",
+    "read_summary",
+    "remove_if_empty",
+    "require_run",
+    "run_folders",
+    "sample_record",
+]
 _PACKAGES = (
     "trimtab",
     "torch",
@@ -41,6 +66,13 @@ _PACKAGES = (
 _LOCK = ".lock"
 _SECONDS_BETWEEN_WRITES = 0.25
 _DECIMALS = 4  # of probabilities in traces
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes what is there twice out twice: readers accept no references."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
 
 class RunFolder:
@@ -97,12 +129,12 @@ class RunFolder:
         if self._stream:
             self._stream.close()
             self._stream = None
-        _replace(self._samples, "".join(map(_line, records)))
+        whole_files.write_text(self._samples, "".join(map(_line, records)))
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Write the resolved config."""
-        text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
-        _replace(self.path / "config.yaml", text)
+        text = yaml.dump(dict(config), Dumper=_Plain, sort_keys=False, allow_unicode=True)
+        whole_files.write_text(self.path / "config.yaml", text)
 
     def write_run(self, facts: Mapping[str, Any], *, at_once: bool = True) -> None:
         """Write the run's status and provenance; unless `at_once`, a few times a second."""
@@ -110,46 +142,13 @@ class RunFolder:
         if not at_once and now - self._written < _SECONDS_BETWEEN_WRITES:
             return
         self._written = now
-        _replace(self.path / "run.json", json.dumps(facts, indent=2) + "\n")
+        text = json.dumps(facts, indent=2) + "\n"
+        whole_files.write_text(self.path / "run.json", text, sync=at_once)
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write metrics and cost."""
-        _replace(self.path / "summary.json", json.dumps(summary, indent=2) + "\n")
-
-
-def read_samples(folder: Path) -> list[dict[str, Any]]:
-    """Return the records of a run folder's samples; empty if there are none yet."""
-    file = folder / "samples.jsonl"
-    if not file.exists():
-        return []
-    records = []
-    with file.open(encoding="utf-8", errors="replace") as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.endswith("\n"):  # a last line without it is still being written
-                records.append(_parse(line, f"{file}, line {number},"))
-    return records
-
-
-def read_run(folder: Path) -> dict[str, Any] | None:
-    """Return the content of `run.json`, or None before the first start."""
-    return _read_json(folder / "run.json")
-
-
-def read_summary(folder: Path) -> dict[str, Any] | None:
-    """Return the content of `summary.json`, or None while the run is not finished."""
-    return _read_json(folder / "summary.json")
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """Return the resolved config of a run."""
-    config = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))
-    assert isinstance(config, dict)
-    return config
-
-
-def run_folders(roots: Iterable[Path]) -> list[Path]:
-    """Return all run folders at or below some paths, sorted."""
-    return sorted({file.parent for root in roots for file in root.rglob("run.json")})
+        text = json.dumps(summary, indent=2) + "\n"
+        whole_files.write_text(self.path / "summary.json", text)
 
 
 def remove_if_empty(folder: Path) -> None:
@@ -242,31 +241,6 @@ def _remove_empty(folders: Iterable[Path]) -> None:
 
 def _line(record: Mapping[str, Any]) -> str:
     return json.dumps(record, ensure_ascii=False) + "\n"
-
-
-def _read_json(file: Path) -> dict[str, Any] | None:
-    if not file.exists():
-        return None
-    return _parse(file.read_text("utf-8", errors="replace"), str(file))
-
-
-def _parse(text: str, where: str) -> dict[str, Any]:
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(
-            f"{where} is damaged ({error.msg}). Delete it and repeat the command: what is missing "
-            "is computed again."
-        ) from error
-    assert isinstance(content, dict)
-    return content
-
-
-def _replace(file: Path, text: str) -> None:
-    """Write a file so that it is never seen half-written, whatever happens."""
-    draft = file.with_name(file.name + ".part")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(file)
 
 
 def _drop_torn_line(file: Path) -> None:

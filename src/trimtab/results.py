@@ -2,136 +2,38 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trimtab import record
-from trimtab.choices import not_a_choice
 from trimtab.config import digest
 from trimtab.differences import differing, in_words
+from trimtab.finished import Row, Run, survey
+from trimtab.record import Damaged
 from trimtab.statistics import Paired, paired
 from trimtab.win_rate import WinRate, win_rate
 
 if TYPE_CHECKING:
     import pandas as pd
 
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """One finished run.
-
-    Attributes:
-        folder: its run folder.
-        config: its resolved config.
-        summary: its metrics and cost, as in `summary.json`.
-    """
-
-    folder: Path
-    config: Mapping[str, Any]
-    summary: Mapping[str, Any]
-
-    @property
-    def task(self) -> str:
-        """The task's name on the command line."""
-        return self.folder.absolute().parent.parent.name
-
-    @property
-    def method(self) -> str:
-        """The method's name on the command line."""
-        return self.folder.absolute().parent.name
-
-    @property
-    def models(self) -> str:
-        """The paths of the models that have a say, and the names of vectors, joined by +."""
-        method = self.config["method"]
-        nodes = [node for role, node in method.items() if role != "draft"]
-        paths = [node["path"] for node in nodes if isinstance(node, dict) and "path" in node]
-        names = [path.removeprefix("zoo:") for path in paths]
-        return " + ".join([*names, *(method.get("vectors") or ())])
-
-    @property
-    def source(self) -> str:
-        """Where the task's rows come from."""
-        return self.summary["task"]["source"]
-
-    @property
-    def split(self) -> str | None:
-        """The split of the task's rows; None where the task knows of none."""
-        return self.summary["task"].get("split")
-
-    @property
-    def metric(self) -> str:
-        """The metric that the task is about."""
-        return self.summary["task"]["metric"]
-
-    @property
-    def score(self) -> Mapping[str, Any]:
-        """The task's metric: `value`, `n`, `stderr`, `ci95`."""
-        return self.summary["metrics"][self.metric]
-
-    @property
-    def dial(self) -> str | None:
-        """The name of the method's dial; None for a method without one."""
-        return self._dial["name"] if self._dial else None
-
-    @property
-    def value(self) -> float | None:
-        """Where the dial stands."""
-        return self._dial["value"] if self._dial else None
-
-    @property
-    def _dial(self) -> Mapping[str, Any] | None:
-        return self.summary.get("dial")  # the first summaries had none
-
-    @cached_property
-    def content(self) -> str:
-        """What tells runs of other weights or rows under the same names apart."""
-        facts = record.read_run(self.folder) or {}
-        return json.dumps([facts.get("content"), [line["id"] for line in self.samples]])
-
-    @cached_property
-    def samples(self) -> list[dict[str, Any]]:
-        """The records of its samples, in the task's order."""
-        return record.read_samples(self.folder)
-
-    def unscored(self, metric: str | None = None) -> int:
-        """Return how many answers lack a score that a judge or a reward gives; None: the task's.
-
-        A judge's answer may be unreadable: what it was about is then neither right nor wrong.
-        """
-        name = metric or self.metric
-        estimate = self.summary["metrics"].get(name)
-        asked = [
-            scorer["scored"] + scorer["unscored"]
-            for scorer in self.summary.get("scorers", {}).values()
-            if name in scorer["metrics"]
-        ]
-        return max(asked, default=0) - estimate["n"] if asked and estimate else 0
-
-    @property
-    def count(self) -> str:
-        """Of how many answers its score is, and how many have none: `96 (4 unscored)`."""
-        n, unscored = self.score["n"], self.unscored()
-        return f"{n} ({unscored} unscored)" if unscored else str(n)
-
-    def scores(self, metric: str | None = None) -> dict[str, float]:
-        """Return a metric of the samples that have it, by their ids; None for the task's own.
-
-        Raises:
-            ValueError: for a metric that no sample has.
-        """
-        name = metric or self.metric
-        values = {line["id"]: {**line["scores"], **line["measures"]} for line in self.samples}
-        found = {sample_id: own[name] for sample_id, own in values.items() if name in own}
-        if not found:
-            raise ValueError(
-                not_a_choice("metric", name, {n for own in values.values() for n in own})
-            )
-        return found
+__all__ = [
+    "Curve",
+    "OtherRows",
+    "Run",
+    "asked_alike",
+    "by_question",
+    "compare",
+    "compare_wins",
+    "curves",
+    "labels",
+    "read",
+    "require_same_rows",
+    "runs_table",
+    "samples_table",
+]
+_log = logging.getLogger(__name__)
 
 
 def compare(first: Run, second: Run, metric: str | None = None) -> Paired:
@@ -151,11 +53,53 @@ def compare_wins(first: Run, second: Run, metric: str | None = None) -> WinRate:
 
 
 def _in_common(first: Run, second: Run, metric: str | None) -> list[dict[str, float]]:
+    require_same_rows(first, second)
     own = [run.scores(metric) for run in (first, second)]
-    if {line["id"] for line in first.samples} == {line["id"] for line in second.samples}:
-        both = own[0].keys() & own[1].keys()
-        return [{i: value for i, value in values.items() if i in both} for values in own]
-    return own
+    both = own[0].keys() & own[1].keys()
+    return [{i: value for i, value in values.items() if i in both} for values in own]
+
+
+class OtherRows(ValueError):
+    """Two runs over different samples, which nothing can pair; the message says where."""
+
+
+def require_same_rows(first: Run, second: Run) -> None:
+    """Refuse to pair samples that one id names in two runs and that are not the same row.
+
+    A row is its question, its target and its choices; how a method, a system prompt or examples
+    make a prompt of it may differ (see `asked_alike`).
+
+    Raises:
+        OtherRows: if a sample is in one run alone, or is another row there.
+    """
+    alone = sorted(map(str, first.rows.keys() ^ second.rows.keys()))
+    if alone:
+        shared = len(first.rows.keys() & second.rows.keys())
+        raise OtherRows(
+            f"The runs share {shared} samples, but {len(alone)} are in one alone, such as "
+            f"{alone[0]!r}. Compare runs over the same samples."
+        )
+    other = [name for name, row in first.rows.items() if row != second.rows[name]]
+    if other:
+        raise OtherRows(
+            f"{len(other)} of {len(first.rows)} samples are other rows in the two runs: "
+            f"{str(other[0])!r} is {_shown(first.rows[other[0]])} in {first.folder}, and "
+            f"{_shown(second.rows[other[0]])} in {second.folder}. Compare runs over the same "
+            "samples."
+        )
+
+
+def _shown(row: Row) -> str:
+    question, target, _ = row
+    return f"{str(question)[:60]!r} with the target {str(target)[:20]!r}"
+
+
+def asked_alike(first: Run, second: Run) -> bool:
+    """Whether the conversations of two runs over the same rows are the same, as far as is known.
+
+    Where they are not, a system prompt or examples differ: the comparison is of these, too.
+    """
+    return None in (first.data, second.data) or first.data == second.data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,13 +125,14 @@ class Curve:
 
 
 def read(roots: Iterable[Path]) -> list[Run]:
-    """Return the finished runs at or below some folders, sorted by folder."""
-    runs = []
-    for folder in record.run_folders(roots):
-        summary = record.read_summary(folder)
-        if summary is not None:
-            runs.append(Run(folder=folder, config=record.read_config(folder), summary=summary))
-    return runs
+    """Return the finished runs at or below some folders, sorted by folder.
+
+    Damaged run folders are left out, with a warning that names them; see `finished.survey`.
+    """
+    found = survey(roots)
+    for folder, problem in found.damaged.items():
+        _log.warning("%s is left out: %s.", folder, problem)
+    return list(found.runs)
 
 
 def curves(runs: Iterable[Run]) -> list[Curve]:
@@ -196,10 +141,15 @@ def curves(runs: Iterable[Run]) -> list[Curve]:
     for run in runs:
         key = (run.task, run.method, run.metric, _all_but_dial(run))
         groups.setdefault(key, []).append(run)
-    return [
-        Curve(runs=sorted(group, key=lambda run: run.value or 0.0))
-        for _, group in sorted(groups.items())
+    found = [
+        Curve(runs=sorted(group, key=lambda run: run.value or 0.0)) for group in groups.values()
     ]
+    return sorted(found, key=_place)
+
+
+def _place(curve: Curve) -> tuple[Any, ...]:
+    run = curve.runs[0]
+    return run.task, run.method, run.metric, run.models, run.value or 0.0, str(run.folder)
 
 
 def _all_but_dial(run: Run) -> str:
@@ -283,5 +233,14 @@ def samples_table(runs: Iterable[Run]) -> pd.DataFrame:
             "tokens": sum(line["tokens"].values()),
         }
         for run in runs
-        for line in run.samples
+        for line in _samples(run)
     )
+
+
+def _samples(run: Run) -> list[dict[str, Any]]:
+    """Return the records of a run's samples; of a damaged run, none."""
+    try:
+        return run.samples
+    except Damaged as error:
+        _log.warning("%s is left out: %s.", run.folder, error.reason)
+        return []

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from trimtab import record_shapes
 from trimtab.methods import Method
 from trimtab.record import RunFolder
 from trimtab.stopwatch import Stopwatch
@@ -72,8 +73,16 @@ def is_timed(segments: Iterable[Mapping[str, Any]]) -> bool:
 
 
 def settled(run: Mapping[str, Any] | None, done: int) -> list[dict[str, Any]]:
-    """Return a run's earlier stretches of work; of one that was killed, samples count anew."""
-    earlier: list[dict[str, Any]] = run["segments"] if run else []
+    """Return a run's earlier stretches of work; of one that was killed, samples count anew.
+
+    Raises:
+        ValueError: if they do not say what a stretch is.
+    """
+    earlier: list[dict[str, Any]] = run.get("segments", []) if run else []
+    try:
+        record_shapes.stretches(earlier, "segments")
+    except ValueError as error:
+        raise ValueError(f"run.json {error}. Move the folder away and run again.") from None
     if earlier:
         earlier[-1]["samples"] = done - sum(segment["samples"] for segment in earlier[:-1])
     return earlier

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trimtab.differences import differing, in_words
-from trimtab.results import Run, by_question, compare, compare_wins
+from trimtab.results import OtherRows, Run, by_question, compare, compare_wins
 
 _SHORT = 6  # digits of a fingerprint that tell runs apart at a glance
 _TEXTS = ("run", "method", "models", "settings")
@@ -88,9 +88,10 @@ def _compared(run: Run, against: Run) -> dict[str, str]:
         return {"difference": "-", "wins": ""}
     if run.task != against.task or run.metric != against.metric:
         return {"difference": "", "wins": ""}
-    if {line["id"] for line in run.samples} != {line["id"] for line in against.samples}:
+    try:
+        paired = compare(run, against)
+    except OtherRows:
         return {"difference": "other samples", "wins": ""}
-    paired = compare(run, against)
     p = "" if paired.p_value is None else f", p = {paired.p_value:.2g}"
     wins = compare_wins(run, against)
     low, high = wins.ci95

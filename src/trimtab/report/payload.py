@@ -56,16 +56,20 @@ def encode(studies: Sequence[Study]) -> str:
 def _study(study: Study, texts: _Pool, answers: _Pool) -> dict[str, Any]:
     runs = study.runs
     names = quantities.every(runs)
+    # One id names several samples where runs were asked other rows: none stands beside another's.
     samples: dict[str, list[Any]] = {}
     for run in runs:
         for line in run.samples:
             asked = [texts.number(line["question"]), texts.number(line["target"])]
-            samples.setdefault(line["id"], [line["id"], *asked])
-    places = {sample_id: place for place, sample_id in enumerate(samples)}
+            samples.setdefault(_key(run, line), [line["id"], *asked])
+    places = {key: place for place, key in enumerate(samples)}
     measures = list(
         dict.fromkeys(name for run in runs for line in run.samples for name in _values(line))
     )
-    rows = [[_row(line, places, measures, texts, answers) for line in run.samples] for run in runs]
+    rows = [
+        [[places[_key(run, line)], *_row(line, measures, texts, answers)] for line in run.samples]
+        for run in runs
+    ]
     numbers = iter(range(len(runs)))  # of runs, in the order of the curves
     return {
         "name": study.name,
@@ -122,16 +126,18 @@ def _readings(run: Run, names: Sequence[str]) -> dict[str, list[Any]]:
     }
 
 
+def _key(run: Run, line: Mapping[str, Any]) -> str:
+    return json.dumps([line["id"], run.rows[line["id"]]])
+
+
 def _row(
     line: Mapping[str, Any],
-    places: Mapping[str, int],
     measures: Sequence[str],
     texts: _Pool,
     answers: _Pool,
 ) -> list[Any]:
     values = _values(line)
     return [
-        places[line["id"]],
         answers.number([line["completion"], _turns(line["trace"])]),
         [[role, texts.number(prompt)] for role, prompt in line["prompts"].items()],
         texts.number(line["prediction"]),

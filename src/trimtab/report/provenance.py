@@ -7,7 +7,6 @@ from typing import Any
 
 import yaml
 
-from trimtab import record
 from trimtab.report.study import Study
 from trimtab.results import Curve
 
@@ -17,7 +16,7 @@ _COMMIT = 7  # digits of a commit
 
 def facts(study: Study) -> dict[str, list[str]]:
     """Return what a reader wants to know first, each with its distinct answers."""
-    records = [record.read_run(run.folder) or {} for run in study.runs]
+    records = [run.facts for run in study.runs]
     every = {
         "Source": [study.source],
         "Split": [run.split for run in study.runs if run.split],

@@ -1,0 +1,216 @@
+"""A finished run, and all that are found below some folders."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from trimtab import record
+from trimtab.choices import not_a_choice
+
+Row = tuple[str | None, str | None, Mapping[str, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One finished run.
+
+    Attributes:
+        folder: its run folder.
+        config: its resolved config.
+        summary: its metrics and cost, as in `summary.json`.
+    """
+
+    folder: Path
+    config: Mapping[str, Any]
+    summary: Mapping[str, Any]
+
+    @property
+    def task(self) -> str:
+        """The task's name on the command line."""
+        return self.folder.absolute().parent.parent.name
+
+    @property
+    def method(self) -> str:
+        """The method's name on the command line."""
+        return self.folder.absolute().parent.name
+
+    @property
+    def models(self) -> str:
+        """The paths of the models that have a say, and the names of vectors, joined by +."""
+        method = self.config["method"]
+        nodes = [node for role, node in method.items() if role != "draft"]
+        paths = [node["path"] for node in nodes if isinstance(node, dict) and "path" in node]
+        names = [path.removeprefix("zoo:") for path in paths]
+        return " + ".join([*names, *(method.get("vectors") or ())])
+
+    @property
+    def source(self) -> str:
+        """Where the task's rows come from."""
+        return self.summary["task"]["source"]
+
+    @property
+    def split(self) -> str | None:
+        """The split of the task's rows; None where the task knows of none."""
+        return self.summary["task"].get("split")
+
+    @property
+    def metric(self) -> str:
+        """The metric that the task is about."""
+        return self.summary["task"]["metric"]
+
+    @property
+    def score(self) -> Mapping[str, Any]:
+        """The task's metric: `value`, `n`, `stderr`, `ci95`."""
+        return self.summary["metrics"][self.metric]
+
+    @property
+    def dial(self) -> str | None:
+        """The name of the method's dial; None for a method without one."""
+        return self._dial["name"] if self._dial else None
+
+    @property
+    def value(self) -> float | None:
+        """Where the dial stands."""
+        return self._dial["value"] if self._dial else None
+
+    @property
+    def _dial(self) -> Mapping[str, Any] | None:
+        return self.summary.get("dial")  # the first summaries had none
+
+    @cached_property
+    def facts(self) -> Mapping[str, Any]:
+        """What it took to get there, as in `run.json`."""
+        return record.read_run(self.folder) or {}
+
+    @property
+    def data(self) -> str | None:
+        """What tells other rows, or rows asked otherwise, under the same names apart."""
+        return self.facts.get("content", {}).get("data")
+
+    @cached_property
+    def rows(self) -> dict[str, Row]:
+        """What each sample is about, whatever was asked about it: question, target, choices."""
+        return {
+            line["id"]: (line.get("question"), line.get("target"), line.get("choices") or {})
+            for line in self.samples
+        }
+
+    @cached_property
+    def content(self) -> str:
+        """What tells runs of other weights or rows under the same names apart."""
+        known = json.dumps([self.facts.get("content"), list(self.rows.items())])
+        return hashlib.sha256(known.encode()).hexdigest()
+
+    @cached_property
+    def samples(self) -> list[dict[str, Any]]:
+        """The records of its samples, in the task's order."""
+        return record.read_samples(self.folder)
+
+    def unscored(self, metric: str | None = None) -> int:
+        """Return how many answers lack a score that a judge or a reward gives; None: the task's.
+
+        A judge's answer may be unreadable: what it was about is then neither right nor wrong.
+        """
+        name = metric or self.metric
+        estimate = self.summary["metrics"].get(name)
+        asked = [
+            scorer["scored"] + scorer["unscored"]
+            for scorer in self.summary.get("scorers", {}).values()
+            if name in scorer["metrics"]
+        ]
+        return max(asked, default=0) - estimate["n"] if asked and estimate else 0
+
+    @property
+    def count(self) -> str:
+        """Of how many answers its score is, and how many have none: `96 (4 unscored)`."""
+        n, unscored = self.score["n"], self.unscored()
+        return f"{n} ({unscored} unscored)" if unscored else str(n)
+
+    def scores(self, metric: str | None = None) -> dict[str, float]:
+        """Return a metric of the samples that have it, by their ids; None for the task's own.
+
+        Raises:
+            ValueError: for a metric that no sample has.
+        """
+        name = metric or self.metric
+        values = {line["id"]: {**line["scores"], **line["measures"]} for line in self.samples}
+        found = {sample_id: own[name] for sample_id, own in values.items() if name in own}
+        if not found:
+            raise ValueError(
+                not_a_choice("metric", name, {n for own in values.values() for n in own})
+            )
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What lies at or below some folders.
+
+    Attributes:
+        runs: the finished ones, sorted by folder.
+        unfinished: how many others there are.
+        damaged: run folders that could not be read, each with what is wrong.
+        links: links to folders that were not followed; a run folder may be one.
+    """
+
+    runs: Sequence[Run]
+    unfinished: int = 0
+    damaged: Mapping[Path, str]
+    links: Sequence[Path] = ()
+
+    @property
+    def left_out(self) -> list[str]:
+        """What is not among the runs, and why, a line each."""
+        lines = []
+        if self.unfinished:
+            lines.append(
+                f"{self.unfinished} unfinished; the same command as before finishes a run."
+            )
+        if self.damaged:
+            lines.append(f"{len(self.damaged)} damaged:")
+            lines += [f"  {folder}: {problem}." for folder, problem in self.damaged.items()]
+        if self.links:
+            names = ", ".join(map(str, self.links))
+            lines.append(f"what links lead to; name them to read it too: {names}.")
+        return lines
+
+
+def survey(roots: Iterable[Path], *, samples: bool = False) -> Found:
+    """Return what lies at or below some folders; a damaged run keeps no other from being read.
+
+    Args:
+        roots: run folders, or folders above them.
+        samples: whether the records of samples are read, too, and checked.
+    """
+    roots = list(roots)
+    runs: list[Run] = []
+    damaged: dict[Path, str] = {}
+    unfinished = 0
+    for folder in record.run_folders(roots):
+        try:
+            run = _read(folder)
+            if run and samples:
+                _ = run.samples
+        except record.Damaged as error:
+            damaged[folder] = error.reason
+        else:
+            runs += [run] if run else []
+            unfinished += run is None
+    return Found(runs=runs, unfinished=unfinished, damaged=damaged, links=record.links(roots))
+
+
+def _read(folder: Path) -> Run | None:
+    summary = record.read_summary(folder)
+    if summary is None:
+        record.require_run(folder)
+        return None
+    run = Run(folder=folder, config=record.read_config(folder), summary=summary)
+    if not run.facts:
+        record.require_run(folder)
+    return run

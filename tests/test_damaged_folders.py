@@ -1,0 +1,134 @@
+"""A damaged run folder is named with what is wrong; the others are read as if it were not there."""
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from damaged_folders import OF_RECORDS, OF_SAMPLES, Damage
+from run_folders import write_run
+
+from trimtab import cli, record, results
+from trimtab.finished import survey
+
+Command = Callable[..., tuple[int, str, str]]
+
+_FILE = dict.fromkeys(("run", "content", "git", "hardware", "segments"), "run.json") | {
+    "config": "config.yaml"
+}
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run `trimtab` with arguments: exit status, output and errors."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["trimtab", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capsys.readouterr()
+        assert isinstance(end.value.code, int)
+        return end.value.code, out, err
+
+    return run
+
+
+def folders(root: Path, damages: dict[str, Damage]) -> tuple[list[Path], dict[str, Path]]:
+    """Write two good runs and one for each damage."""
+    good = [write_run(root, [1, 0, 1, 1], value=0.2), write_run(root, [0, 0, 1, 0], value=0.4)]
+    hurt = {}
+    for number, (name, damage) in enumerate(damages.items()):
+        hurt[name] = write_run(root, [1, 0, 1, 1], value=1 + number)
+        damage(hurt[name])
+    return good, hurt
+
+
+def test_damaged_records_are_named_and_the_others_read(tmp_path: Path, command: Command) -> None:
+    good, hurt = folders(tmp_path, OF_RECORDS)
+    found = survey([tmp_path])
+    assert [run.folder for run in found.runs] == sorted(good)
+    assert {*found.damaged} == {*hurt.values()}
+    for arguments in (["table"], ["choose"], ["report", "--out", tmp_path / "out"]):
+        code, out, err = command(*arguments[:1], tmp_path, *arguments[1:])
+        assert (code, err) == (0, "")
+        assert "0.750 [" in out and "0.250 [" in out
+        assert f"Left out: {len(hurt)} damaged:" in out
+        for name, folder in hurt.items():
+            (line,) = (line for line in out.splitlines() if line.startswith(f"  {folder}: "))
+            assert line.removeprefix(f"  {folder}: ").startswith(
+                _FILE.get(name.split()[0], "summary.json")
+            )
+
+
+def test_damaged_samples_are_named_by_those_who_read_them(tmp_path: Path, command: Command) -> None:
+    good, hurt = folders(tmp_path, OF_SAMPLES)
+    for arguments in (["choose"], ["report"], ["table", "--against", good[0]]):
+        code, out, err = command(arguments[0], tmp_path, *arguments[1:])
+        assert (code, err) == (0, "")
+        assert "0.750 [" in out and "0.250 [" in out
+        assert f"Left out: {len(hurt)} damaged:" in out
+        assert all(f"  {folder}: samples.jsonl" in out for folder in hurt.values())
+
+
+def test_python_reads_what_is_good_and_names_the_rest(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    good, hurt = folders(tmp_path, OF_RECORDS | OF_SAMPLES)
+    with caplog.at_level(logging.WARNING):
+        runs = results.read([tmp_path])
+    assert {run.folder for run in runs} == {*good, *(hurt[name] for name in OF_SAMPLES)}
+    assert all(str(hurt[name]) in caplog.text for name in OF_RECORDS)
+    assert len(results.runs_table(runs)) == len(runs)
+    caplog.clear()
+    table = results.samples_table(runs)
+    assert len(table) == 4 * len(good)
+    assert all(str(hurt[name]) in caplog.text for name in OF_SAMPLES)
+    first = next(run for run in runs if run.folder == good[0])
+    for run in runs:
+        if run.folder not in good:
+            with pytest.raises(record.Damaged, match=r"samples\.jsonl"):
+                results.compare(first, run)
+
+
+def test_a_link_to_a_run_is_followed_and_another_named(tmp_path: Path, command: Command) -> None:
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    write_run(here, [1, 0], value=0.2)
+    linked = write_run(elsewhere, [1, 1], value=0.4)
+    for name in (linked.name, "again"):
+        (here / "word-problems" / "nudging" / name).symlink_to(linked)
+    (here / "all").symlink_to(elsewhere)
+    (here / "round").symlink_to(here)
+    code, out, _ = command("table", here)
+    assert code == 0
+    assert out.count("nudging") == 2
+    assert f"{here / 'all'}, {here / 'round'}" in "".join(out.splitlines()).replace("  ", " ")
+
+
+def test_nothing_but_damage_is_a_message(tmp_path: Path, command: Command) -> None:
+    folder = write_run(tmp_path, [1, 0], value=0.2)
+    (folder / "summary.json").write_text("{}")
+    code, _, err = command("table", tmp_path)
+    assert code == 1
+    assert f"{folder}: summary.json has no task" in err
+    assert "Traceback" not in err
+
+
+def test_a_draft_that_is_not_finished_replaces_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_run(tmp_path, [1, 0], value=0.2)
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+
+    def full(self: Path, text: str, *_: object, **__: object) -> int:
+        with self.open("w") as stream:
+            stream.write(text[:9])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with record.RunFolder(folder) as run:
+        with pytest.raises(OSError, match="No space left"):
+            run.write_summary({"x": 1})
+        with pytest.raises(OSError, match="No space left"):
+            run.write_samples([json.loads("{}")])
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
