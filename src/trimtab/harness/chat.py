@@ -10,7 +10,6 @@ import json
 from collections.abc import Mapping, Sequence
 
 from trimtab.models import LanguageModel
-from trimtab.models.chat_template import render_chat
 
 Message = Mapping[str, str]
 """A turn: its `role` (`system`, `user` or `assistant`) and its `content`."""
@@ -47,4 +46,4 @@ def render(model: LanguageModel, messages: Sequence[Message]) -> str:
     if model.prompt == "plain":
         return "".join(f"{message['content']}\n" for message in asked) + begun
     turns = [dict(message) for message in asked]
-    return render_chat(model.tokenizer, turns, name=model.path) + begun
+    return model.chat.render(turns) + begun

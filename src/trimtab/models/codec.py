@@ -8,7 +8,7 @@ drops at the start of a text is kept.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -30,20 +30,29 @@ class Codec:
     Args:
         tokenizer: the tokenizer.
         special_tokens: ids that are control signs and never text.
+        prompts_have_bos: tells whether a chat template writes the beginning-of-sequence token,
+            wherever in the prompt that is.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, special_tokens: frozenset[int]) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        special_tokens: frozenset[int],
+        *,
+        prompts_have_bos: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._tokenizer = tokenizer
         self._special_tokens = special_tokens
+        self._prompts_have_bos = prompts_have_bos
         self._encode_short = functools.lru_cache(maxsize=_REMEMBERED)(self._encode)
 
     def encode(self, text: str) -> list[int]:
         """Return the canonical tokens of `text`, with the beginning-of-sequence token once."""
         tokens = self.encode_bare(text)
         bos = self._tokenizer.bos_token_id
-        if self._adds_bos and tokens[:1] != [bos]:
-            return [bos, *tokens]
-        return tokens
+        if not self._adds_bos or tokens[:1] == [bos]:
+            return tokens
+        return tokens if bos in tokens and self._prompts_have_bos() else [bos, *tokens]
 
     def encode_bare(self, text: str) -> list[int]:
         """Return the tokens of `text` and nothing else."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from trimtab.choices import not_a_choice
-from trimtab.models.chat_template import render_chat
+from trimtab.models.chat_template import ChatTemplate
 from trimtab.models.codec import Codec
 from trimtab.models.conversation import Conversation
 from trimtab.models.folder import check_folder, content_sha256, is_template, no_template
@@ -193,8 +193,12 @@ class LanguageModel:
         messages = [{"role": "user", "content": conversation.user}]
         if conversation.system:
             messages.insert(0, {"role": "system", "content": conversation.system})
-        chat = render_chat(self.tokenizer, messages, name=self.path)
-        return chat + conversation.answer_start
+        return self.chat.render(messages) + conversation.answer_start
+
+    @cached_property
+    def chat(self) -> ChatTemplate:
+        """The chat template in use."""
+        return ChatTemplate(self.tokenizer, self.path)
 
     def encode(self, text: str) -> list[int]:
         """Return the canonical tokens of `text`, with the beginning-of-sequence token once."""
@@ -211,7 +215,11 @@ class LanguageModel:
     @cached_property
     def codec(self) -> Codec:
         """Text to tokens and back."""
-        return Codec(self.tokenizer, self.special_tokens)
+        return Codec(
+            self.tokenizer,
+            self.special_tokens,
+            prompts_have_bos=lambda: self.prompt == "chat" and self.chat.writes_bos(),
+        )
 
     @cached_property
     def special_tokens(self) -> frozenset[int]:

@@ -172,18 +172,11 @@ class RewardModel(Scorer):
     def _render(self, fields: Mapping[str, str]) -> str:
         if self.template is not None:
             return _PLACE.sub(lambda place: fields[place[1]], self.template)
-        from jinja2 import TemplateError
-
         turns = [
             {"role": "user", "content": fields["question"]},
             {"role": "assistant", "content": fields["completion"]},
         ]
-        try:
-            text = self._described.tokenizer.apply_chat_template(turns, tokenize=False)
-        except TemplateError as error:
-            raise ValueError(f"The chat template of {self.path!r} fails: {error}") from error
-        assert isinstance(text, str)
-        return text
+        return self._described.chat.render(turns, ends=True)
 
     @cached_property
     def _longest(self) -> int:
