@@ -10,7 +10,7 @@ from checkpoints import bits_differ, gpt2, llama, read_folder, saved
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from trimtab.vectors import Vector, apply, extract
+from trimtab.vectors import Dial, Vector, apply, extract
 
 peft = pytest.importorskip("peft")
 # PEFT asks transformers by an old name.
@@ -159,7 +159,8 @@ def trained(model, **settings):
 def test_adapters_are_what_peft_merges(tmp_path: Path, kind: str) -> None:
     base = saved(llama(seed=0), tmp_path / "base")
     adapted = trained(llama(seed=0), target_modules=LLAMA_MODULES, **KINDS[kind])
-    adapted.save_pretrained(tmp_path / "adapter", save_embedding_layers=False)
+    # By itself PEFT writes the frozen embedding and head beside their factors.
+    adapted.save_pretrained(tmp_path / "adapter", save_embedding_layers=kind != "plain")
     vector = Vector.open(tmp_path / "adapter")
     apply(base=base, vectors={"v": vector}, strengths={"v": 1.0}, out=tmp_path / "out")
     merged, found = adapted.merge_and_unload().state_dict(), read_folder(tmp_path / "out")
@@ -181,11 +182,86 @@ def test_adapters_of_transposed_weights_are_what_peft_merges(tmp_path: Path) -> 
     assert bits_differ(found, read_folder(base))
 
 
+def on_disk_and_in_memory(base: str, vector: Vector, out: Path) -> list[dict[str, torch.Tensor]]:
+    """Return a model's tensors with a vector added, by both ways."""
+    apply(base=base, vectors={"v": vector}, strengths={"v": 1.0}, out=out)
+    live = AutoModelForCausalLM.from_pretrained(base)
+    Dial(live, {"v": vector}).turn({"v": 1.0})
+    return [AutoModelForCausalLM.from_pretrained(out).state_dict(), live.state_dict()]
+
+
+MIXED = {
+    "flag of the head": (["attn.c_proj", "lm_head"], {}),
+    "flag of the layers": (["lm_head", "c_attn", "attn.c_proj"], {"fan_in_fan_out": True}),
+    "embedding": (["attn.c_proj", "mlp.c_fc", "wte"], {}),
+}
+
+
+@pytest.mark.parametrize("kind", MIXED)
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.filterwarnings("ignore:.*(tie|fan_in_fan_out):UserWarning")
+def test_adapters_of_modules_of_two_kinds_are_what_peft_merges(
+    tmp_path: Path, kind: str, tied: bool
+) -> None:
+    """PEFT's one flag does not hold for all of them, and square weights fit either way."""
+    base = saved(gpt2(seed=0, tied=tied), tmp_path / "base")
+    modules, settings = MIXED[kind]
+    vectors = []
+    merged = dict(gpt2(seed=0, tied=tied).state_dict())
+    start = {name: tensor.clone() for name, tensor in merged.items()}
+    for number in range(2):
+        adapted = trained(gpt2(seed=0, tied=tied), r=4, target_modules=modules, **settings)
+        with torch.no_grad():
+            for name, parameter in adapted.named_parameters():
+                if "lora_" in name:
+                    parameter.mul_(1 + number)
+        adapted.save_pretrained(tmp_path / f"v{number}", save_embedding_layers="lm_head" in modules)
+        vectors.append(Vector.open(tmp_path / f"v{number}"))
+        for name, tensor in adapted.merge_and_unload().state_dict().items():
+            merged[name] = merged[name] + tensor - start[name]
+    for found in on_disk_and_in_memory(base, vectors[0] + vectors[1], tmp_path / "out"):
+        for name, tensor in merged.items():
+            torch.testing.assert_close(found[name], tensor, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("module", ["embed_tokens", "lm_head"])
+@pytest.mark.filterwarnings("ignore:.*tie:UserWarning")
+def test_an_adapter_at_one_use_of_a_tied_weight_is_what_peft_merges(tmp_path: Path, module) -> None:
+    base = saved(llama(seed=0, tied=True), tmp_path / "base")
+    adapted = trained(llama(seed=0, tied=True), r=4, target_modules=[module, "v_proj"])
+    adapted.save_pretrained(tmp_path / "adapter", save_embedding_layers=True)
+    merged = adapted.merge_and_unload().state_dict()
+    vector = Vector.open(tmp_path / "adapter")
+    for found in on_disk_and_in_memory(base, vector, tmp_path / "out"):
+        for name, tensor in merged.items():
+            torch.testing.assert_close(found[name], tensor, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.*tie:UserWarning")
+def test_an_adapter_that_changes_both_uses_of_a_tied_weight_is_refused(tmp_path: Path) -> None:
+    base = saved(llama(seed=0, tied=True), tmp_path / "base")
+    modules = ["embed_tokens", "lm_head"]
+    adapted = trained(llama(seed=0, tied=True), r=4, target_modules=modules)
+    adapted.save_pretrained(tmp_path / "adapter", save_embedding_layers=False)
+    vector = Vector.open(tmp_path / "adapter")
+    with pytest.raises(ValueError, match=r"lm_head\.weight and .*, which are one tensor"):
+        Dial(AutoModelForCausalLM.from_pretrained(base), {"v": vector})
+    with pytest.raises(ValueError, match=r"lm_head\.weight and .*, which are one tensor"):
+        apply(base=base, vectors={"v": vector}, strengths={"v": 1.0}, out=tmp_path / "out")
+
+
 REFUSED = {
     "DoRA": ({"use_dora": True}, "use_dora=True"),
     "modules_to_save": ({"modules_to_save": ["lm_head"]}, r"modules_to_save=\['lm_head'\]"),
     "bias": ({"bias": "lora_only"}, "bias='lora_only'"),
     "PiSSA": ({"init_lora_weights": "pissa"}, "init_lora_weights='pissa'"),
+    "repeated layers": ({"layer_replication": [(0, 2), (1, 2)]}, "layer_replication="),
+    "rows": ({"trainable_token_indices": [1, 2]}, "trainable_token_indices="),
+    "for some texts": ({"alora_invocation_tokens": [1]}, "alora_invocation_tokens="),
+    "parameters": (
+        {"target_parameters": ["mlp.up_proj.weight"]},
+        "target_parameters=",
+    ),
     "OLoRA": ({"init_lora_weights": "olora"}, "init_lora_weights='olora'"),
 }
 

@@ -96,7 +96,7 @@ def test_pickled_weights_are_not_opened(tmp_path: Path, models) -> None:
     model = llama(seed=0)
     model.config.save_pretrained(folder)
     torch.save(model.state_dict(), folder / "pytorch_model.bin")
-    refused(r"no model\.safetensors.*save_pretrained", str(folder), models[1], tmp_path / "v")
+    refused(r"stored as pickles.*save_pretrained", str(folder), models[1], tmp_path / "v")
 
 
 def test_folders_that_are_no_models_are_refused(tmp_path: Path, models) -> None:

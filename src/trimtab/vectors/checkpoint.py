@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from trimtab.vectors.delta import blocks
+from trimtab.vectors.file_names import by_names_in_files
 from trimtab.vectors.matching import require_fits, require_weights
 from trimtab.vectors.measures import square
 from trimtab.vectors.number_format import Array
@@ -66,6 +67,7 @@ def apply(
         )
     model = ModelFolder(base, base_revision)
     kinds = {name: tensor.format for name, tensor in model.tensors.items()}
+    vectors = {n: by_names_in_files(vector, model, of=n) for n, vector in vectors.items()}
     for name, vector in vectors.items():
         require_fits(model.tensors, vector, model=base, vector_name=name)
         require_weights(kinds, vector, model=base)

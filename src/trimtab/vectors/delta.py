@@ -77,6 +77,11 @@ class Delta(ABC):
         return None
 
     @property
+    def is_open(self) -> bool:
+        """Whether it is for the model to say which way round it is."""
+        return False
+
+    @property
     @abstractmethod
     def shape(self) -> tuple[int, ...]:
         """The shape of the tensor."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -12,6 +13,7 @@ from trimtab.choices import not_a_choice
 from trimtab.models.language_model import LanguageModel
 from trimtab.vectors.in_memory import Between
 from trimtab.vectors.in_place import write_sum
+from trimtab.vectors.loaded_names import LoadedNames, groups
 from trimtab.vectors.matching import require_fits, require_weights
 from trimtab.vectors.number_format import kind_of
 from trimtab.vectors.vector import Vector
@@ -45,6 +47,7 @@ class Dial:
     ) -> None:
         self._live = own_tensors(weights)
         model = getattr(weights, "name_or_path", "") or type(weights).__name__
+        vectors = by_names_in_memory(vectors, weights)
         for name, vector in vectors.items():
             require_fits(self._live, vector, model=model, vector_name=name)
             kinds = {n: kind_of(self._live[n]) for n in vector.deltas}
@@ -89,15 +92,20 @@ class Dial:
 def own_tensors(weights: nn.Module) -> dict[str, torch.Tensor]:
     """Return a model's parameters and stored buffers by name; tied ones once, by their first."""
     named = weights.state_dict(keep_vars=True)
-    return {names[0]: named[names[0]] for names in _groups(weights)}
+    return {names[0]: named[names[0]] for names in groups(weights)}
 
 
-def _groups(weights: nn.Module) -> list[tuple[str, ...]]:
-    """Return the names of a model's tensors, those of one tensor together."""
-    groups: dict[int, tuple[str, ...]] = {}
-    for name, tensor in weights.state_dict(keep_vars=True).items():
-        groups[id(tensor)] = (*groups.get(id(tensor), ()), name)
-    return sorted(groups.values())
+def by_names_in_memory(vectors: Mapping[str, Vector], weights: nn.Module) -> dict[str, Vector]:
+    """Return vectors by the names of a model's own tensors, which may not be those of its files.
+
+    Raises:
+        ValueError: for a vector that cannot be converted as the model's weights are.
+    """
+    names = LoadedNames(weights)
+    return {
+        name: replace(vector, deltas=names.in_memory(vector.deltas, of=name))
+        for name, vector in vectors.items()
+    }
 
 
 def between(base: LanguageModel, aligned: LanguageModel) -> Vector:
@@ -106,7 +114,7 @@ def between(base: LanguageModel, aligned: LanguageModel) -> Vector:
     Raises:
         ValueError: if their tensors do not match, listing those that differ.
     """
-    one, other = (_groups(model.weights) for model in (base, aligned))
+    one, other = (groups(model.weights) for model in (base, aligned))
     if one != other and {n for names in one for n in names} == {
         n for names in other for n in names
     }:

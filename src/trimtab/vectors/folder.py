@@ -44,9 +44,9 @@ def read(path: str | Path) -> Vector:
         facts = json.loads(file.metadata.get(FACTS, "{}"))
         deltas |= {n: OnDisk(tensor, corrections.get(n)) for n, tensor in file.tensors.items()}
     if (folder / ADAPTER).is_file():
-        from trimtab.vectors import peft_layout
+        from trimtab.vectors import peft_adapter
 
-        found = peft_layout.read(folder)
+        found = peft_adapter.read(folder)
         # An adapter names tied weights twice; a model's files have them once.
         known = facts.get("tensors", found)
         deltas |= {name: factor for name, factor in found.items() if name in known}

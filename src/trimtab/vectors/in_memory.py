@@ -5,7 +5,7 @@ Legend: M rows of a matrix, N columns, K rank.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -119,16 +119,41 @@ class LowRank(Delta):
 
     def times(self, strength: float) -> Delta:
         """Return the difference multiplied by a number, still as factors."""
-        return LowRank(self.left_MK, self.right_KN, self.scale * strength)
+        return replace(self, scale=self.scale * strength)
 
     def to(self, device: torch.device) -> Delta:
         """Return the factors in a device's memory."""
-        return LowRank(self.left_MK.to(device), self.right_KN.to(device), self.scale)
+        return replace(self, left_MK=self.left_MK.to(device), right_KN=self.right_KN.to(device))
 
     @cached_property
     def factors(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The two whose product it is, in fp32."""
         return self.left_MK.float() * self.scale, self.right_KN.float()
+
+
+@dataclass(frozen=True, eq=False)
+class OfAdapter(LowRank):
+    """The factors of an adapter, which does not say which way round the weight is.
+
+    PEFT has one flag for all modules, and asks each module whether it holds for that.
+
+    Attributes:
+        transposed: whether the factors stand as of a module whose weight is transposed.
+    """
+
+    transposed: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is for the model to say which way round it is."""
+        return True
+
+    def of_module(self, *, transposed: bool) -> LowRank:
+        """Return the factors for a module whose weight is, or is not, transposed."""
+        if transposed == self.transposed:
+            return LowRank(self.left_MK, self.right_KN, self.scale)
+        left_MK, right_KN = self.right_KN.mT.contiguous(), self.left_MK.mT.contiguous()
+        return LowRank(left_MK, right_KN, self.scale)
 
 
 def _values(tensor: torch.Tensor, first: int, last: int) -> Array:
@@ -138,7 +163,14 @@ def _values(tensor: torch.Tensor, first: int, last: int) -> Array:
 
 def added(one: Delta, other: Delta) -> Delta:
     """Return the sum of two differences of one tensor; factors stay factors, others are fp32."""
+    if isinstance(one, OfAdapter) and isinstance(other, OfAdapter):
+        both = _side_by_side(one, other.of_module(transposed=one.transposed))
+        return OfAdapter(both.left_MK, both.right_KN, transposed=one.transposed)
     if isinstance(one, LowRank) and isinstance(other, LowRank):
-        left = torch.cat([one.factors[0], other.factors[0]], dim=1)
-        return LowRank(left, torch.cat([one.factors[1], other.factors[1]], dim=0))
+        return _side_by_side(one, other)
     return Dense(one.dense().float() + other.dense().float())
+
+
+def _side_by_side(one: LowRank, other: LowRank) -> LowRank:
+    left = torch.cat([one.factors[0], other.factors[0]], dim=1)
+    return LowRank(left, torch.cat([one.factors[1], other.factors[1]], dim=0))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from trimtab.vectors.matching import listed, require_same_tensors
 from trimtab.vectors.sources import ModelFolder
 from trimtab.vectors.tensor_file import StoredTensor
+
+Stored = Mapping[str, StoredTensor]
 
 
 def paired(
@@ -21,24 +25,50 @@ def paired(
         ValueError: for tensors that do not match, listing them, and for tokenizers that number
             tokens differently.
     """
-    ends = dict(aligned.tensors)
+    starts: Stored = base.tensors
+    ends: Stored = aligned.tensors
+    if starts.keys() != ends.keys():
+        starts, ends = _by_names_of_base(base, aligned)
     sizes = base.vocabulary_size, aligned.vocabulary_size
     resized = [
         name
-        for name, tensor in base.tensors.items()
+        for name, tensor in starts.items()
         if name in ends and _only_tokens_differ(tensor.shape, ends[name].shape, sizes)
     ]
     if resized and not shared:
-        shapes = [f"{n}: {base.tensors[n].shape} and {ends[n].shape}" for n in resized]
+        shapes = [f"{n}: {starts[n].shape} and {ends[n].shape}" for n in resized]
         raise ValueError(
             f"The vocabularies of {base.name!r} and {aligned.name!r} are of different size:\n"
             f"{listed(shapes)}\nWith vocabulary=shared the tokens that both have are taken, and "
             "the others stay as they are in the base."
         )
-    matched = {n: base.tensors[n] if n in resized else tensor for n, tensor in ends.items()}
-    require_same_tensors(base.tensors, matched, (base.name, aligned.name))
+    matched = {n: starts[n] if n in resized else tensor for n, tensor in ends.items()}
+    require_same_tensors(starts, matched, (base.name, aligned.name))
     _require_same_tokens(base, aligned, resized=bool(resized))
-    return {name: (tensor, ends[name]) for name, tensor in base.tensors.items()}
+    return {name: (tensor, ends[name]) for name, tensor in starts.items()}
+
+
+def _by_names_of_base(base: ModelFolder, aligned: ModelFolder) -> tuple[Stored, Stored]:
+    """Return the tensors of both by the names that they have in the base's files.
+
+    Files may have another prefix, hold a tied head or not, and buffers that nothing loads. Tensors
+    that are converted as they are loaded are not told to be which of another layout's.
+    """
+    from trimtab.vectors.loaded_names import LoadedNames
+
+    names, others = LoadedNames.of(base), LoadedNames.of(aligned)
+    starts, ends = dict(base.tensors), dict(aligned.tensors)
+    loaded = {others.loaded(n): ends[n] for n in ends if not others.is_converted(n)}
+    for name in base.tensors.keys() - aligned.tensors.keys():
+        if names.is_ignored(name):
+            del starts[name]
+        elif not names.is_converted(name) and (target := names.loaded(name)) in loaded:
+            ends[name] = loaded[target]
+    reached = {names.loaded(name) for name in starts if name in ends}
+    for name in ends.keys() - starts.keys():
+        if others.is_ignored(name) or others.loaded(name) in reached:
+            del ends[name]
+    return starts, ends
 
 
 def _only_tokens_differ(

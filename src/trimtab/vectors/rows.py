@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from trimtab.vectors.addition import Addition
 from trimtab.vectors.additions import addition
-from trimtab.vectors.dial import own_tensors
+from trimtab.vectors.dial import by_names_in_memory, own_tensors
 from trimtab.vectors.matching import listed, require_fits
 from trimtab.vectors.row_strengths import RowStrengths
 from trimtab.vectors.vector import Vector
@@ -43,6 +43,7 @@ class RowDials:
     def __init__(self, weights: nn.Module, vectors: Mapping[str, Vector]) -> None:
         live = own_tensors(weights)
         model = getattr(weights, "name_or_path", "") or type(weights).__name__
+        vectors = by_names_in_memory(vectors, weights)
         for name, vector in vectors.items():
             require_fits(live, vector, model=model, vector_name=name)
         self.names = tuple(vectors)
