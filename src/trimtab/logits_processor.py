@@ -57,10 +57,10 @@ class MixtureProcessor(LogitsProcessor):
         """
         rows = [self._without_padding(row) for row in input_ids.tolist()]
         self._make_room(len(rows))
-        size = self._model.vocabulary_size
+        size = min(model.vocabulary_size for model, _ in self._mixture.values())
         own_BV = scores[:, :size]
         logits = [
-            own_BV if role == self._on else self._read(role, rows).to(scores)
+            own_BV if role == self._on else self._read(role, rows)[:, :size].to(scores)
             for role in self._mixture
         ]
         mixed_BV = self._mix(logits, [weight for _, weight in self._mixture.values()])

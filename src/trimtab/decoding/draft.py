@@ -67,10 +67,12 @@ class ModelDraft(Drafter):
 
     Args:
         part: the small model's part in the answer.
+        vocabulary_size: how many tokens those who speak have.
     """
 
-    def __init__(self, part: Part) -> None:
+    def __init__(self, part: Part, vocabulary_size: int) -> None:
         self._part = part
+        self._vocabulary_size = vocabulary_size
 
     def draft(self, tokens: list[int], length: int) -> Steps[list[int]]:
         """Return the small model's next tokens."""
@@ -79,7 +81,7 @@ class ModelDraft(Drafter):
             while len(drafted) < length:
                 prompts = self._part.prompts
                 (reading,) = yield self._part.ask([p + tokens + drafted for p in prompts])
-                if not is_sure(reading):
+                if not is_sure(reading) or reading.token >= self._vocabulary_size:
                     break
                 drafted.append(reading.token)
                 if reading.token in self._part.stop_tokens:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -92,6 +93,11 @@ class Voice:
     def size(self) -> int:
         """Number of parameters of all its models: what asking it costs."""
         return sum(m.weights.num_parameters() for m in self.models.values())
+
+    @cached_property
+    def vocabulary_size(self) -> int:
+        """How many tokens, from the first, all its models have."""
+        return min(model.vocabulary_size for model in self.models.values())
 
     def forward_passes(self) -> dict[str, int]:
         """Forward passes run so far, by role."""
@@ -178,7 +184,8 @@ class Voice:
             raise
         ends = itertools.accumulate(last)
         places = {row: range(end - n, end) for row, n, end in zip(rows, last, ends, strict=True)}
-        return _Said({slot: places[row] for slot, row in asking.items()}, logits_NV)
+        common_NV = logits_NV[:, : self.vocabulary_size]
+        return _Said({slot: places[row] for slot, row in asking.items()}, common_NV)
 
     def _say_out_of_memory(self, error: RuntimeError, path: str) -> None:
         if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):

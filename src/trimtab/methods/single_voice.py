@@ -282,7 +282,7 @@ class SingleVoice(Method):
                     drafter = PromptLookup(speaking.prompts[0])
                 elif drafts:
                     drafting = part(drafts, slot, known=drafted)
-                    drafter = ModelDraft(drafting)
+                    drafter = ModelDraft(drafting, spoken.vocabulary_size)
                     speaking.work |= drafting.work
                 answers[slot] = speak(
                     speaking,

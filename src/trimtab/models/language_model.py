@@ -219,6 +219,7 @@ class LanguageModel:
             self.tokenizer,
             self.special_tokens,
             prompts_have_bos=lambda: self.prompt == "chat" and self.chat.writes_bos(),
+            rows=self._rows if self._rows < self._tokenizer_width else None,
         )
 
     @cached_property
@@ -259,14 +260,39 @@ class LanguageModel:
 
     @cached_property
     def vocabulary_size(self) -> int:
-        """One more than the largest token id; logits beyond it are padding."""
+        """One more than the largest token id that tokenizer and model both have.
+
+        Logits beyond the tokenizer's are padding; tokens beyond the model's cannot be read.
+        """
+        return min(self._tokenizer_width, self._rows)
+
+    @property
+    def _tokenizer_width(self) -> int:
         return max(self.vocabulary.values()) + 1
 
     @cached_property
+    def _rows(self) -> int:
+        """How many tokens the model's embedding has a row for."""
+        return int(getattr(self.config.get_text_config(), "vocab_size", None) or _UNBOUNDED)
+
+    @cached_property
     def context_length(self) -> int:
-        """The longest sequence, in tokens, that the model was built for."""
+        """The longest sequence, in tokens, that the model was built for.
+
+        YaRN's factor stretches the length that a model was trained with; some configurations
+        state that length, others the stretched one.
+        """
         config = self.config.get_text_config()
-        return int(getattr(config, "max_position_embeddings", 0) or _UNBOUNDED)
+        stated = getattr(config, "max_position_embeddings", 0) or _UNBOUNDED
+        ropes = getattr(config, "rope_parameters", None) or {}
+        # Models with several kinds of layers have the parameters of each.
+        each = [rope for rope in (ropes, *ropes.values()) if isinstance(rope, dict)]
+        stretched = [
+            rope["original_max_position_embeddings"] * (rope.get("factor") or 1)
+            for rope in each
+            if rope.get("rope_type") == "yarn"
+        ]
+        return int(max([stated, *stretched]))
 
     @property
     def device_in_use(self) -> torch.device:
