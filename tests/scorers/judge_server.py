@@ -29,14 +29,16 @@ class Answer:
     Attributes:
         text: the content of a chat completion.
         body: the body itself, where it is none.
+        fields: of the choice, beside or in place of what a chat completion has.
         lost: bytes at the body's end that are announced but never sent.
         delay: seconds before the answer.
     """
 
-    text: str | None = RIGHT
+    text: Any = RIGHT
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
     lost: int = 0
     delay: float = 0.0
 
@@ -45,8 +47,9 @@ class Answer:
         """The body to send."""
         if self.body is not None:
             return self.body
-        choice = {"index": 0, "finish_reason": "stop"}
+        choice: dict[str, Any] = {"index": 0, "finish_reason": "stop"}
         choice["message"] = {"role": "assistant", "content": self.text}
+        choice |= self.fields
         usage = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
         completion = {"id": "1", "object": "chat.completion", "created": 0, "usage": usage}
         return json.dumps(completion | {"model": "judge-0613", "choices": [choice]}).encode()
@@ -66,6 +69,7 @@ class JudgeServer:
         asked: how often each question was asked.
         moments: when, by `time.monotonic`.
         requests: the bodies of all requests.
+        paths: where they were sent to.
         most_at_once: the largest number of requests that were under way together.
     """
 
@@ -75,12 +79,13 @@ class JudgeServer:
         self.moments: dict[str, list[float]] = defaultdict(list)
         self.requests: list[dict[str, Any]] = []
         self.authorization: set[str | None] = set()
+        self.paths: list[str] = []
         self.most_at_once = 0
         self.address = ""
         self._now = 0
         self._lock = threading.Lock()
 
-    def begin(self, request: dict[str, Any], authorization: str | None) -> Answer:
+    def begin(self, request: dict[str, Any], authorization: str | None, path: str) -> Answer:
         """Count a request and look up its answer."""
         found = _QUESTION.search(request["messages"][-1]["content"])
         assert found
@@ -90,6 +95,7 @@ class JudgeServer:
             self.moments[found[1]].append(time.monotonic())
             self.requests.append(request)
             self.authorization.add(authorization)
+            self.paths.append(path)
             self._now += 1
             self.most_at_once = max(self.most_at_once, self._now)
         return self.script(found[1], before)
@@ -113,7 +119,7 @@ def serve(server: JudgeServer) -> Iterator[JudgeServer]:
 
         def do_POST(self) -> None:
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            answer = server.begin(request, self.headers["Authorization"])
+            answer = server.begin(request, self.headers["Authorization"], self.path)
             try:
                 time.sleep(answer.delay)
             finally:
@@ -132,7 +138,7 @@ def serve(server: JudgeServer) -> Iterator[JudgeServer]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        thread = threading.Thread(target=http.serve_forever)
+        thread = threading.Thread(target=http.serve_forever, args=(0.01,))
         thread.start()
         server.address = f"http://127.0.0.1:{http.server_port}/v1"
         try:

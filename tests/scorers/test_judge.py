@@ -1,3 +1,5 @@
+import gzip
+import html
 import json
 import logging
 import os
@@ -11,12 +13,19 @@ import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from types import SimpleNamespace
+from urllib.parse import quote, unquote_plus
 
 import pytest
 from scorers.judge_server import KEY, RIGHT, Answer, JudgeServer, failure, serve
 
+from trimtab import Generation, Plain
+from trimtab.evaluate import Job, evaluate
+from trimtab.record import read_summary
 from trimtab.scorers import Judge, judge_endpoint
 from trimtab.scorers.rubrics import QUALITY
+from trimtab.tasks import WordProblems
+from trimtab.tracking import NoTracker
 
 WRONG = json.dumps({"reason": "Another number.", "correct": 0})
 
@@ -197,19 +206,137 @@ def test_the_same_command_asks_only_for_what_failed(start):
 
 
 def test_what_came_before_a_failure_is_yielded(start):
-    start(lambda question, _: failure(400, "too long") if question[-1] == "0" else Answer())
+    start(lambda question, _: failure(500, "broken") if question[-1] == "0" else Answer())
     verdicts = {}
-    with pytest.raises(ConnectionError, match="1 x HTTP 400: too long"):
-        for sample_id, verdict in judge().score(lines(5)):
+    with pytest.raises(ConnectionError, match="1 x HTTP 500: broken"):
+        for sample_id, verdict in judge(retries=1).score(lines(5)):
             verdicts[sample_id] = verdict
     assert verdicts.keys() == {"s1", "s2", "s3", "s4"}
 
 
-def test_a_refused_request_is_not_repeated(start):
-    server = start(lambda *_: failure(400, "context length exceeded", param="messages"))
-    with pytest.raises(ConnectionError, match="context length exceeded"):
-        judged()
-    assert server.asked.total() == 1
+def told(*codes, **fields):
+    """A chat completion without an answer, as servers give it that filter."""
+    return Answer(text=None, fields={"finish_reason": codes[0] if codes else "stop", **fields})
+
+
+def body(**content):
+    return Answer(body=json.dumps(content).encode())
+
+
+@pytest.mark.parametrize(
+    "filtered",
+    [
+        failure(400, "The response was filtered.", param="prompt", code="content_filter"),
+        failure(400, "No.", innererror={"code": "ResponsibleAIPolicyViolation"}),
+        failure(400, "Your prompt was flagged as potentially violating our usage policy."),
+        failure(400, "Content Exists Risk"),
+        failure(400, "Input may contain inappropriate content.", code="data_inspection_failed"),
+        failure(403, "Your input was flagged", metadata={"reasons": ["violence"]}),
+        failure(500, "litellm", code="content_policy_violation"),
+        body(error={"message": "Blocked by moderation", "code": 403}),
+        told("content_filter"),
+        told("content_filter: PROHIBITED_CONTENT", message=None),
+        told("SAFETY", message={"role": "assistant"}),
+        told("stop", message={"role": "assistant", "refusal": "I cannot judge that."}),
+    ],
+)
+def test_what_a_filter_refuses_for_good_is_unscored_and_paid_for_once(start, filtered):
+    server = start(lambda question, _: filtered if question[-1] in "03" else Answer())
+    verdicts = judged(5)
+    assert {i for i, verdict in verdicts.items() if not verdict.values} == {"s0", "s3"}
+    facts = verdicts["s0"].facts
+    assert (facts["status"], facts["attempts"], facts["values"]) == ("filtered", 1, {})
+    assert facts["problem"]
+    assert judged(5) == verdicts and set(server.asked.values()) == {1}
+
+
+def test_a_run_of_which_a_sample_is_refused_for_good_is_finished(start, tmp_path, zoo):
+    task = WordProblems()
+    *_, refused = (sample.conversation.question for sample in task.samples(4))
+    filtered = failure(400, "The response was filtered.", code="content_filter")
+    start(lambda question, _: filtered if question == refused else Answer())
+    summary = evaluate(
+        Job(
+            task=task,
+            method=Plain(model=zoo("a-small-base")),
+            generation=Generation(max_new_tokens=4),
+            limit=4,
+            folder=tmp_path / "run",
+            config={},
+            start_tracker=lambda: NoTracker().start(
+                run_id="", name="", job_type="", config={}, folder=tmp_path
+            ),
+            scorers=[judge()],
+        )
+    )
+    assert summary["metrics"]["correct"]["n"] == 3 and summary["metrics"]["accuracy"]["n"] == 4
+    (scorer,) = summary["scorers"].values()
+    assert (scorer["scored"], scorer["unscored"]) == (3, 1)
+    assert read_summary(tmp_path / "run") == summary
+
+
+def test_a_filter_that_leaves_out_the_answer_is_asked_again_as_for_any_that_is_empty(start):
+    empty = [body(choices=[]), body(choices=None), told(message=None)]
+    server = start(lambda q, before: empty[before] if q[-1] == "0" else Answer())
+    verdicts = judged(2)
+    assert verdicts["s0"].facts["status"] == "unparsed" and verdicts["s1"].values
+    assert judged(2) == verdicts and server.asked == {"question 0": 3, "question 1": 1}
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_request_that_is_refused_for_good_is_unscored_and_not_repeated(start, first):
+    long = failure(400, "context length exceeded", param="messages")
+    server = start(lambda q, _: long if (q[-1] == "0") is first else Answer())
+    verdicts = judged(2, concurrency=1)
+    refused = verdicts["s0" if first else "s1"]
+    assert refused.facts["status"] == "refused" and refused.values == {}
+    assert refused.facts["problem"] == "HTTP 400: context length exceeded"
+    assert server.asked == {"question 0": 1, "question 1": 1}
+    # The server may be set up otherwise by the next time.
+    server.script = lambda *_: Answer()
+    assert all(verdict.values for verdict in judged(2).values())
+
+
+def test_a_server_that_refuses_all_requests_judges_nothing(start):
+    server = start(lambda *_: failure(400, "no such option"))
+    with pytest.raises(ConnectionError, match=r"200 of 200 .*HTTP 400: no such option"):
+        judged(200, concurrency=2)
+    assert server.asked.total() < 30
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": RIGHT}],
+        {"reason": "It says so.", "correct": 1},
+    ],
+)
+def test_an_answer_in_parts_or_read_before_is_read(start, content):
+    start(lambda *_: Answer(text=content))
+    assert judged()["s0"].values == {"correct": 1}
+
+
+def test_an_answer_that_is_cut_is_not_read_in_another_form(start):
+    start(lambda *_: Answer(text="correct: 1", fields={"finish_reason": "length"}))
+    assert judged()["s0"].facts["status"] == "unparsed"
+
+
+@pytest.mark.parametrize("status", [200, 400, 500])
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_answer_without_end_is_not_read(start, status, packed):
+    endless = b" " * (1 << 26)
+    headers = {"Content-Encoding": "gzip"} if packed else {}
+    content = gzip.compress(endless, 1) if packed else endless[: 1 << 22]
+    huge = Answer(status=status, headers=headers, body=content)
+    start(lambda question, _: huge if question[-1] == "0" else Answer())
+    verdicts = judged(2)
+    assert verdicts["s0"].facts["status"] == "refused" and verdicts["s1"].values
+    assert "bytes" in verdicts["s0"].facts["problem"]
+
+
+def test_what_cannot_be_read_is_recorded_by_its_beginning(start):
+    start(lambda *_: Answer(text="x" * 100_000))
+    assert judged()["s0"].facts["answer"] == "x" * 2000
 
 
 def test_an_endpoint_that_is_down_is_not_asked_for_every_sample(start):
@@ -228,7 +355,7 @@ def test_a_server_that_is_not_there(monkeypatch):
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (failure(401, f"Incorrect key {KEY}"), "refuses the key.*401.*OPENAI_API_KEY"),
+        (failure(401, f"Incorrect key {KEY}, flagged"), "refuses the key.*401.*OPENAI_API_KEY"),
         (failure(403, f"{KEY} may not"), "refuses the key.*403.*OPENAI_API_KEY"),
         (failure(404, f"no model for {KEY}"), "no model 'judge'.*no model for .*judge.model"),
         (failure(429, "pay", code="insufficient_quota"), "no quota left.*pay"),
@@ -279,8 +406,7 @@ def test_a_refusal_or_a_cut_answer_is_no_score(start, text):
 
 
 def test_a_refusal_without_any_content_is_paid_for_once(start):
-    refusal = {"choices": [{"message": {"role": "assistant", "refusal": "I cannot judge that."}}]}
-    server = start(lambda *_: Answer(body=json.dumps(refusal).encode()))
+    server = start(lambda *_: Answer(text=None))
     assert judged(attempts=1)["s0"].facts["status"] == "unparsed"
     assert judged(attempts=1)["s0"].values == {} and server.asked.total() == 1
 
@@ -455,32 +581,62 @@ def test_whoever_drops_the_verdicts_pays_only_for_what_is_under_way(start):
     assert server.asked.total() == 4
 
 
-def test_the_key_is_in_no_file_message_log_or_record(start, tmp_path, caplog):
-    echo = failure(500, f"you said Bearer {KEY} to ADDRESS")
-    server = start(lambda question, _: echo if question[-1] == "1" else Answer())
-    echo.headers["X-Echo"] = KEY
-    object.__setattr__(echo, "body", echo.body.replace(b"ADDRESS", server.address.encode()))
+def test_no_secret_that_a_server_quotes_gets_anywhere(start, tmp_path, monkeypatch, caplog):
+    script = []
+    server = start(lambda question, before: script[0](question, before))
+    port = server.address.split(":")[-1].split("/")[0]
+    places = ["s3cret-tok3n-in-the-path", "pa ss&word<1>", f"127.0.0.1:{port}", KEY]
+
+    def quoting(question, _):
+        said = f"Bearer {KEY} {server.address} {server.paths[-1]}"
+        said = f"{said} {json.dumps(places)} {quote(places[1])} {html.escape(places[1])}"
+        number = int(question[-1])
+        if number < 2:
+            text = json.dumps({"reason": said, "correct": 1}) if number else said
+            return Answer(text=text, fields={"finish_reason": f"stop {said}"})
+        status = {2: 400, 3: 400, 4: 500}[number]
+        return failure(status, said, **({"code": "content_filter"} if number == 2 else {}))
+
+    script.append(quoting)
+    address = f"{server.address}/{places[0]}/?api-version=2024-10-21&token={quote(places[1])}"
+    monkeypatch.setenv("OPENAI_BASE_URL", address)
     quiet = [logging.getLogger(name) for name in ("openai", "httpx", "httpx2", "httpcore")]
     levels = [logger.level for logger in quiet]
     try:
         for logger in quiet:
             logger.setLevel(logging.NOTSET)
         caplog.set_level(logging.DEBUG)
-        asked = judge()
+        asked = judge(retries=1)
         verdicts = {}
         with pytest.raises(ConnectionError, match=r"Bearer \*\*\*") as error:
-            for sample_id, verdict in asked.score(lines(3)):
+            for sample_id, verdict in asked.score(lines(5)):
                 verdicts[sample_id] = verdict
     finally:
         for logger, level in zip(quiet, levels, strict=True):
             logger.setLevel(level)
+    # What is asked for reaches the server.
+    path = f"/v1/{places[0]}/chat/completions?api-version=2024-10-21&token="
+    assert all(unquote_plus(each) == path + places[1] for each in server.paths)
+    assert server.authorization == {f"Bearer {KEY}"}
     told = [str(error.value), repr(error.value), repr(asked), repr(verdicts), caplog.text]
     told += [str(asked.identity), asked.name, *(f"{f} {f.read_text()}" for f in files(tmp_path))]
-    assert len(verdicts) == 2 and len(files(tmp_path)) == 2
-    port = server.address.split(":")[-1].split("/")[0]
+    assert verdicts.keys() == {"s0", "s1", "s2", "s3"} and len(files(tmp_path)) == 5
     for text in told:
-        assert KEY not in text
-        assert f"127.0.0.1:{port}" not in text
+        for secret in (*places, quote(places[1]), html.escape(places[1])):
+            assert secret not in text
+
+
+def test_a_key_that_is_a_word_for_servers_that_want_any_changes_no_answer(start, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "1")
+    start()
+    assert judged()["s0"].values == {"correct": 1}
+
+
+def test_a_password_in_the_address_is_refused_and_not_shown(monkeypatch):
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://user:hunter2@127.0.0.1:1/v1")
+    with pytest.raises(ValueError, match=r"in place of the key.*OPENAI_API_KEY") as error:
+        judge().check()
+    assert "hunter2" not in str(error.value) and "user:" not in str(error.value)
 
 
 def test_a_judge_without_a_key_says_which_variable_is_missing(monkeypatch):
@@ -498,7 +654,18 @@ def test_a_key_that_cannot_be_sent_is_not_shown(monkeypatch, key):
     assert "abc" not in str(error.value)
 
 
-@pytest.mark.parametrize("url", ["localhost:8000", "ftp://host/v1", "http://", "http://h:port/v1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "localhost:8000",
+        "ftp://host/v1",
+        "http://",
+        "http://h:port/v1",
+        "http://host/v1#part",
+        "http://host/v1?a=1&a=2",
+        "http://host/v1?token",
+    ],
+)
 def test_an_address_that_is_none_is_named_by_its_variable(monkeypatch, url):
     monkeypatch.setenv("OPENAI_BASE_URL", url)
     with pytest.raises(ValueError, match="OPENAI_BASE_URL is not the address") as error:
@@ -514,10 +681,32 @@ def test_a_judge_without_its_package_says_how_to_install_it(monkeypatch):
         judge().check()
 
 
-def test_a_judge_is_ready_where_key_and_package_are(start):
+def test_a_judge_is_asked_once_before_anything_is_generated(start):
     server = start()
-    judge().check()
-    assert server.asked.total() == 0
+    for _ in range(2):
+        judge().check()
+    assert server.asked.total() == 1
+    judge(model="other").check()
+    assert server.asked.total() == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (failure(404, "no such model"), "no model 'judge'"),
+        (failure(401), "refuses the key"),
+        (failure(429, code="insufficient_quota"), "no quota"),
+        (failure(400, param="temperature"), "temperature=null"),
+        (failure(400, "no"), "no answer to a first question .HTTP 400: no"),
+        (failure(503, "no"), r"no answer to a first question .HTTP 503: no \(asked 2 times"),
+    ],
+)
+def test_a_judge_that_will_not_judge_is_found_out_first(start, answer, message):
+    server = start(lambda *_: answer)
+    for _ in range(2):
+        with pytest.raises((ValueError, ConnectionError), match=message):
+            judge(retries=1).check()
+    assert server.asked.total() == (4 if answer.status == 503 else 2)
 
 
 def nobody_listens_at():
@@ -539,20 +728,25 @@ def test_a_server_that_is_down_is_said_at_once(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "ALL_PROXY"])
-def test_behind_a_proxy_no_server_is_called_down(monkeypatch, name):
+def test_behind_a_proxy_no_server_is_called_down(start, monkeypatch, name):
+    proxy = start()
     monkeypatch.setenv("OPENAI_BASE_URL", nobody_listens_at())
-    monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.setenv(name, proxy.address.removesuffix("/v1"))
     judge().check()
+    assert proxy.asked.total() == 1
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("OPENAI_BASE_URL", nobody_listens_at())
     with pytest.raises(ConnectionError):
         judge().check()
 
 
-def test_a_server_that_is_slow_to_accept_is_not_down(monkeypatch):
+def test_a_server_that_is_slow_to_accept_is_not_down(start, monkeypatch):
     def slow(*_, **__):
         raise TimeoutError
 
-    monkeypatch.setattr(judge_endpoint.socket, "create_connection", slow)
+    start()
+    patched = SimpleNamespace(create_connection=slow)
+    monkeypatch.setattr(judge_endpoint, "socket", patched)
     judge().check()
 
 

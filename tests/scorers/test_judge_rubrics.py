@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab.scorers.rubrics import QUALITY, RUBRICS, SAFETY, Correctness, Unreadable
+from trimtab.scorers.judge_forms import Unreadable
+from trimtab.scorers.rubrics import QUALITY, RUBRICS, SAFETY, Correctness
 
 LINE = {"id": "7", "question": "Which one?", "completion": "I say B.", "target": "B"}
 ASPECTS = ("helpfulness", "clarity", "factuality", "depth", "engagement")
@@ -54,44 +55,137 @@ def test_an_answer_of_the_form_asked_for_is_read(answer, correct):
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "MARK",
+        '[{"correct": MARK}]',
+        '{"Correct": MARK}',
+        '{"CORRECT ": "MARK"}',
+        '{"correct": MARK.0}',
+        '{"correct": " MARK "}',
+        '{"correct": "MARK/1"}',
+        '{"correct": [MARK]}',
+        '{"correct": {"score": MARK, "reason": "So it is."}}',
+        '{"score": MARK}',
+        'Sure! {"correct": MARK}',
+        '{"correct": MARK} I hope this helps.',
+        'The set {1, 2} and \\boxed{35} agree.\n{"correct": MARK}',
+        '```\n{"correct": MARK}\n```',
+        '```JSON\n{"correct": MARK}\n```',
+        '```json\n{"correct": MARK}\n```\nIs there anything else?',
+        '```json\n{"correct": MARK}',
+        'Here it is:\n\n```json\n[{"correct": MARK}]\n```',
+        '<think>It could be {"correct": 0}, or {"correct": 1}.</think>\n{"correct": MARK}',
+        'so {"correct": 0}, no, 1\n</think>\n\n{"correct": MARK}',
+        "They agree.\ncorrect: MARK",
+        "**Correct:** MARK\n\nCorrect: it says 35.",
+        "Score: MARK/1",
+        "# Score: MARK out of 1",
+        '{"correct": MARK, "reason": "{\\"correct\\": 0} and correct: 1"}',
+    ],
+)
+def test_another_form_that_can_mean_but_one_thing_is_read(text):
+    for mark in (0, 1):
+        assert Correctness().read(text.replace("MARK", str(mark))).values == {"correct": mark}
+
+
+@pytest.mark.parametrize(
+    ("said", "correct"), [("true", 1), ('"Yes"', 1), ("false", 0), ('"no"', 0)]
+)
+def test_right_and_wrong_may_be_said_in_a_word(said, correct):
+    assert Correctness().read(f'{{"correct": {said}}}').values == {"correct": correct}
+
+
+@pytest.mark.parametrize(
+    ("answer", "safety"),
+    [
+        ('{"safety": 4}', 4),
+        ('{"score": "4/5", "reason": "r"}', 4),
+        ('{"safety": {"Score": "4 out of 5"}}', 4),
+        ("Safety: 4", 4),
+        ("The answer declines.\n\n**Score: 4/5**", 4),
+        ("- Score: [[5]]\n", 5),
+        ("3/5", 3),
+    ],
+)
+def test_a_scale_is_read_alike(answer, safety):
+    assert SAFETY.read(answer).values == {"safety": safety}
+
+
+def test_aspects_may_be_numbers_alone_or_lines():
+    scores = dict(zip(ASPECTS, (1, 2, 3, 4, 5), strict=True))
+    flat = json.dumps(scores)
+    lines = "\n".join(f"{name.title()}: {score}/5" for name, score in scores.items())
+    listed = json.dumps([{name.upper(): {"SCORE": s} for name, s in scores.items()}])
+    for answer in (flat, lines, listed):
+        assert QUALITY.read(answer).values == scores | {"quality": 3}
+
+
+@pytest.mark.parametrize(
     "answer",
     [
         "",
-        "1",
         "null",
         '"correct"',
-        '[{"correct": 1}]',
-        "correct: 1",
-        'Sure! {"correct": 1}',
-        '{"correct": 1} I hope this helps.',
+        "correct",
+        "2",
+        "-1",
+        "12",
+        "0.5",
+        "1 or 0",
+        "correct: 1 or 0",
+        "correct: 7",
+        "correct: 1\ncorrect: 0",
+        "correct: 1\nscore: 0",
+        "Score: 1/5",
+        "Score: 7\nScore: 1",
+        '[{"correct": 1}, {"correct": 1}]',
+        'The answer says {"correct": 1}, which I cannot judge.',
+        'The answer is not correct: 0.\n{"correct": 1}\ncorrect: 0',
         '{"correct": 1}{"correct": 0}',
         '{"correct": 1',
+        '{"reason": {"correct": 1}',
+        '{"correct": 0, "x": {"correct": 1},}',
         "{'correct': 1}",
         '{"correct": 1,}',
-        '```\n{"correct": 1}\n```',
-        '```json\n{"correct": 1}',
         '```json\n{"correct": 1}\n```\n```json\n{"correct": 0}\n```',
         '{"reason": "no score"}',
-        '{"Correct": 1}',
-        '{"correct": true}',
+        '{"reason": {"correct": 1}}',
         '{"correct": null}',
         '{"correct": NaN}',
         '{"correct": 2}',
         '{"correct": -1}',
-        '{"correct": 1.0}',
-        '{"correct": "yes"}',
-        '{"correct": " 1"}',
+        '{"correct": 0.5}',
+        '{"correct": "1/5"}',
+        '{"correct": "1 or 0"}',
         '{"correct": "\\u0661"}',  # the Arabic digit one
-        '{"correct": [1]}',
-        '{"correct": {"score": 1}}',
+        '{"correct": [1, 0]}',
+        '{"correct": [1, 1]}',
+        '{"correct": {"rating": 1}}',
         '{"correct": 0, "correct": 1}',
+        '{"correct": 0, "Correct": 1}',
+        '<think>{"correct": 1}',
+        "<think>so</think>",
         '{"correct": 1' + "0" * 5000 + "}",
+        "correct: 1" + "0" * 5000,
         "[" * 100_000,
+        '{"' * 100_000,
+        "{}" * 100_000,
+        "\n" * 100_000,
     ],
 )
 def test_no_score_is_guessed_from_any_other_answer(answer):
     with pytest.raises(Unreadable):
         Correctness().read(answer)
+
+
+@pytest.mark.parametrize(
+    "answer", ['{"correct": 1} and', "correct: 1", "1", '```\n{"correct": 1}', 'So: {"correct": 1}']
+)
+def test_an_answer_that_is_cut_is_read_only_in_the_form_asked_for(answer):
+    with pytest.raises(Unreadable):
+        Correctness().read(answer, whole=False)
+    assert Correctness().read('{"correct": 1}', whole=False).values == {"correct": 1}
 
 
 @given(st.tuples(*[st.integers(1, 5)] * 5), st.booleans())
@@ -102,7 +196,9 @@ def test_quality_is_the_mean_of_its_aspects(scores, quoted):
     assert judgement.values == dict(zip(ASPECTS, scores, strict=True))
 
 
-@pytest.mark.parametrize("score", [0, 6, -1, 4.5, 5.0, True, None, "", "6", "4.5", "five", "5/5"])
+@pytest.mark.parametrize(
+    "score", [0, 6, -1, 4.5, True, None, "", "6", "4.5", "five", "5/10", "4/4", "yes", [4, 4]]
+)
 @pytest.mark.parametrize("aspect", ASPECTS)
 def test_one_aspect_without_a_score_leaves_the_answer_unparsed(aspect, score):
     with pytest.raises(Unreadable, match=f"'score' of '{aspect}'"):
@@ -114,8 +210,8 @@ def test_a_missing_aspect_leaves_the_answer_unparsed():
     del parts["depth"]
     with pytest.raises(Unreadable, match="'depth' is missing"):
         QUALITY.read(json.dumps(parts))
-    with pytest.raises(Unreadable, match="'depth' is missing, or is not an object"):
-        QUALITY.read(json.dumps(parts | {"depth": 3}))
+    with pytest.raises(Unreadable, match="'score' of 'depth' is missing"):
+        QUALITY.read(json.dumps(parts | {"depth": {"rating": 3}}))
 
 
 def test_a_score_stands_without_a_reason_and_a_reason_can_be_recorded():
@@ -127,8 +223,13 @@ def test_a_score_stands_without_a_reason_and_a_reason_can_be_recorded():
 @given(st.text())
 def test_whatever_a_judge_says_it_is_read_or_refused(answer):
     for rubric in RUBRICS.values():
-        with pytest.raises(Unreadable):  # no random text is a judgement
-            rubric.read(answer)
+        try:
+            values = rubric.read(answer).values
+        except Unreadable:
+            continue
+        # No random text is a judgement but for a bare number.
+        assert rubric is not QUALITY and answer.strip()[:1].isdigit()
+        assert all(low <= values[m] <= high for m, (low, high) in rubric.metrics.items())
 
 
 @pytest.mark.parametrize("name", RUBRICS)

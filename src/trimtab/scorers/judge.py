@@ -14,11 +14,16 @@ from typing import Any
 
 from trimtab.choices import not_a_choice
 from trimtab.scorers.judge_cache import JudgeCache, cache_key, default_folder
-from trimtab.scorers.judge_endpoint import Endpoint, NoAnswer, Reply
-from trimtab.scorers.rubrics import RUBRICS, Rubric, Unreadable
+from trimtab.scorers.judge_endpoint import Endpoint, NoAnswer, Refused
+from trimtab.scorers.judge_forms import Unreadable
+from trimtab.scorers.judge_reply import Reply, refused
+from trimtab.scorers.rubrics import RUBRICS, Rubric
 from trimtab.scorers.scorer import Scorer, Verdict
 
 _IN_A_ROW = 10  # requests without an answer, one after the other: the endpoint is down
+_EXAMPLE = {"id": "", "question": "What is 1 + 1?", "completion": "It is 2.", "target": "2"}
+_ANSWERED: set[str] = set()  # first questions to judges, by what they are cached as
+_KEPT = 2000  # characters of an answer that cannot be read, in the record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,21 +118,37 @@ class Judge(Scorer):
         return RUBRICS[self.rubric]
 
     def check(self) -> None:
-        """Refuse to begin where nothing could be asked.
+        """Refuse to begin where nobody would judge: a first answer is asked for, once a process.
 
         Raises:
-            ValueError: without a key, the package, or a place for the answers.
-            ConnectionError: if nobody listens where the endpoint should be.
+            ValueError: without a key, the package, or a place for the answers; if the endpoint
+                refuses the key, the model or an option.
+            ConnectionError: if nobody listens where the endpoint should be, or answers there.
         """
+        request = self._request(self._rubric.prompt(_EXAMPLE))
         with self._open()[0] as endpoint:
             endpoint.require_listening()
+            key = cache_key(address=endpoint.address, request=request, attempt=0)
+            if key in _ANSWERED:
+                return
+            try:
+                endpoint.ask(request)
+            except NoAnswer as failure:
+                raise ConnectionError(
+                    f"{self.name}: no answer to a first question ({failure}). Nothing is generated "
+                    "before there is one."
+                ) from None
+            _ANSWERED.add(key)
 
     def score(self, lines: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Verdict]]:
         """Yield verdicts by sample id, as they come.
 
-        Facts of a verdict: `status` (`judged` or `unparsed`), `values`, `reasons`, `attempts`,
-        `prompt` (SHA-256 of what was asked), `tokens` of all replies, and of the last one `model`,
-        `date` (UTC) and `finish_reason`; of an unparsed one also `problem` and the `answer` itself.
+        Facts of a verdict: `status`, `values`, `reasons`, `attempts`, `prompt` (SHA-256 of what was
+        asked), `tokens` of all replies, and of the last one `model`, `date` (UTC) and
+        `finish_reason`; of one without a score also the `problem` and the beginning of the
+        `answer`. A status is `judged`; `unparsed`, an answer that cannot be read; `filtered`, where
+        the server's filter lets nothing through or the model declines; or `refused`, a request that
+        the server refuses by itself, such as one that is too long for it.
 
         Args:
             lines: records of samples, as in `samples.jsonl`: `id`, `question`, `completion`, and
@@ -137,7 +158,7 @@ class Judge(Scorer):
             ValueError: before anything is asked, if key, package or targets are missing; at once,
                 if the endpoint refuses the key, the model or an option.
             ConnectionError: once all others are judged, if answers stayed out after all retries;
-                earlier only where the endpoint is down.
+                earlier only where the endpoint is down, or refuses all that it is asked.
         """
         ids: dict[str, list[str]] = {}
         for line in lines:
@@ -152,6 +173,8 @@ class Judge(Scorer):
         self, ids: Mapping[str, list[str]], endpoint: Endpoint, cache: JudgeCache
     ) -> Iterator[tuple[str, Verdict]]:
         missing = {sample_id: "not asked" for group in ids.values() for sample_id in group}
+        refusals: dict[str, Verdict] = {}
+        answered = False
         in_a_row, hopeless = 0, max(_IN_A_ROW, 2 * self.concurrency)
         with endpoint, ThreadPoolExecutor(self.concurrency, "judge") as pool:
             # No more are handed in than are asked at once: whoever drops this iterator, by an
@@ -172,13 +195,23 @@ class Judge(Scorer):
                             missing.update(dict.fromkeys(group, str(failure)))
                             in_a_row += 1
                             continue
-                        in_a_row = 0
+                        if verdict.facts["status"] == "refused":
+                            refusals |= dict.fromkeys(group, verdict)
+                            in_a_row += not answered
+                            continue
+                        in_a_row, answered = 0, True
                         for sample_id in group:
                             del missing[sample_id]
                             yield sample_id, verdict
             finally:
                 # What is under way is paid for: it is awaited, and kept.
                 endpoint.halt()
+        for sample_id, verdict in refusals.items():
+            if answered:  # by whom others are judged, this one is refused for good
+                del missing[sample_id]
+                yield sample_id, verdict
+            else:
+                missing[sample_id] = verdict.facts["problem"]
         if missing:
             raise ConnectionError(self._failed(missing, sum(map(len, ids.values()))))
 
@@ -189,20 +222,23 @@ class Judge(Scorer):
         for attempt in range(1, self.attempts + 1):
             key = cache_key(address=endpoint.address, request=request, attempt=attempt)
             reply = cache.get(key)
-            if reply is None:
-                reply = endpoint.ask(request)
-                cache.put(key, reply)
-            replies.append(reply)
             try:
-                judgement = self._rubric.read(reply.text)
+                if reply is None:
+                    reply = endpoint.ask(request)
+                    cache.put(key, reply)
+            except Refused as refusal:  # not kept: the server may be set up otherwise
+                return _unscored("refused", str(refusal), prompt, [*replies, refused(str(refusal))])
+            replies.append(reply)
+            if reply.refusal is not None:
+                return _unscored("filtered", reply.refusal, prompt, replies)
+            try:
+                judgement = self._rubric.read(reply.text, whole=not reply.is_cut)
             except Unreadable as error:
                 problem = str(error)
                 continue
             facts = {"status": "judged", **dataclasses.asdict(judgement)}
             return Verdict(values=judgement.values, facts=facts | _provenance(prompt, replies))
-        facts = {"status": "unparsed", "values": {}, "reasons": {}}
-        facts |= {"problem": problem, "answer": replies[-1].text}
-        return Verdict(values={}, facts=facts | _provenance(prompt, replies))
+        return _unscored("unparsed", problem, prompt, replies)
 
     def _request(self, prompt: str) -> dict[str, Any]:
         optional = {
@@ -225,6 +261,12 @@ class Judge(Scorer):
             f"sample {next(iter(missing))!r} ({listed}). What was judged is kept: the same command "
             "asks only for what is missing."
         )
+
+
+def _unscored(status: str, problem: str, prompt: str, replies: Sequence[Reply]) -> Verdict:
+    facts = {"status": status, "values": {}, "reasons": {}}
+    facts |= {"problem": problem, "answer": replies[-1].text[:_KEPT]}
+    return Verdict(values={}, facts=facts | _provenance(prompt, replies))
 
 
 def _provenance(prompt: str, replies: Sequence[Reply]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trimtab.scorers.judge_endpoint import Reply
+from trimtab.scorers.judge_reply import Reply
 
 _VARIABLE = "TRIMTAB_CACHE"
 

@@ -1,35 +1,35 @@
-"""The connection to a judge: an OpenAI-compatible server, with patience for its troubles.
-
-The address and the key come from the environment alone, from OPENAI_BASE_URL and OPENAI_API_KEY,
-and go nowhere else: into no message, log or record.
-"""
+"""The connection to a judge: an OpenAI-compatible server, with patience for its troubles."""
 
 from __future__ import annotations
 
+import dataclasses
 import email.utils
 import logging
 import math
-import os
 import random
 import socket
+import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode
+
+from trimtab.scorers.judge_account import ADDRESS, KEY, Account
+from trimtab.scorers.judge_reply import Reply, is_filtered, read_reply, refused
 
 if TYPE_CHECKING:
     import openai
 
-KEY, ADDRESS = "OPENAI_API_KEY", "OPENAI_BASE_URL"
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0  # seconds before a request is repeated
 _PATIENCE = 300.0  # seconds; a server that wants to be left alone for longer is given up
 _GREETING = 3.0  # seconds to wait for a connection before anything is asked
 _SAID = 300  # characters of a server's message that are shown
+_LONGEST, _LONGEST_PACKED = 1 << 20, 1 << 16  # bytes of an answer; packed ones grow
 _TEMPORARY = (408, 409, 429)  # and all from 500 up
+# Where a message may be a filter's.
+_OF_ONE_REQUEST = (400, 403, 422, 451)
 # Parts of a request that some servers and models refuse, and the setting that leaves them out.
 _OPTIONAL = {
     "response_format": "json_mode=false",
@@ -52,23 +52,12 @@ class _Trouble(Exception):
         self.wait = wait
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reply:
-    """What an endpoint answers to one request.
+class Refused(NoAnswer):
+    """A request that the server refuses for what it is, such as one that is too long for it."""
 
-    Attributes:
-        text: the answer; empty where the model gave none.
-        model: what the server says has answered, which may be more precise than what was asked for.
-        finish_reason: why the text ends, as the server says it.
-        tokens: of `prompt` and `completion`, as far as the server counts them.
-        date: when it came, UTC.
-    """
 
-    text: str
-    model: str | None
-    finish_reason: str | None
-    tokens: Mapping[str, int]
-    date: str
+class _TooLong(Exception):
+    """An answer that nobody needs."""
 
 
 class Endpoint:
@@ -94,15 +83,21 @@ class Endpoint:
         for name in _TALKATIVE:
             if logging.getLogger(name).level == logging.NOTSET:
                 logging.getLogger(name).setLevel(logging.WARNING)
-        self._key, url = _key(), _url()
+        self._account = Account.of_environment()
         self._retries = retries
         self._halted = threading.Event()
         self._client = openai.OpenAI(
-            api_key=self._key, base_url=url, timeout=timeout, max_retries=0
+            api_key=self._account.key,
+            base_url=self._account.url,
+            default_query=self._account.query,
+            default_headers={"Accept-Encoding": "identity"},
+            timeout=timeout,
+            max_retries=0,
+            http_client=openai.DefaultHttpxClient(event_hooks={"response": [_bound]}),
         )
         base = self._client.base_url
-        self._secrets = (self._key, str(base), base.netloc.decode())
-        self.address = f"{base.host}:{base.port or ''}{base.path}"
+        query = f"?{urlencode(self._account.query)}" if self._account.query else ""
+        self.address = f"{base.host}:{base.port or ''}{base.path}{query}"
 
     def __enter__(self) -> Endpoint:
         return self
@@ -131,10 +126,11 @@ class Endpoint:
         self._halted.set()
 
     def ask(self, request: Mapping[str, Any]) -> Reply:
-        """Return the reply to a chat completion request.
+        """Return the reply to a chat completion request; one that a filter refuses is a reply too.
 
         Raises:
-            NoAnswer: if there is none after all retries, or the request itself is refused.
+            Refused: if the server refuses this request, whoever may be behind it.
+            NoAnswer: if there is none after all retries.
             ValueError: if every request would fail: the key, the model or an option is refused.
         """
         for retry in range(self._retries + 1):
@@ -156,22 +152,38 @@ class Endpoint:
 
         try:
             response = self._client.chat.completions.with_raw_response.create(**request)
-            return _reply(response.http_response.json())
+            body = response.http_response.json()
+            told = body.get("error") if isinstance(body, dict) else None
+            if told and not body.get("choices"):
+                return self._told(told)
+            return self._clean(read_reply(body))
         # `from None`: the original holds the request, and with it the key.
         except openai.APITimeoutError:
             raise _Trouble("no answer in time") from None
+        except _TooLong as error:
+            raise Refused(str(error)) from None
         except openai.APIConnectionError as error:
+            if isinstance(error.__cause__, _TooLong):  # as some versions of the client have it
+                raise Refused(str(error.__cause__)) from None
             cause = type(error.__cause__).__name__
             raise _Trouble(f"the connection failed ({cause})") from None
         except openai.APIStatusError as error:
+            if is_filtered(error.body, in_words=error.status_code in _OF_ONE_REQUEST):
+                return refused(f"HTTP {error.status_code}: {self._said(error.body, error.message)}")
             raise self._failure(error, request) from None
         except (ValueError, LookupError, TypeError, AttributeError):
             raise _Trouble("an answer that is no chat completion") from None
 
+    def _told(self, error: Any) -> Reply:
+        """Read an error that comes as if it were an answer."""
+        said = self._said(error, "")
+        if is_filtered(error, in_words=True):
+            return refused(said)
+        raise _Trouble(f"an error in place of an answer: {said}")
+
     def _failure(self, error: openai.APIStatusError, request: Mapping[str, Any]) -> Exception:
-        status, body = error.status_code, error.body
-        told = body.get("message") if isinstance(body, dict) else None
-        said = self._without_secrets(str(told or error.message))
+        status = error.status_code
+        said = self._said(error.body, error.message)
         if status in (401, 403):  # what the server says may quote the key
             return ValueError(
                 f"The judge's endpoint refuses the key (HTTP {status}). Set {KEY} to one that may "
@@ -197,12 +209,24 @@ class Endpoint:
                 f"The judge's endpoint refuses {named!r} (HTTP {status}: {said}). Leave it out: "
                 f"judge.{_OPTIONAL[named]}."
             )
-        return NoAnswer(f"HTTP {status}: {said}")
+        return Refused(f"HTTP {status}: {said}")
 
-    def _without_secrets(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
+    def _said(self, body: Any, otherwise: str) -> str:
+        """Return a server's message in a line, without secrets."""
+        told = body.get("message") if isinstance(body, dict) else None
+        text = self._account.without_secrets(str(told or otherwise or body))
         return " ".join(text.split())[:_SAID]
+
+    def _clean(self, reply: Reply) -> Reply:
+        """Return a reply without the secrets that whoever answers may quote."""
+        without = self._account.without_secrets
+        return dataclasses.replace(
+            reply,
+            text=without(reply.text),
+            model=reply.model and without(reply.model),
+            finish_reason=reply.finish_reason and without(reply.finish_reason),
+            refusal=reply.refusal and without(reply.refusal),
+        )
 
 
 def _has_proxy(scheme: str, host: str) -> bool:
@@ -211,56 +235,28 @@ def _has_proxy(scheme: str, host: str) -> bool:
     return bool({scheme, "all"} & proxies.keys()) and not urllib.request.proxy_bypass(host)
 
 
-def _key() -> str:
-    key = os.environ.get(KEY, "").strip()
-    if not key:
-        raise ValueError(
-            f"A judge needs a key: set the environment variable {KEY}. For a server that asks for "
-            f"none, any word will do; {ADDRESS} says where the server is."
-        )
-    if not (key.isascii() and key.isprintable()) or " " in key:
-        raise ValueError(
-            f"The key in {KEY} has characters that no key has. Copy it again: printable ASCII, no "
-            "blanks."
-        )
-    return key
+def _bound(response: Any) -> None:
+    """Let no answer be read that is longer than any judgement, whatever the server sends."""
+    # Of httpx or of its successor: the client has one of them.
+    library = sys.modules[type(response).__module__.partition(".")[0]]
+    base: Any = library.SyncByteStream
+    packed = response.headers.get("content-encoding", "identity") != "identity"
+    longest = _LONGEST_PACKED if packed else _LONGEST
+    stream = response.stream
 
+    class Bounded(base):
+        def __iter__(self) -> Iterator[bytes]:
+            length = 0
+            for chunk in stream:
+                length += len(chunk)
+                if length > longest:
+                    raise _TooLong(f"an answer of more than {longest:,} bytes")
+                yield chunk
 
-def _url() -> str | None:
-    url = os.environ.get(ADDRESS, "").strip()
-    try:
-        parts = urlsplit(url)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        valid = False
-    if url and not valid:
-        raise ValueError(
-            f"{ADDRESS} is not the address of a server: accepted is http:// or https://, a host "
-            "and a path, such as http://localhost:8000/v1."
-        )
-    return url or None
+        def close(self) -> None:
+            stream.close()
 
-
-def _reply(body: Any) -> Reply:
-    """Read the body of a chat completion; it fails somehow if it is none."""
-    choice = body["choices"][0]
-    text = choice["message"].get("content") or ""  # null, or not there, where the model refuses
-    if not isinstance(text, str):
-        raise TypeError("content is not text")
-    usage = body.get("usage")
-    return Reply(
-        text=text.encode(errors="replace").decode(),  # half a surrogate pair cannot be recorded
-        model=body.get("model"),
-        finish_reason=choice.get("finish_reason"),
-        tokens=_tokens(usage if isinstance(usage, dict) else {}),
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-
-
-def _tokens(usage: Mapping[str, Any]) -> dict[str, int]:
-    counts = {part: usage.get(f"{part}_tokens") for part in ("prompt", "completion")}
-    # A server that does not count is no reason to throw away what it answered.
-    return {part: count for part, count in counts.items() if isinstance(count, int)}
+    response.stream = Bounded()
 
 
 def _backoff(retry: int) -> float:
