@@ -1,0 +1,96 @@
+"""Readers against the ways in which models write answers, collected before the readers met them.
+
+A line of a file is `answer ⇒ what it says`, `None` where it says nothing; ⏎ is a new line,
+`<U+200B>` a character that would not be seen here. Another value than the right one is the worst
+that a reader can do; None, where a careful person could read the answer, is counted.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from trimtab.models import Conversation
+from trimtab.scoring.choices import read_choice
+from trimtab.scoring.dates import read_date
+from trimtab.scoring.numbers import read_number, same_number
+from trimtab.scoring.phrases import read_letters
+from trimtab.scoring.yes_no import read_yes_no
+from trimtab.tasks import QuestionAnswer, Sample
+
+DATA = Path(__file__).parent / "data"
+CHOICES = {"A": "the sun", "B": "the moon", "C": "a star", "D": "none of the above"}
+_UNSEEN = re.compile(r"<U\+([0-9A-F]{4,5})>")
+
+
+class Case(NamedTuple):
+    """An answer, and what a careful person reads in it."""
+
+    text: str
+    right: str | None
+
+
+def cases(kind: str, part: str) -> list[Case]:
+    """Return the cases of a file."""
+    found = []
+    for line in (DATA / f"{kind}_{part}.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith("%%"):
+            continue
+        written = _UNSEEN.sub(lambda one: chr(int(one[1], 16)), line).replace("⏎", "\n")
+        text, _, right = written.rpartition("⇒")
+        found.append(Case(text.removesuffix(" "), None if right == " None" else right[1:]))
+    return found
+
+
+def one_of(found: str | None, right: str | None) -> bool:
+    return found == right
+
+
+def number(found: str | None, right: str | None) -> bool:
+    return found is right if None in (found, right) else same_number(found, right)
+
+
+def chosen(text: str) -> str | None:
+    return read_choice(text, CHOICES)
+
+
+READERS: dict[str, tuple[Callable[[str], str | None], Callable[[str | None, str | None], bool]]] = {
+    "numbers": (read_number, number),
+    "choices": (chosen, one_of),
+    "yes_no": (read_yes_no, one_of),
+    "letters": (read_letters, one_of),
+    "dates": (read_date, one_of),
+}
+KINDS = (*READERS, "texts")
+
+
+def outcome(kind: str, case: Case, task: QuestionAnswer) -> str:
+    """Return `right`, `unread`, or `wrong`: another value than the right one."""
+    if kind == "texts":
+        target = "Paris" if case.right is None else case.right
+        sample = Sample(id="0", conversation=Conversation(question="q"), target=target)
+        score = task.score(case.text, sample)
+        found = score.prediction
+        right = found is None if case.right is None else score.values["accuracy"] == 1
+    else:
+        read, same = READERS[kind]
+        found = read(case.text)
+        right = same(found, case.right)
+    return "right" if right else "unread" if found is None else "wrong"
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> QuestionAnswer:
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"question": "q", "answer": "Paris"}\n', encoding="utf-8")
+    return QuestionAnswer(path=str(file))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_hundred_and_more_of_each_kind_and_none_twice(kind: str) -> None:
+    found = cases(kind, "formats")
+    assert len(found) >= 100
+    assert len({case.text for case in found}) == len(found)
+    assert any(case.right is None for case in found)
