@@ -19,7 +19,8 @@ from trimtab.evaluate import Job, evaluate
 from trimtab.own_code import described, sources
 from trimtab.rule import Rule
 from trimtab.scorers import FunctionReward
-from trimtab.tasks import GSM8K, Sample, Score, Task
+from trimtab.scoring import READERS
+from trimtab.tasks import GSM8K, MMLU, Sample, Score, Stories, Task, WordProblems
 from trimtab.tracking import NoTracker
 
 NO_TRACKER = NoTracker().start(run_id="", name="", job_type="", config={}, folder=Path())
@@ -153,7 +154,7 @@ def test_a_change_in_a_module_beside_the_class_counts_and_a_librarys_file_does_n
     assert sources(kind) == [tmp_path / "my_task.py"]
     file = tmp_path / "my_task.py"
     expected = hashlib.sha256(file.read_bytes()).hexdigest()
-    assert Rule(kind()).identity == expected
+    assert Rule(kind()).identity == f"{READERS}+{expected}"
     file.write_text("import my_helper\n" + file.read_text())
     sys.modules.pop("my_task")
     kind = importlib.import_module("my_task").Mine
@@ -163,9 +164,34 @@ def test_a_change_in_a_module_beside_the_class_counts_and_a_librarys_file_does_n
     assert Rule(kind()).identity != identity
 
 
-def test_a_task_of_the_package_has_no_file_of_a_users() -> None:
-    assert Rule(GSM8K()).identity is None
+def test_the_rule_of_a_task_of_the_package_is_the_readers() -> None:
+    assert Rule(GSM8K()).identity == READERS
     assert sources(GSM8K) == []
+    assert Rule(Stories()).identity is None  # nothing is right or wrong in them
+    assert Rule(MMLU(likelihood="sum")).identity is None  # nothing is read
+
+
+def test_answers_that_older_readers_read_are_read_anew_and_none_is_generated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = WordProblems()
+    monkeypatch.setattr("trimtab.rule.READERS", "readers-1")
+    run(tmp_path, task)
+    lines = record.read_samples(tmp_path / "run")
+    lines[0] |= {"completion": f"<think>The answer is 1.</think> {lines[0]['target']}"}
+    lines[1] |= {"completion": "The answer is 5 + 7."}
+    lines[1]["measures"].pop("unread")  # as older runs have none
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (tmp_path / "run" / "samples.jsonl").write_text(text, encoding="utf-8")
+    monkeypatch.undo()
+    method = plain()
+    summary = run(tmp_path, task, method=method)
+    assert "weights" not in vars(method.model)
+    assert scored(tmp_path)[:2] == [1.0, 0.0]
+    first, second, *_ = record.read_samples(tmp_path / "run")
+    assert (first["measures"]["unread"], second["measures"]["unread"]) == (0, 1)
+    assert summary["task"]["rule"] == READERS
+    assert summary["metrics"]["unread"]["n"] == 6
 
 
 # ------------------------------------------------------------------ a rule that fails

@@ -11,8 +11,10 @@ import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from trimtab.scoring.characters import one_form
 from trimtab.scoring.markup import plain
 from trimtab.scoring.statements import sentences, stated
+from trimtab.scoring.thinking import without_thinking
 
 Rule = Callable[[str], bool]
 """Whether a text, read as a whole answer, is right."""
@@ -92,7 +94,7 @@ def buried(text: str, is_right: Rule) -> bool:
 
 def _statements(text: str) -> list[tuple[str, str]]:
     """Return each sentence that states an answer, without markup, and the text to its end."""
-    text = plain(text)
+    text = plain(one_form(without_thinking(text)))
     every = sentences(text)
     found = {}
     for statement in stated(text):

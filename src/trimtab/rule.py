@@ -12,11 +12,15 @@ from typing import Any
 from trimtab import behaviour
 from trimtab.own_code import described, is_own, named, sources
 from trimtab.scorers import verdicts
+from trimtab.scoring import READERS
 from trimtab.tasks import Sample, Score, Task
 
 _RIGHT = "accuracy"  # of the tasks that have a right answer
+UNREAD = "unread"
+"""The measure, 0 or 1, of whether no answer could be read; of the tasks that have a right one."""
 _SHOWN = 60  # characters of an answer
-_OF_BEHAVIOUR = behaviour.PROPORTIONS | behaviour.BOUNDS.keys()
+PROPORTIONS = behaviour.PROPORTIONS | {UNREAD}
+_OF_RULE = PROPORTIONS | behaviour.BOUNDS.keys()
 
 
 class Rule:
@@ -27,17 +31,18 @@ class Rule:
 
     @cached_property
     def identity(self) -> str | None:
-        """A hash of the user's files that the rule is written in.
+        """The version of this package's readers, and a hash of the user's files of the rule.
 
         These are the files of the task's own classes, and those beside them that they import from.
-        None where there are none: of a task of this package, and of one that compares likelihoods.
+        None of a task that reads no answers: one that compares likelihoods, or knows none as right.
         """
-        if self._task.likelihood:
+        task = self._task
+        if task.likelihood:
             return None
-        files = sources(type(self._task))
-        if not files:
-            return None
-        return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+        files = sources(type(task))
+        reads = files or _RIGHT in {task.metric, *task.proportions}
+        own = [hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()]
+        return "+".join([READERS, *(own if files else [])]) if reads else None
 
     def score(self, text: str, sample: Sample) -> Score:
         """Score an answer.
@@ -74,14 +79,15 @@ class Rule:
         )
 
     def measures(self, text: str, sample: Sample, score: Score) -> dict[str, float]:
-        """Return how an answer behaves; see `behaviour.measures`."""
+        """Return how an answer behaves, see `behaviour.measures`, and whether it was read."""
         if self._task.likelihood:
             return {}
         if sample.target is None or _RIGHT not in score.values:
             return behaviour.measures(text)
-        return behaviour.measures(
+        found = behaviour.measures(
             text, lambda part: self.score(part, sample).values.get(_RIGHT) == 1
         )
+        return found | {UNREAD: float(score.prediction is None)}
 
     def again(self, line: Mapping[str, Any], sample: Sample) -> dict[str, Any]:
         """Return the record of an answer, scored anew; the verdicts of scorers stay.
@@ -96,7 +102,7 @@ class Rule:
                 f"{named(type(self._task))}.score() gives {min(taken)!r}, as a scorer of this run "
                 "has done before. Give it another name."
             )
-        kept = {k: v for k, v in line["measures"].items() if k not in _OF_BEHAVIOUR}
+        kept = {k: v for k, v in line["measures"].items() if k not in _OF_RULE}
         scored = {
             **line,
             "prediction": score.prediction,

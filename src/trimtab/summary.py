@@ -10,6 +10,7 @@ from typing import Any
 from trimtab import behaviour, multiple_choice, statistics
 from trimtab import segments as stretches
 from trimtab.methods import Method
+from trimtab.rule import PROPORTIONS
 from trimtab.scorers import verdicts
 from trimtab.tasks import Task
 
@@ -51,7 +52,7 @@ def summarize(
             f"None of {len(records)} answers got a score for {task.metric!r}; samples.jsonl says "
             "why under `verdicts`."
         )
-    proportions = {*task.proportions, *behaviour.PROPORTIONS, *multiple_choice.PROPORTIONS, "ended"}
+    proportions = {*task.proportions, *PROPORTIONS, *multiple_choice.PROPORTIONS, "ended"}
     bounds = {**_BOUNDS, **behaviour.BOUNDS, **task.bounds}
     for scorer in scorers.values():
         proportions |= {*scorer["proportions"]}

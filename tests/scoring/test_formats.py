@@ -15,8 +15,8 @@ import pytest
 from trimtab.models import Conversation
 from trimtab.scoring.choices import read_choice
 from trimtab.scoring.dates import read_date
+from trimtab.scoring.letters import read_letters
 from trimtab.scoring.numbers import read_number, same_number
-from trimtab.scoring.phrases import read_letters
 from trimtab.scoring.yes_no import read_yes_no
 from trimtab.tasks import QuestionAnswer, Sample
 
@@ -94,3 +94,13 @@ def test_a_hundred_and_more_of_each_kind_and_none_twice(kind: str) -> None:
     assert len(found) >= 100
     assert len({case.text for case in found}) == len(found)
     assert any(case.right is None for case in found)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_answers_are_read_as_they_say_or_not_at_all(kind: str, task: QuestionAnswer) -> None:
+    found = cases(kind, "formats")
+    outcomes = {case: outcome(kind, case, task) for case in found}
+    wrong = [case for case, how in outcomes.items() if how == "wrong"]
+    unread = [case for case, how in outcomes.items() if how == "unread"]
+    assert len(wrong) <= 0.011 * len(found), wrong
+    assert len(unread) <= 0.02 * len(found), unread

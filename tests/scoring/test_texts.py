@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from trimtab.scoring.choices import read_choice
 from trimtab.scoring.dates import read_date
+from trimtab.scoring.letters import read_letters
 from trimtab.scoring.markup import plain
-from trimtab.scoring.phrases import final_phrase, read_letters
+from trimtab.scoring.phrases import final_phrase
 from trimtab.scoring.yes_no import read_yes_no
 
 CITIES = {"A": "york", "B": "new york", "C": "london", "D": "st. john's"}
@@ -119,7 +120,10 @@ def test_any_text_can_be_read(text: str) -> None:
         ("The answer is x. No: the answer is 'yz'", "yz"),
         ("THE ANSWER IS: Q\nmore", "Q"),
         ("The answer is St. John.", "St. John"),
-        ("nothing", None),
+        ("nothing", "nothing"),
+        ("The answer is", None),
+        ("The answer is not Rome.", None),
+        ("...", None),
     ],
 )
 def test_final_phrase(text: str, phrase: str | None) -> None:
@@ -195,7 +199,7 @@ def test_read_date(text: str, day: str | None) -> None:
         (r"\text{B} is **bold**", "B is bold"),
         (r"1{,}000 \times 2", "1,000 \u00d7 2"),
         ("2 * 3 = <<2*3=6>>6", "2 * 3 = 6"),
-        (r"so \boxed{\frac{1}{\sqrt{2}}}.", "so \n#### \\frac{1}{\\sqrt{2}}\n."),
+        (r"so \boxed{\frac{1}{\sqrt{2}}}.", "so \n#### \\frac{1}{√{2}}\n."),
     ],
 )
 def test_plain_text(text: str, expected: str) -> None:

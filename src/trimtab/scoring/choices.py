@@ -3,14 +3,13 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from trimtab.scoring.markup import plain
 from trimtab.scoring.options import Mention, mentions, option_pattern
+from trimtab.scoring.spoken import spoken
 from trimtab.scoring.statements import (
     MARKS,
     STATES,
     Passage,
     before,
-    own_answer,
     sentences,
     stated,
     taken_back,
@@ -22,6 +21,7 @@ _CUE = re.compile(
     r"|\bi(?:'d|'m|\s+would|\s+will|\s+am)?\s+(?:choose|pick|select|go(?:ing)?\s+with|say)\b"
     r"|\bi\s+(?:think|believe|guess)\s+(?:that\s+)?(?:it\s+is|it's)\b"
     r"|\b(?:corresponds?\s+to|matches|which\s+is)(?=\s+(?:option|choice|answer|letter)\b)"
+    r"|\bbut\s+(?:actually\s+|really\s+)?(?:it\s+is|it's)\b"
     r"|\bit(?:\s+must\s+be|\s+should\s+be|\s+has\s+to\s+be)\b|\bleaves(?:\s+us\s+with)?\b|\bleft\s+with\b",
     re.I | re.M,
 )
@@ -29,9 +29,16 @@ _CONCLUSION = re.compile(r"\b(?:so|thus|therefore|hence|consequently)\b,?|=", re
 _NAMED_RIGHT = re.compile(
     r"[\"')\].,:]*\s*(?:\w+\s+)?[\"')\]]*\s*(?:[-\u2013\u2014:]\s*|\bis\s+)(?:therefore\s+|clearly\s+|definitely\s+)?"
     r"(?:(?:the|an?)\s+)?(?:only\s+|most\s+|more\s+)?"
-    r"(?:correct|right|best|better|suitable|appropriate|likely|plausible|logical)\b",
-    re.I,
+    r"(?:correct|right|best|better|suitable|appropriate|likely|plausible|logical)\b"
+    r"|[).:]\s+(?:correct|right)[^\w\n]*$",
+    re.I | re.M,
 )
+# Signs that stand behind an option, and say so of it.
+_SIGNS = [
+    (re.compile(r"(?<=\S)[ \t]*[✅✔☑]"), ": correct"),
+    (re.compile(r"(?<=\S)[ \t]*[❌✗✘]"), ": wrong"),
+]
+_CONDITION = re.compile(r"[\"')\].]*\s+(?:if|when)\b", re.I)
 _LOWER_LABEL = re.compile(r"\W*(?:option\s+|choice\s+)?[\"'(\[]*([a-z])(?=\W*$|[).:,\]\"'])")
 _DIGIT_LABEL = re.compile(
     r"\W*(?:(?:option|choice|number)\s+)?[\"'(\[]*([0-9]+)(?![\w%/]|[.,][0-9])"
@@ -41,7 +48,7 @@ _PREDICATE = re.compile(
     r"\b(?:is|are|was|were|called|known\s+as)\s+(?:the\s+|an?\s+)?[\"'(\[]*$", re.I
 )
 _JOINED = re.compile(
-    r"[\"')\].]*\s*,?\s*(?:or|and|/|&)\s*(?:option\s+|an?\s+|the\s+)?[\"'(\[]*", re.I
+    r"[\"')\].]*\s*(?:,?\s*(?:or|and|/|&)|,)\s*(?:option\s+|an?\s+|the\s+)?[\"'(\[]*", re.I
 )
 
 
@@ -59,7 +66,9 @@ def read_choice(text: str, choices: Mapping[str, str]) -> str | None:
         text: the answer.
         choices: the texts of the options by their labels, such as `{"A": "bank", "B": "mall"}`.
     """
-    text = plain(own_answer(text)).strip()
+    text = spoken(text)
+    for sign, said in _SIGNS:
+        text = sign.sub(said, text)
     whole = _whole(text, choices)
     if whole is not None:
         return whole
@@ -77,7 +86,7 @@ def read_choice(text: str, choices: Mapping[str, str]) -> str | None:
 def _whole(text: str, choices: Mapping[str, str]) -> str | None:
     """Read a text that is nothing but an option, or whose first line is."""
     first = text.partition("\n")[0]
-    for part in (text, first):
+    for part in (text,) if _lists_all(mentions(text, choices), choices) else (text, first):
         bare = part.strip(" \t\n.!:;,*\"'()[]")
         matching = [label for label, option in choices.items() if _is_option(bare, label, option)]
         if len(matching) == 1:
@@ -117,7 +126,8 @@ def _of_passage(passage: Passage, choices: Mapping[str, str]) -> tuple[str | Non
         return None
     first = named[0]
     for second in named[1:]:
-        if second.label != first.label and _joined(first, second, passage.text):
+        open_ = _joined(first, second, passage.text) or _CONDITION.match(passage.text, first.end)
+        if second.label != first.label and open_:
             return None, passage.start + first.end
     return first.label, passage.start + first.end
 

@@ -3,26 +3,34 @@
 import re
 from datetime import date
 
-from trimtab.scoring.markup import plain
-from trimtab.scoring.statements import own_answer, stated, taken_back
+from trimtab.scoring.spoken import spoken
+from trimtab.scoring.statements import UNKNOWN, affirmed, stated, taken_back
 
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+_ORDINALS = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth"]
 # A month's name, whole or short; the first three letters tell which.
 MONTH = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
     r"|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\b\.?"
 )
 _MONTH = rf"(?P<{{}}>{MONTH})"
-_DAY = r"(?P<{}>[0-9]{{1,2}})(?:st|nd|rd|th)?"
+_DAY = rf"(?:(?P<{{0}}>[0-9]{{{{1,2}}}})(?:st|nd|rd|th)?|(?P<{{0}}_word>{'|'.join(_ORDINALS)})\b)"
+_SEP = r"\s?[/-]\s?"
 _DATE = re.compile(
-    r"(?<![0-9/-])(?:"
-    r"(?P<month>[0-9]{1,2})(?P<sep>[/-])(?P<day>[0-9]{1,2})(?P=sep)(?P<year>[0-9]{4})"
-    r"|(?P<iso_year>[0-9]{4})(?P<iso_sep>[/-])(?P<iso_month>[0-9]{1,2})(?P=iso_sep)(?P<iso_day>[0-9]{1,2})"
+    r"(?<![0-9/.-])(?:"
+    rf"(?P<month>[0-9]{{1,2}})(?P<sep>{_SEP})(?P<day>[0-9]{{1,2}})(?P=sep)(?P<year>[0-9]{{4}})"
+    rf"|(?P<iso_year>[0-9]{{4}})(?P<iso_sep>{_SEP})(?P<iso_month>[0-9]{{1,2}})(?P=iso_sep)(?P<iso_day>[0-9]{{1,2}})"
+    r"|(?P<far_year>[0-9]{4})年\s?(?P<far_month>[0-9]{1,2})月\s?(?P<far_day>[0-9]{1,2})日"
+    r"|(?P<dot_day>[0-9]{1,2})\.\s?(?P<dot_month>[0-9]{1,2})\.\s?(?P<dot_year>[0-9]{4})"
     rf"|\b{_MONTH.format('us_name')}\s+(?:the\s+)?{_DAY.format('us_day')},?\s+(?P<us_year>[0-9]{{4}})"
-    rf"|{_DAY.format('uk_day')}\s+(?:of\s+)?{_MONTH.format('uk_name')},?\s+(?P<uk_year>[0-9]{{4}})"
+    rf"|\b{_DAY.format('uk_day')}(?:\s+(?:of\s+)?|-){_MONTH.format('uk_name')}(?:,?\s+|-)(?P<uk_year>[0-9]{{4}})"
+    rf"|(?P<far_us_year>[0-9]{{4}})\s+{_MONTH.format('far_us_name')}\s+{_DAY.format('far_us_day')}"
+    r"|(?P<unread>[0-9]{1,4}(?P<any>[/.-])[0-9]{1,2}(?P=any)[0-9]{1,4})"
     r")(?![0-9]|[/-][0-9])",
     re.IGNORECASE,
 )
+# What leaves open which of two dates is meant.
+_OR = re.compile(r"\s*,?\s*(?:or|and|to|until|-|\u2013)\s*", re.I)
 
 
 def read_date(text: str) -> str | None:
@@ -31,29 +39,52 @@ def read_date(text: str) -> str | None:
     The last statement that holds a date counts, its first date, or the one with which the text
     later corrects it; without a statement the text's last date. Read are `5/1/2021` and
     `05-01-2021` (month first), `2021-05-01`, "May 1, 2021" and "1 May 2021". What is no date of
-    the calendar, such as `25/12/2020`, is not read.
+    the calendar, such as `25/12/2020`, is not read, nor is a choice of two.
     """
-    text = plain(own_answer(text))
+    text = spoken(text)
     for statement in reversed(stated(text)):
-        found = _dates(statement.text)
-        if found:
-            back = taken_back(text, statement.start)
-            corrected = _dates(text[back:]) if back is not None else []
-            return (corrected or found[:1])[-1]
-    found = _dates(text)
-    return found[-1] if found else None
+        meant = affirmed(statement)
+        first = _DATE.search(meant.text) if meant else None
+        if meant is None or UNKNOWN.search(
+            meant.text, 0, first.start() if first else len(meant.text)
+        ):
+            return None
+        if first:
+            back = taken_back(text, meant.start)
+            corrected = list(_DATE.finditer(text, back)) if back is not None else []
+            return _written(corrected[-1]) if corrected else _only(first, meant.text)
+    found = list(_DATE.finditer(text))
+    return _written(found[-1]) if found else None
 
 
-def _dates(text: str) -> list[str]:
-    found = [_written(match) for match in _DATE.finditer(text)]
-    return [one for one in found if one is not None]
+def whole_date(text: str) -> str | None:
+    """Return the date that a text is as a whole, as MM/DD/YYYY, or None."""
+    found = _DATE.fullmatch(spoken(text).rstrip("."))
+    return _written(found) if found else None
+
+
+def _only(first: re.Match[str], text: str) -> str | None:
+    """Return a date, unless another one stands beside it to choose from."""
+    second = _DATE.search(text, first.end())
+    if second and _OR.fullmatch(text[first.end() : second.start()]):
+        return None
+    return _written(first)
 
 
 def _written(match: re.Match[str]) -> str | None:
-    year = match["year"] or match["iso_year"] or match["us_year"] or match["uk_year"]
-    day = match["day"] or match["iso_day"] or match["us_day"] or match["uk_day"]
-    name = match["us_name"] or match["uk_name"]
-    month = _MONTHS.index(name[:3].lower()) + 1 if name else match["month"] or match["iso_month"]
+    parts = {name: value for name, value in match.groupdict().items() if value}
+
+    def part(what: str) -> str | None:
+        return next((value for name, value in parts.items() if name.endswith(what)), None)
+
+    year, name, word = part("year"), part("name"), part("day_word")
+    month = _MONTHS.index(name[:3].lower()) + 1 if name else part("month")
+    day = _ORDINALS.index(word.lower()) + 1 if word else part("day")
+    if year is None or month is None or day is None:
+        return None
+    # With full stops the day is first in some countries, the month in others.
+    if match["dot_day"] and int(day) <= 12:
+        return None
     try:
         return date(int(year), int(month), int(day)).strftime("%m/%d/") + year
     except ValueError:

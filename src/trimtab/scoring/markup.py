@@ -2,16 +2,28 @@
 
 import re
 
+BOX = re.compile(r"\\f?boxed\s*\{")
 # How `\boxed{...}` reads in plain text: as GSM8K marks its answers, on a line of its own.
 _BOXED = "\n#### {}\n"
-_WRAPPERS = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textit|mathit|operatorname)\s*\{([^{}]*)\}")
+_WRAPPERS = re.compile(
+    r"\\(?:text(?:bf|it|tt|rm|sf|normal)?|math(?:rm|bf|it|tt|sf)|operatorname)\s*\{([^{}]*)\}"
+)
 _FRACTION = re.compile(r"(\d?)\s*\\[dt]?frac\s*\{\s*(-?[\d.,]+)\s*\}\s*\{\s*([\d.,]+)\s*\}")
+_SHORT_FRACTION = re.compile(r"\\[dt]?frac\s*(\d)\s*(\d)")
 # A program beside the answer; a block without a language may well be the answer.
 _PROGRAM = re.compile(
     r"```(?:python|py|javascript|js|java|c|cpp|c\+\+|r|bash|sh|sql)[0-9]?\n.*?(?:```|\Z)",
     re.S | re.I,
 )
+# Between boxes that are one answer.
+_BETWEEN_BOXES = re.compile(r"[\s,;&$]*(?:and|or)?[\s,;&$]*")
 _REPLACED = [
+    (re.compile(r"</(?:\w+[_\s])?answer>|</?(?:response|solution|output)>", re.I), "\n"),
+    (re.compile(r"\\/"), "/"),
+    (re.compile(r"~~[^~\n]*~~"), ""),
+    (re.compile(r"<sup>\s*([^<>]{1,9}?)\s*</sup>", re.I), r"^\1"),
+    (re.compile(r"</?(?:b|i|u|em|strong|sub|code|p|span|center|mark)\s*/?>", re.I), ""),
+    (re.compile(r"<br\s*/?>", re.I), "\n"),
     (re.compile(r"<<[^<>\n]*>>"), ""),  # GSM8K's calculator annotations
     (re.compile(r"\{,\}"), ","),
     (re.compile(r"\\[,;:! ]"), " "),
@@ -20,15 +32,16 @@ _REPLACED = [
     (re.compile(r"\\(?:times|cdot)\b"), "\u00d7"),
     (re.compile(r"\\div\b"), "÷"),
     (re.compile(r"\\approx\b"), "≈"),
+    (re.compile(r"\\pm\b"), "±"),
+    (re.compile(r"\\pi\b"), "π"),
+    (re.compile(r"\\sqrt\b"), "√"),
+    (re.compile(r"\^?\s*\\(?:degree|circ)\b"), "°"),
     (re.compile(r"\\(?:left|right|quad|qquad)\b"), " "),
     (re.compile(r"\^\{\s*(-?\w+)\s*\}"), r"^\1"),
-    (re.compile(r"\*\*|__|`"), ""),
+    (re.compile(r"(?<=[\d)])\*\*(?=[\d(-])"), "^"),
+    (re.compile(r"\*\*|`"), ""),
+    (re.compile(r"(?<!\w)__(?=\S)|(?<=\S)__(?!\w)"), ""),
     (re.compile(r"(?<!\S)\*(?=\S)|(?<=[^\s\d])\*(?!\S)"), ""),  # *emphasis*, never 2 * 3
-    (re.compile("[\u2212\ufe63\uff0d]"), "-"),  # minus signs
-    (re.compile("[\u2018\u2019]"), "'"),
-    (re.compile("[\u201c\u201d]"), '"'),
-    (re.compile("\u2026"), "..."),
-    (re.compile(r"\r\n?"), "\n"),
 ]
 
 
@@ -41,6 +54,7 @@ def plain(text: str) -> str:
     prose = _PROGRAM.sub("\n", text)
     text = prose if prose.strip() else text
     text = _WRAPPERS.sub(r"\1", text)
+    text = _SHORT_FRACTION.sub(r"\\frac{\1}{\2}", text)
     text = _FRACTION.sub(lambda m: f"{m[1]} {m[2]}/{m[3]}" if m[1] else f"{m[2]}/{m[3]}", text)
     text = _unboxed(text)
     for pattern, replacement in _REPLACED:
@@ -50,12 +64,19 @@ def plain(text: str) -> str:
 
 def _unboxed(text: str) -> str:
     r"""Put what each `\boxed{...}` holds, nested braces included, behind the mark."""
-    parts, position = [], 0
-    for found in re.finditer(r"\\f?boxed\s*\{", text):
+    parts: list[str] = []
+    position, held = 0, ""
+    for found in BOX.finditer(text):
         if found.start() < position:
             continue
         end = _closing_brace(text, found.end())
-        parts += [text[position : found.start()], _BOXED.format(text[found.end() : end])]
+        gap, content = text[position : found.start()], text[found.end() : end]
+        if held and _BETWEEN_BOXES.fullmatch(gap) and gap.strip(" $"):
+            held += gap.replace("\n", " ") + content
+            parts[-1] = _BOXED.format(held)
+        else:
+            held = content
+            parts += [gap, _BOXED.format(held)]
         position = end + 1
     return "".join(parts) + text[position:]
 

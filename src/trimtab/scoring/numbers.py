@@ -2,12 +2,24 @@
 
 import re
 from collections.abc import Iterable
+from fractions import Fraction
 
+from trimtab.scoring.characters import one_form
 from trimtab.scoring.dates import MONTH
+from trimtab.scoring.expressions import EQUALS, UNSOLVED, compounded, is_part, result_of
 from trimtab.scoring.markup import plain
-from trimtab.scoring.number_words import worded_numbers
+from trimtab.scoring.number_words import Worded, worded, worded_numbers
 from trimtab.scoring.numerals import Numeral, numeral, numerals, worth
-from trimtab.scoring.statements import Passage, before, own_answer, sentences, stated, taken_back
+from trimtab.scoring.spoken import spoken
+from trimtab.scoring.statements import (
+    CHATTER,
+    UNKNOWN,
+    Passage,
+    before,
+    sentences,
+    stated_either_way,
+    taken_back,
+)
 
 _MARK = "####"
 # Numerals that count something else than the answer, read only where there is no other: list
@@ -28,7 +40,6 @@ _ASIDE = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
 )
-_REVERSED = re.compile(r"\bis\s+(?:the|my)\s+(?:\w+\s+)?answer\b", re.IGNORECASE)
 _DENIED = re.compile(r"(?:\bnot|n't|\brather\s+than|\binstead\s+of)\s+(?:be\s+)?$", re.IGNORECASE)
 _GOVERNED = re.compile(
     r"\b(?:for|in|after|at|from|per|than|within|every|over|these|those)"
@@ -46,13 +57,23 @@ _NEW_CLAUSE = re.compile(
     r"[,;:→>+]|\.\s|\b(?:is|are|was|were|makes?|leaves?|leaving|gives?|has|have|had|gets?|so|but|plus|and)\b",
     re.I,
 )
-_CHATTER = re.compile(r"\bhope\s+(?:this|that|it)\b|\blet\s+me\s+know\b|\bfeel\s+free\b", re.I)
 _TRAILING = re.compile(
     r"(?:,\s*which\s+(?:is|was|means|are)|\bby\s+[a-z]+ing)\b.*", re.I | re.DOTALL
 )
 _BRACKETED = re.compile(r"\([^()]*\)")
 _ONE_WORD = re.compile(r"\s*[\w-]+[.!]\s")
-_OR = re.compile(r"\s*(?:,\s*)?(?:or|or\s+\(?[a-z]\))\s*", re.I)
+# What leaves open which of two numbers is meant; in a statement a list does too.
+_OR = re.compile(r"\s*(?:,\s*)?(?:or|or\s+\(?[a-z]\)|or\s+[a-z]\s*=)\s*", re.I)
+_LISTED = re.compile(r"\s*(?:,|;|&|,?\s*(?:and|or|to)\b|,?\s*(?:and|or)\s+[a-z]\s*=)\s*", re.I)
+# "90 minutes" of "1 hour and 30 minutes (90 minutes)".
+_IN_BRACKETS = re.compile(r"[^.;,\n(]{0,20}\(([^()]*)\)")
+# What may stand in a statement before a number in words.
+_LEADS = re.compile(r"\W*(?:(?:about|approximately|exactly|only|just|a\s+total\s+of)\s+)?", re.I)
+_REMAINS_OPEN: list[str | None] = [None]
+
+
+# A minus that stands apart from its number.
+_APART = re.compile(r"(\b(?:is|be|was|equals)\s|[:=]\s)-\s(?=[$€£]?[0-9])")
 
 
 def read_number(text: str) -> str | None:
@@ -63,12 +84,12 @@ def read_number(text: str) -> str | None:
     7"); else the last number of the last sentence that has one. Of an equation the result counts.
     Numbers of steps, dates, times, ordinals and what is in brackets count where there is nothing
     else; words ("seven", "twenty-one") where there are no digits. A statement of two numbers to
-    choose from has no answer.
+    choose from has no answer, nor has one in a format that is not read, such as "5 + 7" or "3:2".
 
     Whether 50% is 50 or 0.5 is for the gold answer to say: the sign is kept, see `same_number`.
     """
-    text = plain(own_answer(text))
-    for statement in reversed(_statements(text)):
+    text = _APART.sub(r"\1-", spoken(text))
+    for statement in reversed(stated_either_way(text)):
         found, ends = _of_statement(statement)
         if found is None:
             continue
@@ -82,72 +103,94 @@ def same_number(one: str | None, other: str | None) -> bool:
     """Whether two numbers, as text, are worth exactly the same; None is no number.
 
     A percentage equals a number without the sign that is either its share or its figure: `50%`
-    equals `0.5` and `50`, and no other percentage.
+    equals `0.5` and `50`, and no other percentage. So do dozens: `5 dozen` equals `60` and `5`.
     """
     if one is None or other is None:
         return False
     one, other = numeral(one), numeral(other)
     if one is None or other is None or one == other:
         return one is not None and one == other
-    left, right = worth(one.removesuffix("%")), worth(other.removesuffix("%"))
+    (left, of_left), (right, of_right) = _measured(one), _measured(other)
     if left is None or right is None:
         return False
-    if one.endswith("%") != other.endswith("%"):
-        share, figure = (left, right) if one.endswith("%") else (right, left)
-        return figure in (share, share / 100)
-    return left == right
+    if of_left == of_right:
+        return left == right
+    return left * of_left == right * of_right or (left == right and 1 in (of_left, of_right))
+
+
+def _measured(value: str) -> tuple[Fraction | None, Fraction]:
+    """Return the figure of a number, and what it is a figure of: hundredths, dozens or ones."""
+    for unit, worth_of in (("%", Fraction(1, 100)), (" dozen", Fraction(12))):
+        if value.endswith(unit):
+            return worth(value.removesuffix(unit)), worth_of
+    return worth(value), Fraction(1)
 
 
 def gold_number(target: str) -> str | None:
     """Return the number that a target is, or that it ends in after `####`; None if it is text."""
-    return numeral(plain(target.rpartition(_MARK)[2]).strip().rstrip("."))
+    return numeral(plain(one_form(target.rpartition(_MARK)[2])).strip().rstrip("."))
 
 
-def _statements(text: str) -> list[Passage]:
-    """Return what is stated, "150 is the answer" included, in order."""
-    found = stated(text)
-    for sentence in sentences(text):
-        back = _REVERSED.search(sentence.text)
-        if back:
-            found.append(Passage(sentence.start, sentence.text[: back.start()]))
-    return sorted(found, key=lambda passage: passage.start)
-
-
-def _of_statement(statement: Passage) -> tuple[list[str] | None, int]:
+def _of_statement(statement: Passage) -> tuple[list[str | None] | None, int]:
     """Return the number of a statement, or the numbers it leaves open, and where it ends."""
-    strong, weak = _sorted_out(statement.text)
-    if not strong and not weak:
-        words = worded_numbers(statement.text)
-        return (words[:1] or None), len(statement.text)
-    kept = strong or weak
-    first = kept[0]
-    clause = _CLAUSE_END.search(statement.text, first.end)
-    ends = clause.start() if clause else len(statement.text)
-    equals = max(statement.text.rfind(sign, 0, ends) for sign in "=≈")
-    results = [found for found in kept if equals < found.start < ends] if equals >= 0 else []
-    chosen = results[0] if results else first
-    return _with_rivals(chosen, kept, statement.text), chosen.end
+    text = statement.text
+    strong, weak = _sorted_out(text)
+    kept, words = strong or weak, worded(text)
+    if UNKNOWN.search(text, 0, kept[0].start if kept else len(text)):
+        return _REMAINS_OPEN, len(text)
+    if words and (not kept or _comes_first(words[0], kept[0], text)):
+        return [words[0].value], words[0].end
+    start = 0
+    while rest := [one for one in kept if one.start >= start]:
+        clause = _CLAUSE_END.search(text, rest[0].end)
+        ends = clause.start() if clause else len(text)
+        within = [one for one in rest if one.start < ends]
+        if EQUALS.search(text, start, ends) and UNSOLVED.search(text, start, ends):
+            start = ends
+            continue
+        chosen = result_of(within, text, start, ends)
+        if chosen is None or chosen.value is None:
+            return _bracketed(text, (chosen or within[-1]).end), ends
+        return _with_rivals(chosen, kept, text, _LISTED), chosen.end
+    return (_REMAINS_OPEN if kept else None), len(text)
 
 
-def _of_prose(text: str) -> list[str] | None:
+def _comes_first(word: Worded, first: Numeral, text: str) -> bool:
+    """Whether a statement is a number in words, and digits only follow."""
+    leads = bool(_LEADS.fullmatch(text[: word.start])) and word.end <= first.start
+    return leads and not EQUALS.search(text) and not re.search(r"\(", text[word.end : first.start])
+
+
+def _bracketed(text: str, start: int) -> list[str | None]:
+    """Return the number that brackets give for one that is not read."""
+    found = _IN_BRACKETS.match(text, start)
+    strong = _sorted_out(found[1])[0] if found else []
+    return [strong[0].value] if len(strong) == 1 else _REMAINS_OPEN
+
+
+def _of_prose(text: str) -> list[str | None] | None:
     """Return the number that a text without a statement ends in."""
-    fallback: list[str] | None = None
+    fallback: list[str | None] | None = None
     for sentence in reversed(sentences(text)):
-        said = _CHATTER.split(sentence.text)[0]
+        said = CHATTER.split(sentence.text)[0]
         strong, weak = _sorted_out(said)
         if strong and not _BRACKETED.fullmatch(said.strip()):
-            return _with_rivals(_preferred(strong, said), strong, said)
+            if UNKNOWN.search(said):
+                return _REMAINS_OPEN
+            chosen = _preferred(strong, said)
+            return _with_rivals(chosen, strong, said, _OR) if chosen else _REMAINS_OPEN
         if (strong or weak) and fallback is None:
             fallback = [(strong or weak)[-1].value]
     opening = _ONE_WORD.match(text)
     words = worded_numbers(opening[0] if opening else "") or worded_numbers(text)[-1:]
-    return fallback or words or None
+    return fallback or [*words] or None
 
 
-def _preferred(found: list[Numeral], sentence: str) -> Numeral:
+def _preferred(found: list[Numeral], sentence: str) -> Numeral | None:
     """Return the result of the last equation, else the last number; asides come last.
 
-    Asides are what stands in brackets, in a closing "which is ...", or after a preposition.
+    Asides are what stands in brackets, in a closing "which is ...", or after a preposition. None
+    where the number is a part of an expression.
     """
     trailing = _TRAILING.search(sentence)
     spans = [match.span() for match in _BRACKETED.finditer(sentence)]
@@ -155,11 +198,11 @@ def _preferred(found: list[Numeral], sentence: str) -> Numeral:
     outer = [one for one in found if not any(a <= one.start < b for a, b in spans)] or found
     free = [one for one in outer if one.money or not _counts_else(one, sentence)]
     last = (free or outer)[-1]
-    equals = max(sentence.rfind(sign, 0, last.start) for sign in "=≈")
+    equals = max((sign.start() for sign in EQUALS.finditer(sentence, 0, last.start)), default=-1)
     results = [one for one in outer if 0 <= equals < one.start]
     if results and not _NEW_CLAUSE.search(sentence[results[0].end : last.start]):
-        return results[0]
-    return last
+        return result_of(outer, sentence, 0, len(sentence))
+    return None if is_part(last, sentence) else last
 
 
 def _counts_else(one: Numeral, sentence: str) -> bool:
@@ -173,7 +216,7 @@ def _sorted_out(text: str) -> tuple[list[Numeral], list[Numeral]]:
     asides = [match.span() for match in _ASIDE.finditer(text)]
     strong: list[Numeral] = []
     weak: list[Numeral] = []
-    for found in numerals(text):
+    for found in compounded(numerals(text), text):
         if _DENIED.search(before(text, found.start)):
             continue
         aside = any(start < found.end and found.start < end for start, end in asides)
@@ -181,17 +224,19 @@ def _sorted_out(text: str) -> tuple[list[Numeral], list[Numeral]]:
     return strong, weak
 
 
-def _with_rivals(chosen: Numeral, among: Iterable[Numeral], text: str) -> list[str]:
+def _with_rivals(
+    chosen: Numeral, among: Iterable[Numeral], text: str, joins: re.Pattern[str]
+) -> list[str | None]:
     """Return the number, and those that "or" puts beside it."""
     rivals = [
         other.value
         for other in among
-        if _OR.fullmatch(text[min(chosen.end, other.end) : max(chosen.start, other.start)])
+        if joins.fullmatch(text[min(chosen.end, other.end) : max(chosen.start, other.start)])
     ]
     return [chosen.value, *rivals]
 
 
-def _unless_open(values: list[str] | None) -> str | None:
+def _unless_open(values: list[str | None] | None) -> str | None:
     """Return the first value if all are the same number."""
     if not values or not all(same_number(values[0], value) for value in values):
         return None

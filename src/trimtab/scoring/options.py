@@ -25,6 +25,9 @@ _LIST = re.compile(
     r"\s*(?:,\s*(?:and|or|nor)?|and|or|nor)\s*(?:in\s+)?(?:an?\s+|the\s+)?[\"'(\[]*\s*", re.I
 )
 
+_CLOSES = re.compile(r"[\"')\]]*\s*(?:[.!,;]|$)", re.M)
+_MARKER = re.compile(r"[.):]+[ \t]+(?:an?\s|the\s)?[\"']?", re.I)
+_OTHER_LABEL = re.compile(r"(?:^|[\s(])([A-Z])[.):]+[ \t]+(?:(?:an?|the)\s)?[\"']?$")
 _AND = re.compile(r"\s*,?\s*(?:and|or|nor)\s*(?:an?\s+|the\s+)?[\"'(\[]*", re.I)
 
 
@@ -57,7 +60,7 @@ def mentions(text: str, choices: Mapping[str, str]) -> list[Mention]:
             kept.append(one)
         elif one.end - one.start > kept[-1].end - kept[-1].start:
             kept[-1] = one
-    return _denials_spread(_joined_up(kept, text), text)
+    return _denials_spread(_agreeing(_joined_up(kept, text), text, choices), text)
 
 
 def option_pattern(option: str) -> str:
@@ -70,6 +73,7 @@ def _by_label(text: str, choices: Mapping[str, str]) -> list[Mention]:
     labels = "|".join(re.escape(label) for label in choices)
     marked = re.compile(
         rf"(?i:\b{_NAMED})[\"'(\[]?(?P<named>{labels})\b|[(\[](?P<boxed>{labels}|(?i:{labels}))[)\]]"
+        rf"|(?<!\w)'(?P<quoted>{labels})'"
         rf"|(?<![\w'-])(?P<bare>{labels})(?![\w'-]|\.\w)"
     )
     found = []
@@ -77,7 +81,7 @@ def _by_label(text: str, choices: Mapping[str, str]) -> list[Mention]:
         bare = match["bare"]
         if bare and not _is_label(text, match, choices):
             continue
-        label = bare or match["named"] or match["boxed"]
+        label = bare or match["named"] or match["boxed"] or match["quoted"]
         label = label if label in choices else label.swapcase()
         found.append(_mention(text, match.start(), match.end(), label))
     return found
@@ -97,7 +101,7 @@ def _is_label(text: str, match: re.Match[str], choices: Mapping[str, str]) -> bo
         return False
     starts = bool(re.search(r"(?:^|[.!?:\n\"])\s*$", lead))
     return match["bare"] == "A" and (
-        not starts or bool(re.match(r"\s+(?:and|or|because)\b", after))
+        not starts or bool(re.match(r"\s+(?:and|or|because|if|when|since|not|but|rather)\b", after))
     )
 
 
@@ -130,6 +134,22 @@ def _joined_up(found: list[Mention], text: str) -> list[Mention]:
             joined = joined[:-1]
         joined.append(one)
     return joined
+
+
+def _agreeing(found: list[Mention], text: str, choices: Mapping[str, str]) -> list[Mention]:
+    """Leave out a label and a whole text beside it that are not one option's: "C. the moon"."""
+    apart: set[int] = set()
+    for here, one in enumerate(found):
+        by_text = re.fullmatch(option_pattern(choices[one.label]), text[one.start : one.end], re.I)
+        if not by_text or not _CLOSES.match(text, one.end):
+            continue
+        last = found[here - 1] if here else one
+        if text[last.start : last.end].endswith(last.label):
+            if last.label != one.label and _MARKER.fullmatch(text[last.end : one.start]):
+                apart |= {here - 1, here}
+        elif (other := _OTHER_LABEL.search(before(text, one.start))) and other[1] not in choices:
+            apart.add(here)
+    return [one for here, one in enumerate(found) if here not in apart]
 
 
 def _denials_spread(found: list[Mention], text: str) -> list[Mention]:

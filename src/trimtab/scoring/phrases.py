@@ -1,60 +1,94 @@
-"""Reading what follows "the answer is", as a phrase or as letters."""
+"""Reading what a text answers as a phrase, and comparing phrases."""
 
 import re
+import unicodedata
 
-from trimtab.scoring.markup import plain
-from trimtab.scoring.statements import MARKS, STATES, own_answer, stated, taken_back
+from trimtab.scoring.spoken import spoken
+from trimtab.scoring.statements import affirmed, is_cut_short, stated_either_way, taken_back
 
-_FINAL = re.compile(r"answer is:?\s*(.+?)\s*[.!]?\s*$", re.IGNORECASE | re.MULTILINE)
-# Names have letters with accents too.
-_LATIN = "a-zà-öø-ž"
-# What goes before concatenated letters, beside "the answer is".
-_CUE = re.compile(
-    rf"\b(?:result|concatenation|string|output|word){STATES}|{MARKS}"
-    r"|\b(?:gives?|get|makes?|forms?|obtain|have|yields?|results?\s+in|becomes?|spells?)\b(?:\s+us)?:?"
-    rf"|(?:=|→|[-=]>)(?=\s*[\"'(]?[{_LATIN}])",
-    re.I | re.M,
+# What may stand before a phrase: "A:", "it is", the mark of a heading, a list or a quotation.
+_LEAD = re.compile(
+    r"(?:a\s*:\s*|(?:it|that)(?:'s|\s+is|\s+was)\s+|[#>]+\s+|[-*•]\s+|[0-9]+[.)]\s+)", re.I
 )
-_LEAD = r"[\s\"'(\[:]*(?:(?:the|letters?|word|string|concatenation|result)\s+)*[\"'(\[:]*"
-# Letters one by one, with the same kind of gap between all of them.
-_SPELLED = re.compile(
-    rf"{_LEAD}([{_LATIN}](?:(?P<gap>[\s,+\-\u2013&\"']+)[{_LATIN}](?![{_LATIN}]))+)", re.I
+_PAIRS = {'"': '"', "'": "'", "(": ")", "[": "]", "{": "}", "$": "$", "_": "_", "*": "*", "`": "`"}
+_QUOTED = re.compile(r'"([^"\n]+)"(?!\w)')
+# What goes on after a phrase, without being a part of it.
+_ASIDE = re.compile(
+    r"\s*(?:[;(\u2014]|\s-\s|,\s*(?=(?:the|an?|which|who|where|not|because|since|as|so|but|and\s+not)\b)"
+    r"|\s(?=(?:because|since|which|not|rather\s+than|instead\s+of)\b)).*",
+    re.S,
 )
-_WORD = re.compile(rf"{_LEAD}([{_LATIN}]+)(?![\w-])", re.I)
-_QUOTED = re.compile(rf"[\"]([{_LATIN}][{_LATIN}\s,-]*)[\"]", re.I)
+_LABELLED = re.compile(r"\(?[A-Z][).:]\s+(?=\S)")
 
 
 def final_phrase(text: str) -> str | None:
-    """Return what follows the last "answer is", or None."""
-    last = text.lower().rfind("answer is")
-    found = _FINAL.match(text, last) if last >= 0 else None
-    return found[1].strip("\"'") if found else None
+    """Return what a text states as its answer, or the whole text where it states none, or None.
 
-
-def read_letters(text: str) -> str | None:
-    """Return the letters that a text states as its answer, joined and in lower case, or None.
-
-    The last statement counts ("the answer is", "we get", an equals sign), with its corrections; a
-    text of one word is its own statement. Letters may be quoted, in upper case, and apart: `yajo`,
-    "Y-A-J-O", `y a j o`, `y, a, j, o`.
+    The last statement counts, with its corrections; markup, quotation marks and a full stop are no
+    part of the phrase. None where the text is empty, breaks off before its answer, or only says
+    what the answer is not.
     """
-    text = plain(own_answer(text)).strip()
-    whole = _letters(text.strip(".!")) if len(text.split("\n")) == 1 else None
-    if whole is not None and (whole[1] >= len(text.rstrip(".!\"')]"))):
-        return whole[0]
-    for statement in reversed(stated(text, _CUE)):
-        found = _letters(statement.text)
-        if found is None:
-            continue
-        back = taken_back(text, statement.start + found[1])
-        corrected = _letters(text[back:].lstrip(" ,:.-")) if back is not None else None
-        return corrected[0] if corrected else found[0]
-    return None
+    text = spoken(text)
+    for statement in reversed(stated_either_way(text)):
+        meant = affirmed(statement)
+        if meant is None:
+            return None
+        back = taken_back(text, meant.end)
+        corrected = _tidied(text[back:].lstrip(" ,:.-").partition("\n")[0]) if back else None
+        phrase = corrected or _tidied(meant.text)
+        if phrase:
+            return phrase
+    return None if is_cut_short(text) else _tidied(text)
 
 
-def _letters(text: str) -> tuple[str, int] | None:
-    """Return the letters at the start of a text, or in its first quotation, and where they end."""
-    for found in (_SPELLED.match(text), _QUOTED.search(text), _WORD.match(text)):
-        if found:
-            return re.sub(rf"[^{_LATIN}]", "", found[1].lower(), flags=re.I), found.end(1)
-    return None
+def same_phrase(phrase: str | None, target: str) -> bool:
+    """Whether a phrase says what a target says; None says nothing.
+
+    Letter case, spaces, quotation marks, markup and ways to write one character do not count, nor
+    does what is only added: "(B) Paris, the capital" says "Paris".
+    """
+    wanted = _key(_tidied(spoken(target)) or target)
+    return phrase is not None and wanted in {_key(one) for one in _readings(phrase)}
+
+
+def _readings(phrase: str) -> list[str]:
+    """Return a phrase whole, and without what it adds to what it names."""
+    quoted = _QUOTED.match(phrase)
+    parts = [phrase, _ASIDE.sub("", phrase), *([quoted[1]] if quoted else [])]
+    return [
+        _tidied(form) or "" for part in parts for form in (part, _LABELLED.sub("", part, count=1))
+    ]
+
+
+def _key(phrase: str) -> str:
+    return " ".join(phrase.casefold().split())
+
+
+def _tidied(text: str) -> str | None:
+    """Return a text without what only sets it off; None where nothing is left to read."""
+    before, text = None, text.strip()
+    while text != before:
+        before = text
+        text = _without_symbols(text).rstrip(".!?,;:} \n")
+        text = _LEAD.sub("", text, count=1).strip() if _LEAD.match(text) else text
+        if len(text) > 1 and _PAIRS.get(text[0]) == text[-1]:
+            text = text[1:-1].strip()
+        elif text.startswith('"') and text.count('"') == 1:
+            text = text[1:]
+        elif text.endswith('"') and text.count('"') == 1:
+            text = text[:-1]
+    return text if re.search(r"\w", text) else None
+
+
+def _without_symbols(text: str) -> str:
+    """Return a text without emoji and the like at its ends."""
+    start, end = 0, len(text)
+    while start < end and _is_symbol(text[start]):
+        start += 1
+    while start < end and _is_symbol(text[end - 1]):
+        end -= 1
+    return text[start:end].strip()
+
+
+def _is_symbol(one: str) -> bool:
+    return unicodedata.category(one) == "So"

@@ -3,10 +3,29 @@
 import re
 from typing import NamedTuple
 
+from trimtab.scoring.markup import BOX
+
 # A model that goes on writes the next question itself; what follows answers something else.
 _NEXT_QUESTION = re.compile(
-    r"^[^\w\n]*(?:(?:question|q|instruction)\s*\d*|human|user)\s*:|\[INST\]", re.I | re.M
+    r"^[^\w\n]*(?:(?:next|new|another)\s+)?(?:(?:question|q)\s*\d*\s*:|q(?:uestion)?\s*\d+\s*[.)]"
+    r"|question(?:\s+\d+)?[^\w\n]*$)",
+    re.I | re.M,
 )
+# Headings that a solution may have too.
+_MAYBE_NEXT = re.compile(
+    r"^[^\w\n]*(?:(?:next|new|another)\s+)?(?:problem|exercise|example(?=\s*\d))\s*\d*\s*:[^\n]*",
+    re.I | re.M,
+)
+_NEXT_TURN = re.compile(
+    r"^[^\w\n]*(?:human|user)\s*:|^[^\w\n]*instruction\s*\d*\s*:|\[INST\]", re.I | re.M
+)
+# What announces a question that is only said again: "Let me restate it.", "Sure!", a question.
+_ANNOUNCES = re.compile(
+    r"\b(?:restat|rephras|repeat|re-?read|questions?\b|problems?\b|again\b|here(?:'s|\s+is)\b"
+    r"|let(?:'s|\s+us|\s+me)\b|sure\b|okay\b|ok\b|certainly\b|of\s+course\b|great\b|given\b)|[:?]\W*$",
+    re.I,
+)
+CHATTER = re.compile(r"\bhope\s+(?:this|that|it)\b|\blet\s+me\s+know\b|\bfeel\s+free\b", re.I)
 _FILLER = r"(?:\s*\([^)\n]*\)|\s+(?:to|of|for|in|here|that)\b[^.!?:\n]{0,80}?)?"
 _MODAL = r"(?:\s+(?:should|would|must|could|may|might|will|has\s+to))?"
 _ADVERB = r"(?:\s+(?:also|therefore|then|thus|indeed|actually|simply|now))?"
@@ -14,8 +33,9 @@ _ADVERB = r"(?:\s+(?:also|therefore|then|thus|indeed|actually|simply|now))?"
 STATES = rf"{_FILLER}{_MODAL}{_ADVERB}(?:\s+(?:is|was|are|be|equals)|'s)\b"
 # What goes before an answer whatever its kind; to be compiled with `re.I | re.M`.
 MARKS = (
-    rf"\banswer(?:{STATES}|[\"'>)\]]*\s*(?:[:=→]|[-=]>))"
-    r"|<answer>"
+    rf"\banswers?(?:{STATES}|[\"'>)\]]*\s*(?:[:=→]|[-=]>))|\bans\.?\s*[:=]|答案\W{{0,3}}?:"
+    r"|^[^\w\n]*(?:final\s+|correct\s+)?answer\s+[-\u2013\u2014]\s"
+    r"|<(?:final[_\s]?)?answer>"
     r"|^[^\w\n]*(?:the\s+)?(?:final\s+|correct\s+)?answer[^\w\n]*$"
     # GSM8K's mark; as a heading of Markdown, as in "#### Step 1", it states nothing.
     r"|^[ \t]*\#{4}(?!\#)(?!\s*(?:step\b|\d+[.):]\s+[a-z]))(?=[^\n]*\w)"
@@ -23,8 +43,19 @@ MARKS = (
 _CUE = re.compile(MARKS, re.I | re.M)
 # An answer that was only thought of: "I first thought the answer was 27".
 _SUPPOSED = re.compile(
-    r"\b(?:thought|assumed|guessed|(?:might|would)\s+think)\b[^.,;:!?\n]*$", re.I
+    r"\b(?:(?<!second\s)thought|assumed|guessed|(?:might|would)\s+think)\b[^.,;:!?\n]*$", re.I
 )
+# A statement that there is no answer.
+UNKNOWN = re.compile(
+    r"\b(?:unknown|undefined|unclear|indeterminate|no\s+(?:valid\s+|real\s+)?solutions?\b"
+    r"|(?:can\s?not|can't|could\s+not|couldn't|impossible\s+to|not\s+possible\s+to|unable\s+to)\s+"
+    r"(?:be\s+)?(?:determin|answer|know|say|tell|solv|calculat|find|figur)"
+    r"|not\s+(?:enough|sufficient|given|sure|known)|insufficient|(?:don't|do\s+not)\s+know)",
+    re.I,
+)
+_REVERSED = re.compile(r"\bis\s+(?:the|my)\s+(?:\w+\s+)?answer\b", re.I)
+_DENIED = re.compile(r"[\"'(\[\s]*not\b", re.I)
+_RATHER = re.compile(r"\bbut\s+(?:rather\s+|instead\s+)?|[,;]\s*(?:it\s+is|it's|rather)\s+", re.I)
 _LEAD = re.compile(r"[\s:=>]*")
 # Longer ones are no sentences: a model that repeats itself is read in linear time.
 _LONGEST = 1000
@@ -61,10 +92,33 @@ class Passage(NamedTuple):
 
 
 def own_answer(text: str) -> str:
-    """Return a text up to where it goes on to another question."""
-    starts = [found.start() for found in _NEXT_QUESTION.finditer(text)]
-    later = [start for start in starts if text[:start].strip()]
-    return text[: later[0]] if later else text
+    """Return a text up to where it goes on to another question.
+
+    A question that it only says again, before there is an answer, is no other question.
+    """
+    marks = [
+        *_NEXT_QUESTION.finditer(text),
+        *_MAYBE_NEXT.finditer(text),
+        *_NEXT_TURN.finditer(text),
+    ]
+    since = 0
+    for mark in sorted(marks, key=lambda one: one.start()):
+        said = text[since : mark.start()].strip()
+        if said and _is_answered(said, mark):
+            return text[: mark.start()]
+        since = mark.end() if said == "" or mark.re is not _MAYBE_NEXT else since
+    return text
+
+
+def _is_answered(said: str, mark: re.Match[str]) -> bool:
+    """Whether what stands before the mark of a question is an answer already."""
+    if mark.re is _NEXT_TURN or _CUE.search(said) or BOX.search(said):
+        return True
+    # Its last sentence, or line, that says something.
+    last = next((one for one in reversed(sentences(said)) if not CHATTER.search(one.text)), None)
+    if last is None or _ANNOUNCES.search(last.text):
+        return False
+    return mark.re is _NEXT_QUESTION or mark[0].rstrip().endswith("?")
 
 
 def stated(text: str, cue: re.Pattern[str] = _CUE) -> list[Passage]:
@@ -87,6 +141,31 @@ def stated(text: str, cue: re.Pattern[str] = _CUE) -> list[Passage]:
     texts = [passage.text for passage in found[-3:]]
     repeats = len(texts) == 3 and texts[0] == texts[1] and texts[1].startswith(texts[2])
     return found[:-1] if repeats and found[-1].end == len(text) else found
+
+
+def stated_either_way(text: str) -> list[Passage]:
+    """Return what is stated, "150 is the answer" included, in order."""
+    found = stated(text)
+    for sentence in sentences(text):
+        back = _REVERSED.search(sentence.text)
+        if back:
+            found.append(Passage(sentence.start, sentence.text[: back.start()]))
+    return sorted(found, key=lambda passage: passage.start)
+
+
+def is_cut_short(text: str) -> bool:
+    """Whether a plain text ends before the answer that it announces."""
+    return any(not text[cue.end() :].strip(" \n\"'*:=>.!") for cue in _CUE.finditer(text))
+
+
+def affirmed(passage: Passage) -> Passage | None:
+    """Return what a statement is for: of "not Rome but Paris" the end; None of "not Rome"."""
+    if not _DENIED.match(passage.text):
+        return passage
+    rather = _RATHER.search(passage.text)
+    if rather is None:
+        return None
+    return Passage(passage.start + rather.end(), passage.text[rather.end() :])
 
 
 def sentences(text: str) -> list[Passage]:

@@ -3,15 +3,25 @@
 import re
 from typing import NamedTuple
 
-from trimtab.scoring.markup import plain
-from trimtab.scoring.statements import before, own_answer, sentences, stated, taken_back
+from trimtab.scoring.spoken import spoken
+from trimtab.scoring.statements import affirmed, before, sentences, stated, taken_back
 
+MEANINGS = {
+    "yes": "yes",
+    "true": "yes",
+    "plausible": "yes",
+    "no": "no",
+    "false": "no",
+    "implausible": "no",
+}
+"""What a target means, yes or no."""
 # Questions put in the text, and both answers named in one breath: no answer.
 _OPEN = re.compile(
     r"\b(?:yes|true|plausible)\b[\"']?\s*(?:/|or|and|nor)\s*[\"']?(?:no|false|implausible|not)\b"
     r"|\b(?:no|false|implausible)\b[\"']?\s*(?:/|or|and|nor)\s*[\"']?(?:yes|true|plausible)\b"
     r"|\b(?:may|might)\s+or\s+(?:may|might)\s+not\b[^.;:!?\n]*"
-    r"|\b(?:whether|if)\b[^.;:!?\n]*"
+    r"|\b(?:whether|if)\b(?:(?!,\s*(?:but|so)\b)[^.;:!?\n])*"
+    r"|\b(?:hard|difficult|impossible|wrong|incorrect|premature|early)\s+to\s+(?:say|answer)\b[^.;:!?\n]*"
     r"|(?:(?<=[.!?\n])|^)[^.!?\n]*\?(?![\w])"
     # "Certainly! Let us see" is a courtesy.
     r"|^\W*(?:absolutely|certainly|of\s+course)\W+(?=(?:let|here|to|i|we|the\s+question)\b)",
@@ -19,8 +29,8 @@ _OPEN = re.compile(
 )
 # "no" as a word of its own, not as in "no way to know"; "yes", not as in "yes-men".
 _REPLY = re.compile(
-    r"(?<![\w-])(?:(?P<yes>yes|yeah|yep)\b(?!-)"
-    r"|(?P<no>nope|no)\b(?=\W*$|\s*[,.!;:\u2013\u2014\n\"')\]]|\s+-|\s+way\s*[.!]*\s*$"
+    r"(?<![\w-])(?:(?P<yes>yes|yeah|yep|yup)\b(?!-)"
+    r"|(?P<no>nope|nah|no)\b(?!\.\s?[0-9])(?=\W*$|\s*[,.!;:\u2013\u2014\n\"')\]]|\s+-|\s+way\s*[.!]*\s*$"
     r"|\s+(?:it|the|he|she|they|this|that|because|since|as|not)\b))",
     re.I,
 )
@@ -65,12 +75,13 @@ def read_yes_no(text: str) -> str | None:
     "no" where the text ends by concluding that something is not so. Questions, and answers of both
     kinds in one breath ("yes or no"), are not read.
     """
-    text = _OPEN.sub(lambda found: " " * len(found[0]), plain(own_answer(text)))
+    text = _OPEN.sub(lambda found: " " * len(found[0]), spoken(text))
     for statement in reversed(stated(text)):
-        said = _first_said(statement.text)
+        meant = affirmed(statement) or statement
+        said = _first_said(meant.text)
         if said is None:
             continue
-        return _corrected(text, statement.start + said.end) or said.answer
+        return _corrected(text, meant.start + said.end) or said.answer
     return _corrected(text, 0) or _last_said(text)
 
 

@@ -9,20 +9,27 @@ from typing import Any
 
 from trimtab.choices import not_a_choice
 from trimtab.models import Conversation
+from trimtab.scoring.choices import read_choice
+from trimtab.scoring.dates import read_date, whole_date
 from trimtab.scoring.numbers import gold_number, read_number, same_number
-from trimtab.scoring.phrases import final_phrase
+from trimtab.scoring.phrases import final_phrase, same_phrase
+from trimtab.scoring.yes_no import MEANINGS, read_yes_no
 from trimtab.tasks.embedded import REASONING_PREFIX, REASONING_SYSTEM
 from trimtab.tasks.rows import FORMATS, read_rows
 from trimtab.tasks.task import Sample, Score, Task
+
+# Of options that stand in the question, whose texts are not known apart.
+_LABELS = dict.fromkeys("ABCDEFGHIJ", "")
 
 
 @dataclass(frozen=True, kw_only=True)
 class QuestionAnswer(Task):
     """Rows of a local file, right if the answer agrees with the target.
 
-    Where the target is a number, or ends in one after `####` as GSM8K's do, it is compared with
-    the answer's final number; otherwise with what follows "answer is", or with the whole answer,
-    letter case and a final full stop aside.
+    What the target is says how an answer is read: a number, alone or after `####` as GSM8K's are; a
+    date; yes or no, true or false; the letter of an option; else a phrase: what the answer states
+    ("the answer is"), or all of it. Of phrases, letter case, markup and quotation marks do not
+    count.
 
     Args:
         path: a .json, .jsonl, .csv or .parquet file, or a folder saved by `datasets`.
@@ -86,17 +93,27 @@ class QuestionAnswer(Task):
         return Sample(id=str(row.get("id", index)), conversation=conversation, target=str(answer))
 
     def score(self, text: str, sample: Sample) -> Score:
-        """Compare numbers if the target has one, else the stated answer."""
+        """Read an answer of the target's kind, and compare the two."""
         assert sample.target is not None
-        number = gold_number(sample.target)
-        if number is not None:
-            prediction = read_number(text)
-            right = same_number(prediction, number)
-        else:
-            prediction = final_phrase(text) or text.strip()
-            right = _plain(prediction) == _plain(sample.target)
+        prediction, right = _compared(text, sample.target.strip())
         return Score(prediction=prediction, values={"accuracy": float(right)})
 
 
-def _plain(text: str) -> str:
-    return text.strip().rstrip(".").lower()
+def _compared(text: str, target: str) -> tuple[str | None, bool]:
+    """Return what a text answers, read as its target is, and whether that is the target."""
+    prediction: str | None
+    number, day, meaning = gold_number(target), whole_date(target), MEANINGS.get(target.lower())
+    if number is not None:
+        prediction = read_number(text)
+        return prediction, same_number(prediction, number)
+    if day is not None:
+        prediction = read_date(text)
+        return prediction, prediction == day
+    if meaning is not None:
+        prediction = read_yes_no(text)
+        return prediction, prediction == meaning
+    if target.upper() in _LABELS:
+        prediction = read_choice(text, _LABELS)
+        return prediction, prediction == target.upper()
+    prediction = final_phrase(text)
+    return prediction, same_phrase(prediction, target)

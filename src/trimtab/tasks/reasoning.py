@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from trimtab.scoring.numbers import read_number, same_number
-from trimtab.scoring.phrases import final_phrase
+from trimtab.scoring.phrases import final_phrase, same_phrase
 from trimtab.tasks.embedded import REASONING_PREFIX, REASONING_SYSTEM, Embedded
 from trimtab.tasks.task import Sample, Score
 
@@ -47,8 +47,8 @@ class LastLetters(Embedded):
     prefix = REASONING_PREFIX
 
     def score(self, text: str, sample: Sample) -> Score:
-        """Compare what follows "answer is" with the target, letter case aside."""
+        """Compare the stated answer with the target, letter case aside."""
         assert sample.target is not None
         prediction = final_phrase(text)
-        right = prediction is not None and prediction.lower() == sample.target.lower()
+        right = same_phrase(prediction, sample.target)
         return Score(prediction=prediction, values={"accuracy": float(right)})

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trimtab.scoring.yes_no import read_yes_no
+from trimtab.scoring.yes_no import MEANINGS, read_yes_no
 from trimtab.tasks.benchmark import Graded, Item
 from trimtab.tasks.big_bench import answer_of, question_of
 from trimtab.tasks.row import Row
 from trimtab.tasks.task import Sample
-
-_MEANINGS = {
-    "yes": "yes",
-    "true": "yes",
-    "plausible": "yes",
-    "no": "no",
-    "false": "no",
-    "implausible": "no",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,10 +18,10 @@ class YesNo(Graded):
     def read(self, row: Row) -> Item:
         """Return the question; true, plausible and their opposites count as yes and no."""
         label = answer_of(row)
-        if label.lower() not in _MEANINGS:
-            accepted = ", ".join(_MEANINGS)
+        if label.lower() not in MEANINGS:
+            accepted = ", ".join(MEANINGS)
             raise row.unusable(f"has the answer {label!r}, which is none of {accepted}")
-        return Item(question=self.question(row), target=_MEANINGS[label.lower()])
+        return Item(question=self.question(row), target=MEANINGS[label.lower()])
 
     def question(self, row: Row) -> str:
         """Return the row's question."""
