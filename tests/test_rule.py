@@ -16,7 +16,8 @@ import pytest
 
 from trimtab import Conversation, Generation, LanguageModel, Plain, record
 from trimtab.evaluate import Job, evaluate
-from trimtab.own_code import described, sources
+from trimtab.own_code import described
+from trimtab.own_files import sources
 from trimtab.rule import Rule
 from trimtab.scorers import FunctionReward
 from trimtab.scoring import READERS

@@ -13,6 +13,8 @@ from hydra.core.config_store import ConfigStore
 from hydra.utils import get_object, instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
 
+from trimtab.own_code import declared
+
 # The parts that decide a run's results. The roles (base, guide, untuned) count only as far as
 # the method refers to them.
 PARTS = ("method", "task", "generation", "limit", "limit_seed")
@@ -158,10 +160,7 @@ def _canonical(node: Any, users: bool) -> Any:
 
 
 def _declared(target: Any, users: bool) -> tuple[frozenset[str], Mapping[str, Any]]:
-    """Return the settings that change no answer, and those that came later, of a named class.
-
-    A user's class says it itself: what its base makes no use of, it may.
-    """
+    """Return the settings that change no answer, and those that came later, of a named class."""
     ours = isinstance(target, str) and target.startswith(f"{__package__}.")
     if not isinstance(target, str) or not (ours or users):
         return frozenset(), {}
@@ -169,12 +168,7 @@ def _declared(target: Any, users: bool) -> tuple[frozenset[str], Mapping[str, An
         kind = get_object(target)
     except Exception:  # said where the configuration is checked
         return frozenset(), {}
-    own = {} if ours else vars(kind)
-    without, since = (
-        getattr(kind, name, none) if ours else own.get(name, none)
-        for name, none in (("without_effect", frozenset()), ("since", {}))
-    )
-    return frozenset(without), since
+    return frozenset(declared(kind, "without_effect", ())), declared(kind, "since", {})
 
 
 def _same(value: Any, other: Any) -> bool:

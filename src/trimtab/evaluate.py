@@ -117,10 +117,10 @@ class _Evaluation:
         self.run = run
         self.samples = samples
         self.rule = Rule(job.task)
-        self.earlier = record.read_run(run.path)
         lines = record.read_samples(run.path)
         self.done = {line["id"]: line for line in lines if line["id"] in samples}
         finished = record.read_summary(run.path) or {}
+        self.earlier = _facts(run.path, required=bool(lines or finished))
         self._scorers_before = finished.get("scorers", {})
         self.summary = finished if self._is_whole(finished) else None
         self.conversations = {i: s.conversation for i, s in samples.items() if i not in self.done}
@@ -238,10 +238,11 @@ def _evaluation(job: Job, bars: Progress) -> Iterator[_Evaluation]:
                 method.weigh({}, {})  # says whether it could be asked
             for scorer in job.scorers:
                 scorer.check()
-        content = requirements.content(method, samples.values())
+        content = requirements.content(method, samples.values(), job.generation, job.config)
         if earlier:
             requirements.require_same(content, earlier["content"], job.folder)
         if evaluation.summary is not None:
+            run.correct_config(job.config)
             if job.tracks_finished:
                 job.start_tracker().finish(evaluation.summary, list(evaluation.done.values()))
             yield evaluation
@@ -252,7 +253,7 @@ def _evaluation(job: Job, bars: Progress) -> Iterator[_Evaluation]:
         facts |= {
             "status": "running",
             "content": content,
-            **record.environment(),
+            **record.environment(requirements.code(method, job.generation, job.config)),
             "models": method.provenance(),
             "data": {
                 "source": task.source,
@@ -273,6 +274,18 @@ def _evaluation(job: Job, bars: Progress) -> Iterator[_Evaluation]:
                 yield evaluation
                 summary = evaluation.finish()
             tracker.finish(summary, [evaluation.done[i] for i in samples])
+
+
+def _facts(folder: Path, *, required: bool) -> dict[str, Any] | None:
+    """Return what a folder was begun with; None where nothing was answered that could be mixed."""
+    try:
+        facts = record.read_run(folder)
+        requirements.require_facts(facts, folder)
+    except ValueError:
+        if required:
+            raise
+        return None
+    return facts
 
 
 def _dial(method: Method) -> str:

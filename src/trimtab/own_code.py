@@ -1,23 +1,22 @@
-"""The code that a user brings: its files, and where in them an error came from."""
+"""The code that a user brings: whose it is, and where in it an error came from."""
 
 from __future__ import annotations
 
-import inspect
 import os
 import sys
 import sysconfig
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 _OURS = Path(__file__).parent
 _INSTALLED = [Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")]
 
 
-def is_own(kind: type) -> bool:
-    """Whether a class is a user's, not one of this package's or of Python's."""
-    top = kind.__module__.partition(".")[0]
+def is_own(kind: object) -> bool:
+    """Whether a class, or a function, is a user's, not one of this package's or of Python's."""
+    top = (getattr(kind, "__module__", None) or "builtins").partition(".")[0]
     return top != __package__ and top not in sys.stdlib_module_names
 
 
@@ -27,23 +26,24 @@ def file_of(module: str) -> Path | None:
     return Path(file).absolute() if file and os.path.isfile(file) else None
 
 
-def sources(kind: type) -> list[Path]:
-    """Return the files of a class and of those that it inherits from, as far as they are a user's.
+def is_users(kind: type) -> bool:
+    """Whether a class is a user's, and of no library that is installed."""
+    file = file_of(kind.__module__)
+    return is_own(kind) and not (file and is_installed(file))
 
-    Modules that these import from are a part of them where they lie beside them.
+
+def is_installed(file: Path) -> bool:
+    """Whether a file is of this package, of Python or of a library."""
+    return any(file.is_relative_to(folder) for folder in (_OURS, *_INSTALLED))
+
+
+def declared(kind: object, name: str, none: Any) -> Any:
+    """Return what a class says of its settings, such as `without_effect`.
+
+    A user's class says it itself: what its base makes no use of, it may.
     """
-    modules = {one.__module__ for one in kind.__mro__ if is_own(one)}
-    waiting = {name: file for name in modules if (file := file_of(name))}
-    folders = [file.parent for file in waiting.values()]
-    met: dict[str, Path] = {}
-    while waiting:
-        name, file = waiting.popitem()
-        met[name] = file
-        for other in {_module_of(value) for value in vars(sys.modules[name]).values()} - met.keys():
-            source = file_of(other)
-            if source and _is_users(source, folders):
-                waiting[other] = source
-    return sorted(set(met.values()))
+    ours = getattr(kind, "__module__", "").partition(".")[0] == __package__
+    return getattr(kind, name, none) if ours else getattr(kind, "__dict__", {}).get(name, none)
 
 
 def named(kind: type) -> str:
@@ -90,17 +90,8 @@ def _folders(module: str | None) -> Iterator[Path]:
 
 def _is_users(file: Path, folders: list[Path]) -> bool:
     """Whether a file lies in one of some folders, and is no library that is installed there."""
-    return any(file.is_relative_to(folder) for folder in folders) and not any(
-        file.is_relative_to(folder) for folder in (_OURS, *_INSTALLED)
-    )
-
-
-def _module_of(value: object) -> str:
-    """Return the name of the module that is, or that holds, a module's member."""
-    if isinstance(value, ModuleType):
-        return value.__name__
-    has_one = inspect.isclass(value) or inspect.isfunction(value)
-    return str(value.__module__) if has_one else ""
+    below = any(file.is_relative_to(folder) for folder in folders)
+    return below and not is_installed(file)
 
 
 def _short(file: Path) -> str:

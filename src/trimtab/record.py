@@ -133,8 +133,16 @@ class RunFolder:
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Write the resolved config."""
-        text = yaml.dump(dict(config), Dumper=_Plain, sort_keys=False, allow_unicode=True)
-        whole_files.write_text(self.path / "config.yaml", text)
+        whole_files.write_text(self.path / "config.yaml", _yaml(config))
+
+    def correct_config(self, config: Mapping[str, Any]) -> None:
+        """Write the resolved config of a finished run, where it is not what the folder says.
+
+        What differs decides no answer: a setting for the record, or a file that is gone.
+        """
+        file = self.path / "config.yaml"
+        if not file.exists() or file.read_bytes() != _yaml(config).encode():
+            self.write_config(config)
 
     def write_run(self, facts: Mapping[str, Any], *, at_once: bool = True) -> None:
         """Write the run's status and provenance; unless `at_once`, a few times a second."""
@@ -190,13 +198,19 @@ def sample_record(
     }
 
 
-def environment() -> dict[str, Any]:
-    """Return what the run depends on besides its config: code, packages, hardware."""
+def environment(code: Iterable[Path] = ()) -> dict[str, Any]:
+    """Return what the run depends on besides its config: code, packages, hardware.
+
+    Args:
+        code: files of the user's that it depends on; where these are in a repository, its commit
+            is recorded too.
+    """
     import torch
 
     devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
         "git": _git(),
+        "own_git": _own_git(code),
         "packages": {name: _version(name) for name in _PACKAGES},
         "hardware": {
             "platform": platform.platform(),
@@ -211,16 +225,33 @@ def environment() -> dict[str, Any]:
 def _git() -> dict[str, Any] | None:
     """Commit and dirty flag of the repository that this package runs from, if it is one."""
     where = Path(__file__).parent
+    root = _repository(where)
+    return _commit(where) if root and (root / "src" / "trimtab").is_dir() else None
 
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(where), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
+def _own_git(code: Iterable[Path]) -> list[dict[str, Any]]:
+    """Commit and dirty flag of each repository that holds some code."""
+    places = {file.parent for file in code}
+    roots = sorted({root for place in places if (root := _repository(place))})
+    return [{"folder": root.name, **found} for root in roots if (found := _commit(root))]
+
+
+def _repository(folder: Path) -> Path | None:
+    root = _asked_of_git(folder, "rev-parse", "--show-toplevel")
+    return Path(root) if root else None
+
+
+def _commit(folder: Path) -> dict[str, Any] | None:
+    commit = _asked_of_git(folder, "rev-parse", "HEAD")
+    changes = _asked_of_git(folder, "status", "--porcelain")
+    return {"commit": commit, "dirty": bool(changes)} if commit else None
+
+
+def _asked_of_git(folder: Path, *arguments: str) -> str | None:
+    """Return what git says; None where there is no git, no repository or no commit."""
+    command = ["git", "-C", str(folder), *arguments]
     try:
-        root = Path(git("rev-parse", "--show-toplevel"))
-        if not (root / "src" / "trimtab").is_dir():
-            return None
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
 
@@ -237,6 +268,10 @@ def _remove_empty(folders: Iterable[Path]) -> None:
     with suppress(OSError):
         for folder in folders:
             folder.rmdir()
+
+
+def _yaml(config: Mapping[str, Any]) -> str:
+    return yaml.dump(dict(config), Dumper=_Plain, sort_keys=False, allow_unicode=True)
 
 
 def _line(record: Mapping[str, Any]) -> str:

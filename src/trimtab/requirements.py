@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from hydra.utils import get_object
+
+from trimtab import own_files
+from trimtab.decoding import Generation
 from trimtab.methods import Method
 from trimtab.own_code import named
+from trimtab.parts import parts
+from trimtab.record_shapes import stretches
 from trimtab.scorers import Scorer
+from trimtab.shapes import anything, each, fields, text
 from trimtab.tasks import Sample, Score, Task
+
+_log = logging.getLogger(__name__)
+_FURTHER = "Move the folder away, or give another results=DIR: the command then begins anew."
+_FACTS = fields(
+    {"content": fields({"models": each(anything), "data": text}), "segments": stretches}
+)
 
 
 def require_task(task: object) -> None:
@@ -43,22 +57,85 @@ def require_metric(task: Task, scorers: Iterable[Scorer], score: Score) -> None:
     )
 
 
-def content(method: Method, samples: Iterable[Sample]) -> dict[str, Any]:
-    """Return what tells other weights or rows under the same names apart."""
+def content(
+    method: Method, samples: Iterable[Sample], generation: Generation, config: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what tells other weights, rows or code under the same names apart."""
     digest = hashlib.sha256()
     for sample in samples:
         digest.update(f"{sample.id}\x00{sample.conversation}\x00{sample.target}\n".encode())
-    return {
-        "models": method.identity,
-        "data": digest.hexdigest(),
-    }
+    found = {"models": method.identity, "data": digest.hexdigest()}
+    own = own_files.hashes(code(method, generation, config))
+    return found | ({"code": own} if own else {})
+
+
+def code(
+    method: Method,
+    generation: Generation | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> set[Path]:
+    """Return the user's files that the answers are made by, and those that their settings name.
+
+    Rows are known by their content, and a task's rule by a hash of its own.
+
+    Args:
+        method: what answers.
+        generation: how answers are drawn.
+        config: the nodes that both are built from.
+    """
+    nodes = [(config or {}).get("method"), (config or {}).get("generation")]
+    named = [part for node in nodes for name, part in parts(node) if name.endswith("_target_")]
+    return own_files.behind(method, generation) | {*own_files.sources(*map(_found, named))}
+
+
+def _found(target: str) -> Any:
+    try:
+        return get_object(target)
+    except Exception:  # said where the configuration is checked
+        return None
+
+
+def require_facts(facts: Mapping[str, Any] | None, folder: Path) -> None:
+    """Refuse to go on with answers of which it is not known what they were made with."""
+    try:
+        if facts is None:
+            raise ValueError("is missing")
+        _FACTS(facts, "")
+    except ValueError as error:
+        raise ValueError(
+            f"{folder} holds answers, but its run.json {error}: nothing says which weights, rows "
+            f"and settings they are of. {_FURTHER}"
+        ) from None
 
 
 def require_same(now: Mapping[str, Any], then: Mapping[str, Any], folder: Path) -> None:
-    """Refuse to add to a folder that was begun with other weights or rows under the same names."""
-    for what in ("models", "data"):
-        if now[what] != then[what]:
-            raise ValueError(
-                f"{folder} was begun with other {what} of the same name (compare `content` in "
-                "run.json). Move the folder away, or give another results=DIR."
-            )
+    """Refuse to add to a folder that was begun with other weights, rows or code of the same name.
+
+    Of what was not recorded when the folder was begun, a warning says so.
+    """
+    differing = [
+        f"models ({role})"
+        for role, found in then["models"].items()
+        if now["models"].get(role) != found
+    ]
+    if now["data"] != then["data"]:
+        differing.append("data")
+    if differing:
+        raise ValueError(
+            f"{folder} was begun with other {' and '.join(differing)} of the same name (compare "
+            f"`content` in run.json). {_FURTHER}"
+        )
+    new, old = now.get("code", {}), then.get("code", {})
+    changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    if changed and new and "code" in then:
+        raise ValueError(
+            f"{folder} was begun with other code: {', '.join(changed)} changed since, and its "
+            f"answers are those of before. {_FURTHER}"
+        )
+    if unknown := [*changed, *(now["models"].keys() - then["models"].keys())]:
+        _log.warning(
+            "%s was begun by a version that did not record all it is made of: whether %s changed "
+            "since is not known.",
+            folder,
+            ", ".join(unknown),
+        )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
 from functools import cached_property
 from numbers import Real
 from typing import Any
 
-from trimtab import behaviour
-from trimtab.own_code import described, is_own, named, sources
+from trimtab import behaviour, own_files
+from trimtab.own_code import described, is_own, named
 from trimtab.scorers import verdicts
 from trimtab.scoring import READERS
 from trimtab.tasks import Sample, Score, Task
@@ -33,16 +32,15 @@ class Rule:
     def identity(self) -> str | None:
         """The version of this package's readers, and a hash of the user's files of the rule.
 
-        These are the files of the task's own classes, and those beside them that they import from.
-        None of a task that reads no answers: one that compares likelihoods, or knows none as right.
+        These are the files of all that the task is made of, and those that its settings name. None
+        of a task that reads no answers: one that compares likelihoods, or knows none as right.
         """
         task = self._task
         if task.likelihood:
             return None
-        files = sources(type(task))
-        reads = files or _RIGHT in {task.metric, *task.proportions}
-        own = [hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()]
-        return "+".join([READERS, *(own if files else [])]) if reads else None
+        own = own_files.digest(own_files.behind(task))
+        reads = own or _RIGHT in {task.metric, *task.proportions}
+        return "+".join([READERS, *([own] if own else [])]) if reads else None
 
     def score(self, text: str, sample: Sample) -> Score:
         """Score an answer.

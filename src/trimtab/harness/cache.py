@@ -18,7 +18,7 @@ from sqlitedict import SqliteDict
 import trimtab
 from trimtab.methods import Method
 from trimtab.models import LanguageModel
-from trimtab.own_code import sources
+from trimtab.requirements import code
 
 
 def keep_apart(cache: SqliteDict, method: Method, seed: int) -> None:
@@ -42,7 +42,7 @@ def _digest(method: Method, seed: int) -> str:
     known = {
         "method": _plain("method", method),
         "content": method.identity,
-        "own_code": _hashed(sources(type(method))),
+        "own_code": _hashed(sorted(code(method))),
         "trimtab": code_version(),
         "seed": seed,
     }

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from trimtab.decoding import Completion, Generation
 from trimtab.models import Conversation, LanguageModel
+from trimtab.own_code import declared, named
+from trimtab.parts import parts
 from trimtab.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
@@ -86,15 +88,16 @@ class Method(ABC):
 
     @property
     def participants(self) -> dict[str, LanguageModel]:
-        """Every model that has a say in the answers, by the name of its field."""
-        return {role: model for role, model in self.all_models.items() if role != "draft"}
+        """Every model that has a say in the answers, by its name in the method."""
+        silent = declared(type(self), "without_effect", ())
+        return {n: model for n, model in self.all_models.items() if n.split(".")[0] not in silent}
 
     @property
     def all_models(self) -> dict[str, LanguageModel]:
-        """Every model that the method was given, by the name of its field."""
-        assert dataclasses.is_dataclass(self)
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {name: value for name, value in values.items() if isinstance(value, LanguageModel)}
+        """Every model that the method holds, by its name in it: `guide`, `guides.large`."""
+        found = {name: part for name, part in parts(self) if isinstance(part, LanguageModel)}
+        known = list(found.values())
+        return found | {role: m for role, m in self.models.items() if m not in known}
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -216,7 +219,7 @@ class Method(ABC):
 
     def goes_with(self, other: Method) -> bool:
         """Whether another method can decode together with this one: dials alone differ."""
-        if self.dial is None or type(self) is not type(other):
+        if self.dial is None or type(self) is not type(other) or not dataclasses.is_dataclass(self):
             return False
         return self.turned({dial: getattr(other, dial) for dial in self.dials}) == other
 
@@ -226,8 +229,16 @@ class Method(ABC):
         return () if self.dial is None else (self.dial, *self.further_dials)
 
     def turned(self, values: Mapping[str, Any]) -> Self:
-        """Return this method with its dials at other values; loaded models are shared."""
-        assert dataclasses.is_dataclass(self)
+        """Return this method with its dials at other values; loaded models are shared.
+
+        Raises:
+            ValueError: for a class that is no dataclass.
+        """
+        if not dataclasses.is_dataclass(self):
+            raise ValueError(
+                f"{named(type(self))} is no dataclass, so it cannot be turned. Put "
+                "@dataclass(frozen=True, kw_only=True) on the line above the class."
+            )
         return dataclasses.replace(self, **values)
 
     @property

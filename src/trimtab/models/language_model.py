@@ -5,6 +5,7 @@ Describing a model is free; tokenizer and weights load at their first use. Legen
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import json
@@ -20,6 +21,7 @@ from trimtab.models.chat_template import ChatTemplate
 from trimtab.models.codec import Codec
 from trimtab.models.conversation import Conversation
 from trimtab.models.folder import check_folder, content_sha256, is_template, no_template
+from trimtab.models.in_memory import in_memory_sha256
 from trimtab.models.source import Source
 
 if TYPE_CHECKING:
@@ -103,12 +105,32 @@ class LanguageModel:
         prompt: str,
         name: str = "in-memory",
     ) -> LanguageModel:
-        """Wrap a model and a tokenizer that are already loaded."""
+        """Wrap a model and a tokenizer that are already loaded.
+
+        Two of these are equal where model, tokenizer and prompt are the very same.
+        """
         described = cls(path=name, prompt=prompt)
         described.__dict__["weights"] = model.eval()
         described.__dict__["tokenizer"] = tokenizer
         described.__dict__["commit"] = getattr(model.config, "_commit_hash", None)
+        described.__dict__["_in_memory"] = (model, tokenizer)
         return described
+
+    def holding(self, weights: PreTrainedModel) -> LanguageModel:
+        """Return this model with other weights, which are loaded."""
+        held = copy.copy(self)
+        held.__dict__["weights"] = weights
+        held.__dict__["_in_memory"] = (weights, self.tokenizer)
+        return held
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both describe one model; those in memory hold the very same."""
+        if not isinstance(other, LanguageModel) or type(self) is not type(other):
+            return NotImplemented
+        fields = [field.name for field in dataclasses.fields(self)]
+        alike = all(getattr(self, name) == getattr(other, name) for name in fields)
+        held = [one.__dict__.get("_in_memory", ()) for one in (self, other)]
+        return alike and [*map(id, held[0])] == [*map(id, held[1])]
 
     @property
     def folder(self) -> Path | None:
@@ -304,13 +326,19 @@ class LanguageModel:
         """The commit of a hub id; None for a local folder."""
         return self.source.commit
 
-    @cached_property
+    @property
     def identity(self) -> dict[str, str | None]:
-        """What tells two contents under one name apart; needs no weights.
+        """What tells two contents under one name apart; loads no weights.
 
-        A local folder has the hash of its files, a hub id its commit, and both that of the chat
+        A local folder has the hash of its files, a hub id its commit, what was given as loaded a
+        hash of weights, settings and tokenizer as they are now, and all have that of the chat
         template in use.
         """
+        held = self.__dict__.get("_in_memory")
+        return self._named | ({"in_memory_sha256": in_memory_sha256(*held)} if held else {})
+
+    @cached_property
+    def _named(self) -> dict[str, str | None]:
         folder = self.folder
         template = self.tokenizer.chat_template if self.prompt == "chat" else None
         return {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import importlib
 import inspect
 import math
@@ -13,8 +12,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
+from trimtab import own_files
 from trimtab.choices import not_a_choice
 from trimtab.own_code import described
 from trimtab.scorers.scorer import Scorer, Verdict
@@ -58,15 +59,21 @@ class FunctionReward(Scorer):
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """The function's name, the settings it was given, and the hash of its module's file."""
+        """Its name, its settings, the hash of its file, and of the others that it is made of.
+
+        The latter are the user's that its file imports or names; see `own_files.sources`.
+        """
         function, settings = self._reward, {}
         if isinstance(function, functools.partial):
             settings = {"arguments": repr(function.args), "keywords": repr(function.keywords)}
         named = self._named
+        file = _file(named)
+        further = own_files.hashes(own for own in own_files.sources(named) if own != file)
         return {
             "function": f"{named.__module__}.{named.__qualname__}",
             **settings,
-            "file_sha256": _file_hash(named),
+            "file_sha256": own_files.sha256(file) if file else None,
+            **({"further_sha256": further} if further else {}),
         }
 
     @property
@@ -146,13 +153,10 @@ def _require_three(function: Reward, given: str | Reward) -> None:
         ) from None
 
 
-def _file_hash(function: Any) -> str | None:
-    """Return the hash of the file that a function is written in; None where it is in none."""
+def _file(function: Any) -> Path | None:
+    """Return the file that a function is written in; None where it is in none."""
     try:
         file = inspect.getsourcefile(function)
     except TypeError:  # a built-in
         return None
-    if file is None or not os.path.isfile(file):
-        return None
-    with open(file, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return Path(file).absolute() if file and os.path.isfile(file) else None

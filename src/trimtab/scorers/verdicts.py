@@ -6,7 +6,9 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from trimtab import own_files
 from trimtab.agreement import agreement
+from trimtab.own_code import is_own
 from trimtab.scorers.scorer import Scorer
 
 # Scores that say whether an answer is right: by the task's rule, by a published one, by a judge.
@@ -16,7 +18,13 @@ RIGHT = ("accuracy", "published", "correct")
 def missing(summary: Mapping[str, Any], scorers: Iterable[Scorer]) -> bool:
     """Whether a finished run lacks the verdicts of a scorer, or has those of another version."""
     known = summary.get("scorers", {})
-    return any(known.get(s.name, {}).get("identity") != dict(s.identity) for s in scorers)
+    return any(known.get(s.name, {}).get("identity") != _identity(s) for s in scorers)
+
+
+def _identity(scorer: Scorer) -> dict[str, Any]:
+    """Return what a scorer says that its scores depend on and, of a user's own, its code."""
+    own = own_files.hashes(own_files.behind(scorer)) if is_own(type(scorer)) else {}
+    return {**scorer.identity, **({"code": own} if own else {})}
 
 
 def add(lines: Sequence[dict[str, Any]], scorer: Scorer, seen: Callable[[], None]) -> None:
@@ -71,7 +79,7 @@ def describe(
         verdicts = [line["verdicts"][scorer.name] for line in lines]
         metrics = dict.fromkeys(metric for verdict in verdicts for metric in verdict["values"])
         described[scorer.name] = {
-            "identity": dict(scorer.identity),
+            "identity": _identity(scorer),
             "metrics": sorted(metrics, key=lambda metric: metric != scorer.headline),
             "proportions": sorted(scorer.proportions),
             "bounds": {metric: list(ends) for metric, ends in scorer.bounds.items()},

@@ -132,6 +132,4 @@ def move(
     """Return a new model, `base` moved along some vectors; `base` is not changed."""
     weights = copy.deepcopy(base.weights)
     Dial(weights, vectors, base=own_tensors(base.weights)).turn(strengths)
-    moved = copy.copy(base)
-    moved.__dict__["weights"] = weights
-    return moved
+    return base.holding(weights)
