@@ -47,7 +47,7 @@ def answer(
         for i, sample in samples.items()
     }
     unasked = {
-        i: dataclasses.replace(conversation, question="", context="")
+        i: dataclasses.replace(conversation, question="", context="", earlier=())
         for i, conversation in asked.items()
     }
     prior = dict(method.weigh(unasked, options, generation)) if by == "unconditional" else {}

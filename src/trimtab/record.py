@@ -178,7 +178,7 @@ def sample_record(
     ]
     return {
         "id": sample.id,
-        "question": sample.conversation.question,
+        "question": sample.conversation.asked,
         "prompts": completion.prompts,
         "completion": completion.text,
         "trace": trace,

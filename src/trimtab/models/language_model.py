@@ -211,11 +211,15 @@ class LanguageModel:
         """Return the prompt text of `conversation` in this model's way (see `Conversation`)."""
         if self.prompt == "plain":
             system = f"{conversation.system}\n" if conversation.system else ""
-            return f"{system}{conversation.user}\n{conversation.answer_start}"
-        messages = [{"role": "user", "content": conversation.user}]
-        if conversation.system:
-            messages.insert(0, {"role": "system", "content": conversation.system})
-        return self.chat.render(messages) + conversation.answer_start
+            before = "".join(f"{user}\n{answer}\n" for user, answer in conversation.before)
+            return f"{system}{before}{conversation.user}\n{conversation.answer_start}"
+        messages = [{"role": "system", "content": conversation.system}]
+        for user, answer in conversation.before:
+            messages.append({"role": "user", "content": user})
+            messages.append({"role": "assistant", "content": answer})
+        messages.append({"role": "user", "content": conversation.user})
+        asked = messages if conversation.system else messages[1:]
+        return self.chat.render(asked) + conversation.answer_start
 
     @cached_property
     def chat(self) -> ChatTemplate:
