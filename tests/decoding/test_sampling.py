@@ -82,6 +82,40 @@ def test_draw_equals_the_oracle_with_all_filters() -> None:
     assert tokens.tolist() == expected
 
 
+def draws(logits: torch.Tensor, count: int = 400, **settings: float) -> list[int]:
+    tokens = draw(
+        logits.expand(count, -1),
+        **({"temperature": 1.0, "top_k": 0, "top_p": 1.0} | settings),
+        keys=[noise_key(0, str(i), "model") for i in range(count)],
+        positions=[0] * count,
+    )
+    return tokens.tolist()
+
+
+@pytest.mark.parametrize("temperature", [1e-7, 1e-40, 1e-300, 5e-324])
+@pytest.mark.parametrize("filters", [{}, {"top_p": 0.9}, {"top_k": 3}])
+def test_the_coldest_draws_are_greedy(temperature: float, filters: dict[str, float]) -> None:
+    logits = torch.tensor([-torch.inf, 1.0, 3.0, 2.999, -200.0, 88.0, 87.99])
+    assert set(draws(logits, temperature=temperature, **filters)) == {5}
+    assert set(draws(-logits[1:], temperature=temperature, **filters)) == {3}
+    # Equals stay as likely as each other.
+    tied = draws(torch.tensor([4.0, 7.0, 7.0]), temperature=temperature, **filters)
+    assert chisquare([tied.count(1), tied.count(2)]).pvalue > 1e-3
+    assert 0 not in tied
+
+
+@pytest.mark.parametrize("temperature", [1e7, 1e40, 1e300, 1.7e308])
+def test_the_hottest_draws_are_uniform_over_what_is_possible(temperature: float) -> None:
+    drawn = draws(torch.tensor([-torch.inf, 50.0, 0.0, -50.0]), temperature=temperature)
+    assert 0 not in drawn
+    assert chisquare([drawn.count(token) for token in (1, 2, 3)]).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("p", [1e-12, 1e-40, 1e-300, 5e-324])
+def test_the_smallest_nucleus_is_the_most_likely_token(p: float) -> None:
+    assert set(draws(torch.tensor([0.0, 1.0, 0.9]), top_p=p)) == {1}
+
+
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
@@ -93,6 +127,13 @@ def test_draw_equals_the_oracle_with_all_filters() -> None:
         ("top_k", -1),
         ("top_p", 0.0),
         ("top_p", 1.1),
+        ("top_p", float("nan")),
+        ("top_p", "0.5"),
+        ("temperature", True),
+        ("temperature", "1"),
+        ("seed", "abc"),
+        ("seed", float("nan")),
+        ("seed", 1.0),
     ],
 )
 def test_settings_out_of_range_are_refused_by_name(setting: str, value: float) -> None:

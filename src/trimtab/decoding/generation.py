@@ -38,13 +38,26 @@ class Generation:
             ("batch_size", 1),
             ("top_k", 0),
             ("draft_length", 0),
+            ("seed", None),
         ):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
-                raise ValueError(f"{name}={value!r}: accepted are whole numbers from {lowest} up.")
-        if not (math.isfinite(self.temperature) and self.temperature >= 0):
-            raise ValueError(
-                f"temperature={self.temperature!r}: accepted are numbers from 0 (greedy) up."
-            )
-        if not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p={self.top_p!r}: accepted are numbers above 0 and up to 1.")
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            if not whole or (lowest is not None and value < lowest):
+                these = "" if lowest is None else f" from {lowest} up"
+                raise ValueError(f"{name}={value!r}: accepted are whole numbers{these}.")
+        for name, holds, accepted in (
+            ("temperature", _from_0_up, "numbers from 0 (greedy) up"),
+            ("top_p", _share, "numbers above 0 and up to 1"),
+        ):
+            value = getattr(self, name)
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not holds(value):
+                raise ValueError(f"{name}={value!r}: accepted are {accepted}.")
+
+
+def _from_0_up(value: float) -> bool:
+    return math.isfinite(value) and value >= 0
+
+
+def _share(value: float) -> bool:
+    return 0 < value <= 1

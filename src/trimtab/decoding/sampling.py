@@ -11,6 +11,8 @@ import hashlib
 import torch
 
 _WORD = 0xFFFFFFFF
+# Quotients by these temperatures are finite, and tell any two logits apart, in single precision.
+_ORDINARY = (1e-6, 1e6)
 
 
 def noise_key(seed: int, sample_id: str, role: str) -> int:
@@ -40,6 +42,18 @@ def gumbel_noise(
     return -torch.log(-torch.log(uniform_NV))
 
 
+def tempered(logits_NV: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Return logits divided by a temperature above 0, up to a constant of each row.
+
+    At the far ends the largest of a row is taken off before, in double precision: the coldest
+    draws are then those of the most likely token, and the hottest those of any alike.
+    """
+    if _ORDINARY[0] <= temperature <= _ORDINARY[1]:
+        return logits_NV / temperature
+    logits_NV = logits_NV.double()
+    return (logits_NV - logits_NV.amax(dim=-1, keepdim=True)) / temperature
+
+
 def keep_top_k(logits_NV: torch.Tensor, k: int) -> torch.Tensor:
     """Return logits with all but the k largest of each row at -inf; k = 0 keeps all."""
     if k == 0 or k >= logits_NV.shape[-1]:
@@ -58,6 +72,7 @@ def keep_top_p(logits_NV: torch.Tensor, p: float) -> torch.Tensor:
     sorted_NV, order_NV = logits_NV.sort(dim=-1, descending=True, stable=True)
     probability_NV = sorted_NV.softmax(dim=-1)
     before_NV = probability_NV.cumsum(dim=-1) - probability_NV
+    before_NV[:, 0] = -1.0  # the most likely one stays, where p is too small for a number's format
     dropped_NV = torch.zeros_like(before_NV, dtype=torch.bool).scatter(-1, order_NV, before_NV >= p)
     return logits_NV.masked_fill(dropped_NV, -torch.inf)
 
@@ -77,7 +92,7 @@ def draw(
     """
     if temperature == 0:
         return logits_NV.argmax(dim=-1)
-    filtered_NV = keep_top_p(keep_top_k(logits_NV / temperature, top_k), top_p)
+    filtered_NV = keep_top_p(keep_top_k(tempered(logits_NV, temperature), top_k), top_p)
     # Several draws may share their noise: those of one sample at several strengths do.
     places = {place: i for i, place in enumerate(dict.fromkeys(zip(keys, positions, strict=True)))}
     noise_UV = gumbel_noise(

@@ -66,7 +66,8 @@ class Nudging(Method):
         ):
             if getattr(self, name) not in accepted:
                 raise ValueError(not_a_choice(f"{name}:", getattr(self, name), accepted))
-        if isinstance(self.lookahead, bool) or self.lookahead < 1:
+        whole = isinstance(self.lookahead, int) and not isinstance(self.lookahead, bool)
+        if not whole or self.lookahead < 1:
             raise ValueError(f"lookahead={self.lookahead!r}: accepted are whole numbers from 1 up.")
 
     @property
