@@ -58,6 +58,23 @@ def evaluations(monkeypatch):
     return calls_and_errors
 
 
+def test_a_long_sweep_is_decoded_a_few_values_at_a_time(trimtab, evaluations, monkeypatch):
+    sizes = []
+    monkeypatch.setattr(
+        sys.modules["trimtab.evaluate"],
+        "evaluate_together",
+        lambda jobs: sizes.append(len(jobs)) or {},
+    )
+    sweep = ("run", "-m", "method.threshold=0.1,0.2,0.3,0.4,0.5", "limit=2")
+    assert trimtab(*sweep, "hydra.launcher.together=2")[0] == 0
+    assert sizes == [2, 2, 1]
+    assert trimtab(*sweep)[0] == 0
+    assert sizes[3:] == [5]
+    code, _, said = trimtab(*sweep, "hydra.launcher.together=0")
+    assert code != 0
+    assert "together=0: accepted are whole numbers from 1 up" in said
+
+
 def test_a_run_receives_the_experiment_and_its_folder(trimtab, evaluations):
     code, out, _ = trimtab("run", "limit=5", "method.threshold=0.3", "results=here")
     assert code == 0

@@ -93,6 +93,7 @@ def test_a_string_is_a_conversation_of_only_a_question(zoo) -> None:
         ({"threshold": float("nan")}, r"threshold=nan"),
         ({"boundary": "spaces"}, r"boundary: 'spaces' is not known. Did you mean 'space'"),
         ({"stop": "both"}, r"Accepted: guide, speaker"),
+        ({"lookahead": 1.5}, r"lookahead=1.5: accepted are whole numbers from 1 up"),
         ({"lookahead": 0}, r"lookahead=0: accepted are whole numbers from 1 up"),
     ],
 )

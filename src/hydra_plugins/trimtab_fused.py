@@ -18,7 +18,19 @@ class FusedLauncher(Launcher):
 
     Before the first, those that differ in the dial alone are decoded together, into the folders of
     each; they then find their work done.
+
+    Args:
+        together: most values of the dial that are decoded at a time. Each takes as many rows of the
+            KV cache as `generation.batch_size`, and keeps its run's files open; a prompt is read
+            once for all of them.
     """
+
+    def __init__(self, together: int = 32) -> None:
+        if not isinstance(together, int) or isinstance(together, bool) or together < 1:
+            raise ValueError(
+                f"hydra.launcher.together={together!r}: accepted are whole numbers from 1 up."
+            )
+        self._most = together
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -43,7 +55,7 @@ class FusedLauncher(Launcher):
             configs.append(config)
         together = getattr(self._task_function, "together", None)
         if together:
-            together(configs)
+            together(configs, self._most)
         return [
             run_job(
                 hydra_context=self._context,

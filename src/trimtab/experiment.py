@@ -75,17 +75,22 @@ class Application:
 
         return evaluate(job(cfg, folder=folder, sweep=self.sweep))
 
-    def together(self, configs: Sequence[DictConfig]) -> None:
+    def together(self, configs: Sequence[DictConfig], most: int) -> None:
         """Run those of some jobs that differ in the dial alone; called, they find their work done.
 
         Whatever goes wrong is left to be said by the job that it belongs to.
+
+        Args:
+            configs: what the jobs are composed of.
+            most: how many are decoded at a time.
         """
         from trimtab.evaluate import evaluate_together
 
         for group in _alike(configs):
             try:
                 jobs = list(_family(group, self.sweep))
-                summaries = evaluate_together(jobs) if jobs else {}
+                parts = [jobs[i : i + most] for i in range(0, len(jobs), most)]
+                summaries = {k: v for part in parts for k, v in evaluate_together(part).items()}
             except Exception as error:
                 said = _message(error).splitlines()[0]
                 _log.warning("These %d jobs go on one by one: %s", len(group), said)

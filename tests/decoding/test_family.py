@@ -4,8 +4,19 @@ import dataclasses
 
 import pytest
 
-from trimtab import AlignmentVector, Completion, DeRa, Ensemble, Generation, Nudging, ProxyTuning
+from trimtab import (
+    AlignmentVector,
+    Completion,
+    DeRa,
+    Ensemble,
+    Generation,
+    LanguageModel,
+    Nudging,
+    ProxyTuning,
+)
+from trimtab.decoding import voice
 from trimtab.methods import Method
+from trimtab.models import session
 from trimtab.tasks import Stories, WordProblems
 
 SAMPLED = {"temperature": 0.9, "top_p": 0.95, "seed": 5}
@@ -130,3 +141,21 @@ def test_only_what_differs_in_the_dial_alone_goes_together(zoo) -> None:
     assert not vector.goes_with(vector.at(0.5))
     with pytest.raises(ValueError, match="more than their dials"):
         next(method.stream_family([method, dera(zoo)], [{}, {}], Generation()))
+
+
+def test_a_batch_takes_no_more_memory_than_its_samples_fill(zoo, monkeypatch) -> None:
+    taken = []
+
+    class Counted(session.Session):
+        def __init__(self, model: LanguageModel, slots: int, **given: object) -> None:
+            taken.append(slots)
+            super().__init__(model, min(slots, 64), **given)
+
+    monkeypatch.setattr(voice, "Session", Counted)
+    large = Generation(max_new_tokens=8, batch_size=100_000)
+    method = nudging(zoo)
+    asked = conversations(method, 6)
+    alone = {c.id: c for c in method.stream(asked, dataclasses.replace(large, batch_size=16))}
+    assert {c.id: c for c in method.stream(asked, large)} == alone
+    dict(dera(zoo).weigh(asked, {key: [" a", " b"] for key in asked}, large))
+    assert set(taken) == {6}

@@ -1,9 +1,13 @@
 """How long, how random, and how many at once: settings that every method shares."""
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
+
+# In fewer rows than these a CPU may add up in another order (see `trimtab.models.session`).
+_ROWS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +57,10 @@ class Generation:
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if not number or not holds(value):
                 raise ValueError(f"{name}={value!r}: accepted are {accepted}.")
+
+    def for_samples(self, count: int) -> Self:
+        """Return these settings with a batch that is no larger than some samples can fill."""
+        return dataclasses.replace(self, batch_size=min(self.batch_size, max(_ROWS, count)))
 
 
 def _from_0_up(value: float) -> bool:

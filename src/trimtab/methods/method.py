@@ -262,6 +262,7 @@ class Method(ABC):
         whole = {i: prompt for asked in prompts for i, prompt in asked.items()}
         self._require_compatible()
         self._require_room(whole)
+        generation = generation.for_samples(len(whole))
         with self.loading.running():
             voices, start = self._prepare(generation, family)
 

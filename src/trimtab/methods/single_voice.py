@@ -193,7 +193,8 @@ class SingleVoice(Method):
                         f"{role} ({model.path}), which holds {model.context_length}. Shorten them."
                     )
 
-        greedy = Generation(batch_size=(generation or Generation()).batch_size)
+        rows = (generation or Generation()).for_samples(len(prompts)).batch_size
+        greedy = Generation(batch_size=rows)
         with self.loading.running():
             from trimtab.decoding.batching import Reader, decode
             from trimtab.decoding.likelihood import weigh
@@ -217,7 +218,7 @@ class SingleVoice(Method):
 
         starts = (lambda slots, i=sample_id: start(i, slots[0]) for sample_id in prompts)
         before = dict(self.forward_passes)
-        for slot, found in decode(starts, [voice], greedy.batch_size):
+        for slot, found in decode(starts, [voice], rows):
             for role, passes in voice.forward_passes().items():
                 self.forward_passes[role] = before.get(role, 0) + passes
             yield asked[slot], found
