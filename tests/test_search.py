@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -229,11 +230,25 @@ def test_a_planted_best_of_three_settings_is_found_and_better_than_by_chance(
     draws = np.random.default_rng(0).uniform([0, -1, -1], 1, size=(500, 60, 3))
     values = 0.9 - ((draws - [0.3, -0.3, -0.3]) ** 2) @ np.array([2, 1, 1])
     assert best.value > values.max(axis=1).mean()
-    assert f"method.strength={best.params['method.strength']:g} +method.others.one=" in lines[-7]
+    said = f"method.strength={best.params['method.strength']:g} +method.others.one="
+    assert any(line.startswith(" best ") and said in line for line in lines)
     assert any("60: 60 run" in line for line in lines)
     # And the printed command finds that run again.
     again = lines[-1].split("trimtab run ")[1].split()
     assert any(argument.startswith("+method.others.two=") for argument in again)
+
+
+@pytest.mark.parametrize("intervals, command", [((), "choose"), (BOTH, "table")])
+def test_a_search_ends_with_a_command_that_compares_its_values(
+    searched: Any, intervals: tuple[str, ...], command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trials, lines = searched(*intervals, trials=3, pruning=False)
+    (said,) = (line for line in lines if line.startswith(" as good "))
+    program, *arguments = shlex.split(said.removeprefix(" as good "))
+    assert (program, arguments[0]) == ("trimtab", command)
+    assert cli._dispatch(arguments) == 0
+    compared = capsys.readouterr().out
+    assert all(f"{trial.value:.3f}" in compared for trial in trials)
 
 
 def test_a_search_over_several_settings_resumes_as_undisturbed(

@@ -44,6 +44,7 @@ import optuna
 from filelock import FileLock, Timeout
 from hydra import initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
+from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from optuna import Study
 from optuna.distributions import BaseDistribution
@@ -91,7 +92,8 @@ class _Search:
         low, high = map(plan.compose, plan.space.corners)
         experiment.place(low)
         choices = dict(HydraConfig.get().runtime.choices)
-        task = config.build(low.task)
+        self._task = task = config.build(low.task)
+        self._dial = get_object(low.method._target_).dial
         self.metric = plan.metric or task.metric
         if self.metric != task.metric:
             (sample,) = task.samples(1)
@@ -219,19 +221,31 @@ class _Search:
         lines = {
             "best": f"{' '.join(assignments)}: {self.metric} "
             f"{_score(best.value, best.user_attrs['ci95'])}, n = {whole} ({self.rows})",
-            "": "It was picked by these samples, so its score here is a little hopeful. "
-            "`trimtab choose` says which others are as good.",
+            "": "It was picked by these samples, so its score here is a little hopeful.",
             "trials": f"{len(tried)}: {len(tried) - pruned - reused} run, {pruned} given up early, "
             f"{reused} found finished",
             "samples": f"{computed:,} computed; {len(tried) * whole:,} in these runs as a whole, "
             f"{len(self.plan.space) * whole:,} in all {len(self.plan.space):,} values",
             "time": f"{_seconds(tried):,.0f} s in trials",
             "kept in": str(self.file),
+            "as good": self._comparison(best),
             "again": shlex.join(again),
         }
         print()
         for name, text in lines.items():
-            print(f" {name:<9}{text}")
+            if text is not None:
+                print(f" {name:<9}{text}")
+
+    def _comparison(self, best: FrozenTrial) -> str | None:
+        """Return the command that says which other values are as good; None where none does."""
+        root, task = self.file.parents[1], self._task
+        further = [] if self.metric == task.metric else ["--metric", self.metric]
+        if [*self.plan.space.grids] == [f"method.{self._dial}"] and not self.plan.minimize:
+            further += [] if task.split == "validation" else ["--split", task.split or "none"]
+            return shlex.join(["trimtab", "choose", str(root), *further])
+        folder = os.path.normpath(self.file.parent / best.user_attrs["folder"])
+        # `choose` is about one dial.
+        return None if further else shlex.join(["trimtab", "table", str(root), "--against", folder])
 
 
 class _Watch:

@@ -26,7 +26,7 @@ class Chart {
     this.figure = html("div", { class: "plot" });
     const drawing = html("div", {}, this.legend(), this.figure);
     const along = this.dials.length > 1 ? this.along() : "";
-    this.node = html("div", { class: "chart" }, html("div", {}, this.chooser(), along), drawing);
+    this.node = html("div", { class: "chart" }, html("div", {}, along, this.chooser()), drawing);
     new ResizeObserver(() => {
       if (this.figure.clientWidth !== this.width) this.draw();
     }).observe(this.figure);
