@@ -184,6 +184,7 @@ def sample_record(
         "trace": trace,
         "choices": dict(sample.choices),
         "target": sample.target,
+        **({"also_right": list(sample.also_right)} if sample.also_right else {}),
         "prediction": score.prediction,
         "scores": score.values,
         "readings": score.readings,

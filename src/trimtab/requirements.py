@@ -63,7 +63,9 @@ def content(
     """Return what tells other weights, rows or code under the same names apart."""
     digest = hashlib.sha256()
     for sample in samples:
-        digest.update(f"{sample.id}\x00{sample.conversation}\x00{sample.target}\n".encode())
+        also = f"\x00{list(sample.also_right)}" if sample.also_right else ""
+        asked = f"{sample.id}\x00{sample.conversation}\x00{sample.target}{also}\n"
+        digest.update(asked.encode())
     found = {"models": method.identity, "data": digest.hexdigest()}
     own = own_files.hashes(code(method, generation, config))
     return found | ({"code": own} if own else {})

@@ -95,6 +95,16 @@ def copied(tmp_path: Path) -> Path:
     return shutil.copytree(embedded.path("a-small-chat"), tmp_path / "model")
 
 
+def test_a_byte_order_mark_is_no_part_of_a_template(copied: Path, tmp_path: Path) -> None:
+    template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<model>"
+    given = tmp_path / "template.jinja"
+    given.write_text(template, "utf-8-sig")
+    (copied / "chat_template.jinja").write_text(template, "utf-8-sig")
+    for own in (None, str(given)):
+        model = LanguageModel(path=str(copied), prompt="chat", chat_template=own)
+        assert model.render(ASKED).startswith("<system>Be brief.<user>")
+
+
 def test_provenance_names_exactly_what_was_loaded(copied: Path) -> None:
     model = LanguageModel(path=str(copied), prompt="chat")
     twin = LanguageModel(path="zoo:a-small-chat", prompt="chat")

@@ -14,7 +14,7 @@ def read_object(file: Path) -> dict[str, Any]:
         ValueError: for a file that is cut off or holds something else.
     """
     try:
-        said = json.loads(file.read_text("utf-8"))
+        said = json.loads(file.read_text("utf-8-sig"))
     except ValueError as error:  # of JSON and of UTF-8
         raise ValueError(
             f"{str(file)!r} is no whole JSON file ({error}). Download or write it again."

@@ -159,6 +159,10 @@ class LanguageModel:
             tokenizer.chat_template = (
                 Path(given).expanduser().read_text("utf-8") if is_file else given
             )
+        if isinstance(
+            tokenizer.chat_template, str
+        ):  # a byte-order mark is the file's, not its text
+            tokenizer.chat_template = tokenizer.chat_template.removeprefix("\ufeff")
         if self.prompt == "chat" and not tokenizer.chat_template:
             raise ValueError(no_template(self.path))
         return tokenizer

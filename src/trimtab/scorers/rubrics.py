@@ -190,7 +190,9 @@ def _gold(line: Mapping[str, Any]) -> str:
             "right answer. Use a task that has them, or the rubric 'quality' or 'safety'."
         )
     choices = line.get("choices") or {}
-    return f"{target}. {choices[target]}" if target in choices else str(target)
+    if target in choices:
+        return f"{target}. {choices[target]}"
+    return " or ".join([str(target), *line.get("also_right", ())])
 
 
 def _judgement(marks: Mapping[str, tuple[float, Any]]) -> Judgement:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
-from typing import Any
 
 from trimtab.scoring.numbers import gold_number, read_number, same_number
 from trimtab.scoring.published import published_correct, published_number
@@ -66,7 +64,7 @@ class GSM8K(Arithmetic):
 
     def read(self, row: Row) -> Item:
         """Return question and solution."""
-        solution = str(row.label("answer"))
+        solution = row.answer("answer")
         if gold_number(solution) is None:
             raise row.unusable(f"has an 'answer' that ends in no number: {solution[-40:]!r}")
         return Item(question=row.text("question"), target=solution)
@@ -93,7 +91,7 @@ class SVAMP(Arithmetic):
             question = row.text("question_concat")
         else:
             question = f"{row.text('Body')} {row.text('Question')}"
-        return Item(question=question, target=_number(row, "Answer"))
+        return Item(question=question, target=row.number("Answer"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,18 +112,4 @@ class MultiArith(Arithmetic):
     def read(self, row: Row) -> Item:
         """Return the question."""
         question = row.text("question", "sQuestion")
-        return Item(question=question, target=_number(row, "final_ans", "lSolutions"))
-
-
-def _number(row: Row, *columns: str) -> str:
-    """Return a number as it would be written: 39 for 39.0, for "39.0" and for [39.0]."""
-    label: Any = row.label(*columns)
-    if isinstance(label, list) and len(label) == 1:
-        (label,) = label
-    try:
-        value = Decimal(str(label).replace(",", ""))
-    except InvalidOperation:
-        value = Decimal("nan")
-    if not value.is_finite():
-        raise row.unusable(f"has an answer that is no number: {label!r}")
-    return f"{value.normalize():f}"
+        return Item(question=question, target=row.number("final_ans", "lSolutions"))

@@ -15,8 +15,8 @@ from trimtab.choices import not_a_choice
 from trimtab.models import Conversation
 from trimtab.tasks.embedded import REASONING_PREFIX, REASONING_SYSTEM
 from trimtab.tasks.hub import load_rows
-from trimtab.tasks.row import Row
-from trimtab.tasks.rows import find_rows, read_rows
+from trimtab.tasks.row import Row, sample_id
+from trimtab.tasks.rows import SHARD, find_rows, read_rows
 from trimtab.tasks.task import Sample, Score, Task
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class Benchmark(Task):
     config: ClassVar[str | None] = None
     files: ClassVar[Sequence[str]] = ()  # what the publishers call the file of all splits
     aliases: ClassVar[Mapping[str, str]] = MappingProxyType({})  # what they call a split
+    part: ClassVar[re.Pattern[str]] = SHARD  # what tells the files of one split apart
     system: ClassVar[str] = REASONING_SYSTEM
     prefix: ClassVar[str] = REASONING_PREFIX
 
@@ -107,10 +108,14 @@ class Benchmark(Task):
     def load(self) -> list[dict[str, Any]]:
         """Return all rows, each with an `id`: its own, or its number where these are not unique."""
         if self.data_dir is not None:
-            rows = [row for file in self._local_files for row in read_rows(file)]
+            rows = [row for file in self._local_files for row in self.read_file(file)]
         else:
             rows = [dict(row) for row in self._hub_rows]
         return _identified(rows)
+
+    def read_file(self, file: Path) -> list[dict[str, Any]]:
+        """Return the rows of a local file."""
+        return read_rows(file)
 
     def sample(self, row: Mapping[str, Any], index: int) -> Sample:
         """Return what the row asks, its options a line each below the question."""
@@ -148,6 +153,7 @@ class Benchmark(Task):
             names=self.files,
             config=self.config,
             alias=self.aliases.get(self.split, ""),
+            part=self.part,
         )
 
     @cached_property
@@ -208,7 +214,7 @@ class Graded(Benchmark):
 
 def _identified(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for column in _IDS:
-        own = [str(row[column]).strip() for row in rows if row.get(column) is not None]
-        if len(own) == len(set(own)) == len(rows) and all(own):
+        own = [name for row in rows if (name := sample_id(row.get(column)))]
+        if len(own) == len(set(own)) == len(rows):
             return [{**row, "id": name} for row, name in zip(rows, own, strict=True)]
     return [{**row, "id": str(number)} for number, row in enumerate(rows)]

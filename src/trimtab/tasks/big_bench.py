@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from trimtab.tasks.row import Row
+from trimtab.tasks.row import Row, is_number
 
 _WRAPPING = re.compile(r"Q:\s*(.*?)\s*(?:\bA:)?", re.DOTALL)
 _OPTIONS = re.compile(r"\n\s*Options:\s*\n(.*)", re.DOTALL)
@@ -38,14 +38,18 @@ def answer_of(row: Row) -> str:
     Raises:
         ValueError: if there is none, or if several options score best.
     """
-    label = row.label("answer", "targets", "target_scores", "target")
+    column, label = row.label("answer", "targets", "target_scores", "target")
     if isinstance(label, list):
         label = label[0]
+    if isinstance(label, bool):
+        return str(label).lower()
     if isinstance(label, Mapping):
         # Files saved with one set of columns for all rows have the other rows' options as null.
         scores = {str(name): score for name, score in label.items() if score is not None}
+        if not all(map(is_number, scores.values())):
+            raise row.unusable("has scores in 'target_scores' that are no numbers")
         best = [name for name, score in scores.items() if score == max(scores.values())]
         if len(best) != 1:
             raise row.unusable(f"has {len(best)} options that score best in 'target_scores'")
         (label,) = best
-    return str(label).strip()
+    return row.written(label, column).strip()

@@ -26,7 +26,11 @@ class Instructions(Benchmark):
 
     def load(self) -> list[dict[str, Any]]:
         """Return the rows of the category; rows that name none are all taken."""
-        return [row for row in super().load() if row.get("category") in (self.category, None)]
+        rows = super().load()
+        return [row for row in rows if self._category(row) == self.category]
+
+    def _category(self, row: dict[str, Any]) -> Any:
+        return Row(content=row, where=self.source).value("category") or self.category
 
     def read(self, row: Row) -> Item:
         """Return the instruction."""

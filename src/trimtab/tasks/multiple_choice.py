@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from string import ascii_uppercase
 from types import MappingProxyType
+from typing import Any
 
 from trimtab.choices import not_a_choice
 from trimtab.scoring.choices import read_choice
 from trimtab.tasks.benchmark import Graded, Item
 from trimtab.tasks.row import Row
+from trimtab.tasks.rows import SHARD, read_rows
 from trimtab.tasks.task import COMPARISONS, Sample
+
+_LETTERS = ("A", "B", "C", "D")
+_SUBJECT = re.compile(r"(\w+)_(?:test|val|dev)\.csv")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +59,9 @@ class MultipleChoice(Graded):
 class MMLU(MultipleChoice):
     """Exam questions of 57 subjects (Hendrycks et al., arXiv 2009.03300).
 
+    The publishers' files, one for each subject and without a line of names, are read too; the
+    subject is that of the file's name, such as `anatomy_test.csv`.
+
     Args:
         split: `test`, `validation`, `dev` or `auxiliary_train`.
         data_dir: a local file or folder, in place of the hub.
@@ -62,15 +72,25 @@ class MMLU(MultipleChoice):
 
     hub_id = "cais/mmlu"
     config = "all"
+    aliases = MappingProxyType({"validation": "val"})
+    part = re.compile(rf"{SHARD.pattern}|\w+(?=_(?:test|val|dev)\.csv$)")
+
+    def read_file(self, file: Path) -> list[dict[str, Any]]:
+        """Return the rows of a file, with the subject that its name says where they say none."""
+        rows = read_rows(file, ("question", *_LETTERS, "answer"))
+        named = _SUBJECT.fullmatch(file.name)
+        return [{"subject": named[1], **row} for row in rows] if named else rows
 
     def read(self, row: Row) -> Item:
         """Return the question under its subject; options are lettered, the answer is an index."""
         texts = row.value("choices")
+        if texts is None and set(_LETTERS) <= row.content.keys():
+            texts = [row.value(letter) for letter in _LETTERS]
         if not isinstance(texts, list):
             raise row.unusable("has no list of options in 'choices'")
         choices = _choices(row, list(ascii_uppercase[: len(texts)]), texts)
-        label = row.label("answer")
-        number = str(label)
+        _, label = row.label("answer")
+        number = f"{label:g}" if isinstance(label, float) else str(label)
         if number.isdecimal() and int(number) < len(choices):
             label = ascii_uppercase[int(number)]
         return Item(
@@ -91,7 +111,7 @@ class Labelled(MultipleChoice):
         """Return the question with its options, their labels as they are."""
         options = row.value("choices", "question.choices")
         if isinstance(options, Mapping):
-            labels, texts = options.get("label") or [], options.get("text") or []
+            labels, texts = options.get("label"), options.get("text")
         elif isinstance(options, list) and all(isinstance(one, Mapping) for one in options):
             labels = [one.get("label") for one in options]
             texts = [one.get("text") for one in options]
@@ -101,7 +121,7 @@ class Labelled(MultipleChoice):
         return Item(
             question=row.text("question", "question.stem"),
             choices=choices,
-            target=_target(row, row.label("answerKey"), choices),
+            target=_target(row, row.answer("answerKey"), choices),
         )
 
 
@@ -137,14 +157,19 @@ class CommonsenseQA(Labelled):
     hub_id = "tau/commonsense_qa"
 
 
-def _choices(row: Row, labels: list[object], texts: list[object]) -> dict[str, str]:
+def _choices(row: Row, labels: object, texts: object) -> dict[str, str]:
     """Return the options by label, if there are two or more, each with a label of its own."""
-    texts = ["" if text is None else str(text).strip() for text in texts]
-    names = ["" if label is None else str(label).strip() for label in labels]
-    usable = len(names) == len(texts) == len(set(names)) > 1
-    if not usable or not all(names) or not all(texts):
-        raise row.unusable(f"has options that cannot be told apart: {names} {texts}")
-    return dict(zip(names, map(str, texts), strict=True))
+    if not isinstance(labels, list) or not isinstance(texts, list):
+        raise row.unusable(f"has options that cannot be told apart: {labels} {texts}")
+    names, options = ([_part(row, part) for part in parts] for parts in (labels, texts))
+    usable = len(names) == len(options) == len(set(names)) > 1
+    if not usable or not all(names) or not all(options):
+        raise row.unusable(f"has options that cannot be told apart: {names} {options}")
+    return dict(zip(names, options, strict=True))
+
+
+def _part(row: Row, part: object) -> str:
+    return "" if part is None else row.written(part, "choices").strip()
 
 
 def _target(row: Row, label: object, choices: Mapping[str, str]) -> str:

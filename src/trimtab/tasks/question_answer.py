@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from trimtab.choices import not_a_choice
@@ -15,26 +14,26 @@ from trimtab.scoring.numbers import gold_number, read_number, same_number
 from trimtab.scoring.phrases import final_phrase, same_phrase
 from trimtab.scoring.yes_no import MEANINGS, read_yes_no
 from trimtab.tasks.embedded import REASONING_PREFIX, REASONING_SYSTEM
-from trimtab.tasks.rows import FORMATS, read_rows
-from trimtab.tasks.task import Sample, Score, Task
+from trimtab.tasks.own_file import OwnFile
+from trimtab.tasks.task import Sample, Score
 
 # Of options that stand in the question, whose texts are not known apart.
 _LABELS = dict.fromkeys("ABCDEFGHIJ", "")
 
 
 @dataclass(frozen=True, kw_only=True)
-class QuestionAnswer(Task):
+class QuestionAnswer(OwnFile):
     """Rows of a local file, right if the answer agrees with the target.
 
     What the target is says how an answer is read: a number, alone or after `####` as GSM8K's are; a
     date; yes or no, true or false; the letter of an option; else a phrase: what the answer states
     ("the answer is"), or all of it. Of phrases, letter case, markup and quotation marks do not
-    count.
+    count. Of several targets, a list, any is right.
 
     Args:
         path: a .json, .jsonl, .csv or .parquet file, or a folder saved by `datasets`.
-        question: column of the questions.
-        answer: column of the answers.
+        question: column of the questions, text; `question.stem` is the `stem` within `question`.
+        answer: column of the answers, each text, a number, true or false, or a list of these.
         system: system line of the prompt.
         context: text before the question.
         question_prefix: text right before the question.
@@ -53,49 +52,46 @@ class QuestionAnswer(Task):
     metric = "accuracy"
     proportions = frozenset({"accuracy"})
 
-    def __post_init__(self) -> None:
-        file = Path(self.path).expanduser()
-        if not file.exists():
-            raise ValueError(
-                f"Data file {self.path!r} does not exist. Give a local file "
-                f"({', '.join(FORMATS)}) or a folder saved by datasets."
-            )
-        if file.is_file() and file.suffix not in FORMATS:
-            raise ValueError(not_a_choice("Kind of data file:", file.suffix, FORMATS))
-
-    @property
-    def source(self) -> str:
-        """The file."""
-        return self.path
-
     def load(self) -> list[dict[str, Any]]:
         """Read the file, in the format that its name says."""
-        rows = read_rows(Path(self.path).expanduser())
+        rows = super().load()
         columns = {column: None for row in rows for column in row}
         for column in (self.question, self.answer):
-            if rows and column not in columns:
+            if rows and not {column, column.partition(".")[0]} & columns.keys():
                 raise ValueError(not_a_choice(f"Column of {self.path}:", column, columns))
         return rows
 
     def sample(self, row: Mapping[str, Any], index: int) -> Sample:
         """Return the row's question; its id is the row's `id`, or its number."""
-        question, answer = row.get(self.question), row.get(self.answer)
-        for column, value in ((self.question, question), (self.answer, answer)):
-            if value is None or not str(value).strip():
-                raise ValueError(f"Row {index + 1} of {self.path!r} has no {column!r}.")
+        content = self.row(row, index)
+        for column in (self.question, self.answer):
+            value = content.value(column)
+            if value in (None, []) or (isinstance(value, str) and not value.strip()):
+                raise ValueError(f"{content.where} has no {column!r}.")
         conversation = Conversation(
             system=self.system,
             context=self.context,
             question_prefix=self.question_prefix,
-            question=str(question).strip(),
+            question=content.text(self.question),
             answer_start=self.answer_start,
         )
-        return Sample(id=str(row.get("id", index)), conversation=conversation, target=str(answer))
+        answer = content.value(self.answer)
+        target, *others = (
+            str(one).lower() if isinstance(one, bool) else content.written(one, self.answer)
+            for one in (answer if isinstance(answer, list) else [answer])
+        )
+        return Sample(
+            id=self.id_of(row, index),
+            conversation=conversation,
+            target=target,
+            also_right=tuple(others),
+        )
 
     def score(self, text: str, sample: Sample) -> Score:
         """Read an answer of the target's kind, and compare the two."""
         assert sample.target is not None
-        prediction, right = _compared(text, sample.target.strip())
+        read = [_compared(text, target.strip()) for target in (sample.target, *sample.also_right)]
+        prediction, right = next((one for one in read if one[1]), read[0])
         return Score(prediction=prediction, values={"accuracy": float(right)})
 
 

@@ -82,7 +82,7 @@ class LastLetterConcat(Graded):
 
         Of a name of two words, such as "Jose Antonio", the first may have none in it.
         """
-        question, target = row.text("question"), str(row.label("answer"))
+        question, target = row.text("question"), row.answer("answer")
         quoted = _QUOTED.search(question)
         ends = iter(word[-1].casefold() for word in quoted[1].split()) if quoted else iter(())
         if not all(letter in ends for letter in target.casefold()):  # in this order

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from trimtab.choices import not_a_choice
 from trimtab.models import Conversation
 from trimtab.tasks.embedded import HELPFUL_PREFIX, HELPFUL_SYSTEM
-from trimtab.tasks.row import Row
-from trimtab.tasks.rows import read_rows
-from trimtab.tasks.task import COMPARISONS, Sample, Score, Task
+from trimtab.tasks.own_file import OwnFile
+from trimtab.tasks.task import COMPARISONS, Sample, Score
 
 
 @dataclass(frozen=True, kw_only=True)
-class StoredResponses(Task):
+class StoredResponses(OwnFile):
     """Questions with a response of each of several levels; a metric per level, its preference rate.
 
     The rate of a level is the share of questions whose response of that level the method finds most
@@ -46,8 +44,7 @@ class StoredResponses(Task):
     split: str | None = None
 
     def __post_init__(self) -> None:
-        if not Path(self.path).expanduser().exists():
-            raise ValueError(f"Data file {self.path!r} does not exist.")
+        super().__post_init__()
         if len(set(self.levels)) < 2 or len(set(self.levels)) < len(self.levels):
             raise ValueError(f"levels={list(self.levels)}: accepted are two or more names.")
         if self.prefer is not None and self.prefer not in self.levels:
@@ -57,26 +54,18 @@ class StoredResponses(Task):
         object.__setattr__(self, "metric", self.prefer or self.levels[-1])
         object.__setattr__(self, "proportions", frozenset(self.levels))
 
-    @property
-    def source(self) -> str:
-        """The file."""
-        return self.path
-
-    def load(self) -> list[dict[str, Any]]:
-        """Read the file, in the format that its name says."""
-        return read_rows(Path(self.path).expanduser())
-
     def sample(self, row: Mapping[str, Any], index: int) -> Sample:
         """Return the question; its choices are the responses, by level."""
-        content = Row(content=row, where=f"Row {index + 1} of {self.path!r}", labelled=None)
+        content = self.row(row, index)
         conversation = Conversation(
             system=self.system,
             question_prefix=self.question_prefix,
             question=content.text(self.question),
         )
         choices = {level: content.text(level) for level in self.levels}
-        sample_id = str(row.get("id", index))
-        return Sample(id=sample_id, conversation=conversation, target=None, choices=choices)
+        return Sample(
+            id=self.id_of(row, index), conversation=conversation, target=None, choices=choices
+        )
 
     def score(self, text: str, sample: Sample) -> Score:
         """Say which response a text is."""

@@ -28,12 +28,14 @@ class Sample:
         target: the right answer, if there is one; of a choice, its label.
         choices: the texts to choose from by their labels, such as `{"A": "a dog"}`; empty where the
             answer is free.
+        also_right: further answers, each as right as the target.
     """
 
     id: str
     conversation: Conversation
     target: str | None
     choices: Mapping[str, str] = field(default_factory=dict)
+    also_right: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
