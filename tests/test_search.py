@@ -145,7 +145,7 @@ INTERVAL = "method.strength=interval(0,1)"
 def hasty() -> Iterator[None]:
     """Spare each run the question what commit it is at, which is not at issue here."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(record, "environment", lambda: {"git": None})
+        patch.setattr(record, "environment", lambda *_: {"git": None, "own_git": []})
         yield
 
 
