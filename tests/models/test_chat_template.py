@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -114,3 +115,14 @@ def test_a_template_that_loops_over_its_answers_alone_is_ended_too() -> None:
 def test_an_enormous_template_is_refused() -> None:
     with pytest.raises(ValueError, match="more than 1,048,576 characters"):
         model_with("{# " + "x" * (1 << 20) + " #}" + TURNS).render(ASKED)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_template(tmp_path: Path) -> None:
+    file = tmp_path / "chat.jinja"
+    file.write_text(TURNS, "utf-8-sig")
+    model = LanguageModel(path="zoo:a-small-base", prompt="chat", chat_template=str(file))
+    assert model.render(Conversation(question="Hi")) == "[user] Hi "
+    file.write_bytes(b"{{ messages }}\xff")
+    damaged = LanguageModel(path="zoo:a-small-base", prompt="chat", chat_template=str(file))
+    with pytest.raises(ValueError, match=r"chat\.jinja' cannot be read as UTF-8"):
+        damaged.render(ASKED)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -65,9 +67,17 @@ def commit_of(folder: Path) -> str:
 
 
 def is_reachable(endpoint: str) -> bool:
-    """Whether a server answers, as far as we can tell: a proxy may reach it where we do not."""
+    """Whether a server answers, as far as we can tell: a proxy may reach it where we do not.
+
+    What was found is remembered for a minute, as several models ask one after another.
+    """
     if getproxies().keys() & {"http", "https", "all"}:
         return True
+    return _answers(endpoint, int(time.monotonic() // 60))
+
+
+@functools.lru_cache(maxsize=8)
+def _answers(endpoint: str, minute: int) -> bool:
     address = urlsplit(endpoint)
     port = address.port or (80 if address.scheme == "http" else 443)
     answered = threading.Event()

@@ -154,18 +154,22 @@ class LanguageModel:
         """The tokenizer, with `chat_template` put in if one was given."""
         tokenizer = self.source.tokenizer()
         if self.chat_template:
-            given = self.chat_template
-            is_file = not is_template(given)
-            tokenizer.chat_template = (
-                Path(given).expanduser().read_text("utf-8") if is_file else given
-            )
-        if isinstance(
-            tokenizer.chat_template, str
-        ):  # a byte-order mark is the file's, not its text
+            tokenizer.chat_template = self._given_template(self.chat_template)
+        if isinstance(tokenizer.chat_template, str):  # some editors begin a file with such a mark
             tokenizer.chat_template = tokenizer.chat_template.removeprefix("\ufeff")
         if self.prompt == "chat" and not tokenizer.chat_template:
             raise ValueError(no_template(self.path))
         return tokenizer
+
+    def _given_template(self, given: str) -> str:
+        if is_template(given):
+            return given
+        try:
+            return Path(given).expanduser().read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(
+                f"chat_template of {self.path}: {given!r} cannot be read as UTF-8 text: {error}"
+            ) from error
 
     @cached_property
     def weights(self) -> PreTrainedModel:

@@ -192,7 +192,7 @@ class Source:
             )
             raise ValueError(
                 f"The {what} of {self.path!r} cannot be loaded: {type(error).__name__}: "
-                f"{first_line} {advice}"
+                f"{first_line.rstrip('.')}. {advice}"
             ) from error
 
     def _asks_for_code(self, why: str) -> ValueError:

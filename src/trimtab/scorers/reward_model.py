@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from trimtab.choices import not_a_choice
 from trimtab.models import LanguageModel
@@ -52,6 +53,7 @@ class RewardModel(Scorer):
             with, so that the end of the answer is read; how much was cut is recorded. Otherwise
             such an input is an error.
         chat_template: a Jinja file or the template itself, in place of the tokenizer's own.
+        trust_remote_code: run code that comes with the model; off unless asked for.
         allow_pickle: load weights stored as pickles, which can run code; off unless asked for.
 
     Raises:
@@ -70,7 +72,9 @@ class RewardModel(Scorer):
     max_length: int | None = None
     truncate: bool = False
     chat_template: str | None = None
+    trust_remote_code: bool = False
     allow_pickle: bool = False
+    since: ClassVar[Mapping[str, Any]] = MappingProxyType({"trust_remote_code": False})
 
     def __post_init__(self) -> None:
         if self.path.startswith("zoo:"):
@@ -112,6 +116,7 @@ class RewardModel(Scorer):
             dtype=self.dtype,
             device=self.device,
             chat_template=self.chat_template,
+            trust_remote_code=self.trust_remote_code,
             allow_pickle=self.allow_pickle,
         )
 
