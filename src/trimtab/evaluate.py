@@ -6,12 +6,13 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from rich.progress import Progress
 
-from trimtab import multiple_choice, record, requirements, segments
+from trimtab import dated, multiple_choice, record, requirements, segments
 from trimtab.decoding import Completion, Generation
 from trimtab.methods import Method
 from trimtab.own_code import described, named
@@ -39,6 +40,7 @@ class Job:
         folder: the run folder.
         config: the resolved config, to be recorded.
         scorers: score the answers too, once they are all there.
+        day: what dated chat templates write, where the folder records none; None for today.
         start_tracker: opens the place where running scores go too; not called for a run that is
             finished or that another process works on.
         tracks_finished: tell the tracker of a run that was finished before, too.
@@ -53,6 +55,7 @@ class Job:
     config: Mapping[str, Any]
     start_tracker: Callable[[], Tracker]
     scorers: Sequence[Scorer] = ()
+    day: date | None = None
     tracks_finished: bool = False
 
 
@@ -97,16 +100,21 @@ def evaluate_together(jobs: Sequence[Job]) -> dict[Path, dict[str, Any]]:
             with suppress(Exception):
                 begun.append(stack.enter_context(_evaluation(job, shown)))
         open_ = [one for one in begun if one.summary is None and one.conversations]
-        for evaluation in open_:
-            evaluation.share_work(len(open_), open_[0].clock)
-        if open_:
-            first = open_[0].job
-            family = [evaluation.job.method for evaluation in open_]
-            asked = [evaluation.conversations for evaluation in open_]
-            answers = first.method.stream_family(family, asked, first.generation)
-            for member, completion in open_[0].clock.over(answers):
-                open_[member].add(completion)
+        for day in dict.fromkeys(evaluation.day for evaluation in open_):
+            _decode_together([evaluation for evaluation in open_ if evaluation.day == day])
     return {one.job.folder: one.summary for one in begun if one.summary is not None}
+
+
+def _decode_together(open_: Sequence[_Evaluation]) -> None:
+    """Answer what is left of several jobs that ask on one day."""
+    for evaluation in open_:
+        evaluation.share_work(len(open_), open_[0].clock)
+    first = open_[0].job
+    family = [evaluation.job.method for evaluation in open_]
+    asked = [evaluation.conversations for evaluation in open_]
+    answers = first.method.stream_family(family, asked, first.generation)
+    for member, completion in open_[0].clock.over(answers):
+        open_[member].add(completion)
 
 
 class _Evaluation:
@@ -115,15 +123,17 @@ class _Evaluation:
     def __init__(self, job: Job, samples: Mapping[str, Sample], run: record.RunFolder) -> None:
         self.job = job
         self.run = run
-        self.samples = samples
         self.rule = Rule(job.task)
         lines = record.read_samples(run.path)
         self.done = {line["id"]: line for line in lines if line["id"] in samples}
         finished = record.read_summary(run.path) or {}
         self.earlier = _facts(run.path, required=bool(lines or finished))
+        self.day = dated.day_of(job.method, self.earlier, job.day)
+        self.samples = dated.asked_on(samples, self.day)
         self._scorers_before = finished.get("scorers", {})
         self.summary = finished if self._is_whole(finished) else None
-        self.conversations = {i: s.conversation for i, s in samples.items() if i not in self.done}
+        left = {i: sample for i, sample in self.samples.items() if i not in self.done}
+        self.conversations = {i: sample.conversation for i, sample in left.items()}
         self.facts: dict[str, Any] = {}
         self._passes_before = dict(job.method.forward_passes)
         self.clock = segments.Decoding(job.method)
@@ -239,8 +249,13 @@ def _evaluation(job: Job, bars: Progress) -> Iterator[_Evaluation]:
             for scorer in job.scorers:
                 scorer.check()
         content = requirements.content(method, samples.values(), job.generation, job.config)
+        content |= {"day": evaluation.day.isoformat()} if evaluation.day else {}
+        prompts = requirements.prompts(method, evaluation.samples)
         if earlier:
             requirements.require_same(content, earlier["content"], job.folder)
+            requirements.require_asked(evaluation.done, samples, job.folder)
+            if earlier.get("prompts", prompts) != prompts:
+                raise requirements.begun_with_other("prompts", job.folder)
         if evaluation.summary is not None:
             run.correct_config(job.config)
             if job.tracks_finished:
@@ -253,6 +268,7 @@ def _evaluation(job: Job, bars: Progress) -> Iterator[_Evaluation]:
         facts |= {
             "status": "running",
             "content": content,
+            "prompts": prompts,
             **record.environment(requirements.code(method, job.generation, job.config)),
             "models": method.provenance(),
             "data": {
@@ -264,8 +280,8 @@ def _evaluation(job: Job, bars: Progress) -> Iterator[_Evaluation]:
             "seeds": {"generation": job.generation.seed},
             "segments": segments.settled(earlier, len(evaluation.done)),
         }
-        if earlier and earlier["git"] != facts["git"]:
-            _log.warning("%s was begun at another commit: %s", job.folder, earlier["git"])
+        if earlier and earlier.get("git") != facts["git"]:
+            _log.warning("%s was begun at another commit: %s", job.folder, earlier.get("git"))
         run.write_config(job.config)
         now = Running(task.metric, evaluation.done.values(), bars, len(samples), _dial(method))
         with _tracked(job.start_tracker) as tracker:

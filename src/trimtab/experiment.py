@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,7 @@ class Application:
     def __init__(self, sweep: str | None) -> None:
         self.sweep = sweep
         self._tracebacks = TRACEBACKS  # in a worker the variable is Hydra's
+        self.day = date.today()  # of all jobs, however long they take
         self._summaries: dict[tuple[Path, str], dict[str, Any]] = {}
 
     def __call__(self, cfg: DictConfig) -> float | Failure:
@@ -73,7 +75,7 @@ class Application:
     def _evaluate(self, cfg: DictConfig, folder: Path) -> dict[str, Any]:
         from trimtab.evaluate import evaluate  # imports torch
 
-        return evaluate(job(cfg, folder=folder, sweep=self.sweep))
+        return evaluate(job(cfg, folder=folder, sweep=self.sweep, day=self.day))
 
     def together(self, configs: Sequence[DictConfig], most: int) -> None:
         """Run those of some jobs that differ in the dial alone; called, they find their work done.
@@ -88,7 +90,7 @@ class Application:
 
         for group in _alike(configs):
             try:
-                jobs = list(_family(group, self.sweep))
+                jobs = list(_family(group, self.sweep, self.day))
                 parts = [jobs[i : i + most] for i in range(0, len(jobs), most)]
                 summaries = {k: v for part in parts for k, v in evaluate_together(part).items()}
             except Exception as error:
@@ -105,6 +107,7 @@ def job(
     folder: Path,
     sweep: str | None = None,
     like: Job | None = None,
+    day: date | None = None,
 ) -> Job:
     """Return the job that a composed configuration describes.
 
@@ -113,6 +116,7 @@ def job(
         folder: the run folder.
         sweep: the tracker's group, where the configuration names none.
         like: a job that differs in the dial alone, with which it shares what is loaded.
+        day: of dated chat templates, where the folder records none; None for today.
     """
     from trimtab.evaluate import Job
 
@@ -129,6 +133,7 @@ def job(
         limit_seed=cfg.limit_seed,
         folder=folder,
         scorers=like.scorers if like else scorers(cfg),
+        day=day,
         config=config.relevant(cfg),
         start_tracker=functools.partial(
             tracker.start,
@@ -224,13 +229,13 @@ def _turned(method: Method, node: DictConfig) -> Method:
     )
 
 
-def _family(group: Sequence[DictConfig], sweep: str | None) -> Iterator[Job]:
+def _family(group: Sequence[DictConfig], sweep: str | None, day: date) -> Iterator[Job]:
     """Yield the jobs of a group, if their methods can decode together."""
     first: Job | None = None
     for cfg in group:
         folder = place(cfg)
         task_cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-        one = job(task_cfg, folder=folder, sweep=sweep, like=first)
+        one = job(task_cfg, folder=folder, sweep=sweep, like=first, day=day)
         first = first or one
         if not first.method.goes_with(first.method):
             return

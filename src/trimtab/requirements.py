@@ -110,6 +110,30 @@ def require_facts(facts: Mapping[str, Any] | None, folder: Path) -> None:
         ) from None
 
 
+def prompts(method: Method, samples: Mapping[str, Sample]) -> dict[str, str]:
+    """Return hashes, by role, of the first sample's prompts as they are rendered now."""
+    asked = next(iter(samples.values())).conversation
+    rendered = {role: model.render(asked) for role, model in method.models.items()}
+    return {role: hashlib.sha256(text.encode()).hexdigest() for role, text in rendered.items()}
+
+
+def begun_with_other(what: str, folder: Path) -> ValueError:
+    """Return the error of a folder that was begun with something else under the same name."""
+    return ValueError(
+        f"{folder} was begun with other {what} of the same name (compare `content` in run.json). "
+        f"{_FURTHER}"
+    )
+
+
+def require_asked(
+    done: Mapping[str, Mapping[str, Any]], samples: Mapping[str, Sample], folder: Path
+) -> None:
+    """Refuse a folder whose samples had other choices, which the hash of its rows leaves out."""
+    for sample_id, line in done.items():
+        if line.get("choices") not in (None, dict(samples[sample_id].choices)):
+            raise begun_with_other(f"choices (sample {sample_id!r})", folder)
+
+
 def require_same(now: Mapping[str, Any], then: Mapping[str, Any], folder: Path) -> None:
     """Refuse to add to a folder that was begun with other weights, rows or code of the same name.
 
@@ -123,10 +147,7 @@ def require_same(now: Mapping[str, Any], then: Mapping[str, Any], folder: Path) 
     if now["data"] != then["data"]:
         differing.append("data")
     if differing:
-        raise ValueError(
-            f"{folder} was begun with other {' and '.join(differing)} of the same name (compare "
-            f"`content` in run.json). {_FURTHER}"
-        )
+        raise begun_with_other(" and ".join(differing), folder)
     new, old = now.get("code", {}), then.get("code", {})
     changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     if changed and new and "code" in then:

@@ -212,7 +212,15 @@ class Method(ABC):
         """
         if not all(self.goes_with(other) for other in family):
             raise ValueError("The methods differ in more than their dials: they decode apart.")
-        prompts = self._prompts({i: c for asked in conversations for i, c in asked.items()})
+        whole: dict[str, Conversation] = {}
+        for asked in conversations:
+            for i, conversation in asked.items():
+                if whole.setdefault(i, conversation) != conversation:
+                    raise ValueError(
+                        f"Sample {i!r} is asked otherwise of one method than of another: they "
+                        "decode apart."
+                    )
+        prompts = self._prompts(whole)
         yield from self._decode_family(
             family, [{i: prompts[i] for i in asked} for asked in conversations], generation
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import date, datetime
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 Turns = Sequence[dict[str, str]]
 """Turns of a chat: `role` (`system`, `user` or `assistant`) and `content`."""
 
+_NOW = "strftime_now"  # the function by which templates ask for the date
 _LONGEST = 1 << 20  # characters of a template; known ones have up to 20,000
 _STEPS = 1_000_000  # lines that one rendering may run; known templates run about 50 a turn
 _WORDS = ("herons", "lanterns", "willows", "marbles", "kettles")
@@ -75,12 +77,13 @@ class ChatTemplate:
         self._forms: dict[tuple[str, tuple[str, ...], bool], _Form] = {}
         self._bos: dict[str, bool] = {}
 
-    def render(self, turns: Turns, *, ends: bool = False) -> str:
+    def render(self, turns: Turns, *, ends: bool = False, day: date | None = None) -> str:
         """Return a chat as text.
 
         Args:
             turns: the chat.
             ends: whether it ends there, and not where the assistant's next turn begins.
+            day: what a template takes for the current date, at midnight; None for now.
 
         Raises:
             ValueError: for a template that cannot render such a chat, or leaves out some of it.
@@ -91,9 +94,14 @@ class ChatTemplate:
         if form is None:
             form = self._forms[key] = self._fitting(roles, ends)
         try:
-            return self._apply(form.of(turns), ends)
+            return self._apply(form.of(turns), ends, day)
         except Exception as error:  # whatever a template can raise
             raise ValueError(f"The chat template of {self._name!r} fails: {error}") from error
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether what it writes depends on the day."""
+        return _NOW in self._template
 
     def writes_bos(self) -> bool:
         """Whether the template itself writes the token that begins a sequence."""
@@ -131,13 +139,32 @@ class ChatTemplate:
             "if it is a base model."
         )
 
-    def _apply(self, turns: list[dict[str, Any]], ends: bool) -> str:
-        with _bounded():
+    def _apply(self, turns: list[dict[str, Any]], ends: bool, day: date | None = None) -> str:
+        with _bounded(), _calendar(self._template, day):
             text = self._tokenizer.apply_chat_template(
                 turns, tokenize=False, add_generation_prompt=not ends
             )
         assert isinstance(text, str)
         return text
+
+
+@contextmanager
+def _calendar(template: str, day: date | None) -> Iterator[None]:
+    """Let a template that asks for the date find a day, at midnight; None for now."""
+    if day is None or _NOW not in template:
+        yield
+        return
+    from transformers.utils import chat_template_utils
+
+    # Beside its variables, which are plain data, a template sees what it was compiled with.
+    seen = chat_template_utils._compile_jinja_template(template).globals
+    before = seen[_NOW]
+    midnight = datetime(day.year, day.month, day.day)
+    seen[_NOW] = lambda form: midnight.strftime(form)
+    try:
+        yield
+    finally:
+        seen[_NOW] = before
 
 
 @contextmanager

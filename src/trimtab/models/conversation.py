@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, NamedTuple, Self
 
 _TEXTS = ("question", "system", "context", "question_prefix", "answer_start")
@@ -36,6 +37,7 @@ class Conversation:
         examples: questions with their answers, shown before all else ("few-shot"); a pair of texts
             each, whole, as no prefix is put to them.
         earlier: what was said before the question, in pairs likewise.
+        day: what a chat template that writes the date writes; None for today.
 
     Raises:
         ValueError: for pieces that are not text, and for turns that are not pairs of texts.
@@ -48,6 +50,7 @@ class Conversation:
     answer_start: str = ""
     examples: tuple[Exchange, ...] = ()
     earlier: tuple[Exchange, ...] = ()
+    day: date | None = None
 
     def __post_init__(self) -> None:
         for name in _TEXTS:

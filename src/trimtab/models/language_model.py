@@ -227,7 +227,12 @@ class LanguageModel:
             messages.append({"role": "assistant", "content": answer})
         messages.append({"role": "user", "content": conversation.user})
         asked = messages if conversation.system else messages[1:]
-        return self.chat.render(asked) + conversation.answer_start
+        return self.chat.render(asked, day=conversation.day) + conversation.answer_start
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether the prompts that it reads depend on the day."""
+        return self.prompt == "chat" and self.chat.is_dated
 
     @cached_property
     def chat(self) -> ChatTemplate:

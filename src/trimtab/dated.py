@@ -1,0 +1,45 @@
+"""One day for one run: some chat templates write the date into the prompt."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Any
+
+from trimtab.methods import Method
+from trimtab.tasks import Sample
+
+
+def day_of(
+    method: Method, facts: Mapping[str, Any] | None, default: date | None = None
+) -> date | None:
+    """Return the day on which a run asks all its samples; None where no prompt depends on it.
+
+    Args:
+        method: has the models that are asked.
+        facts: what the run was begun with, if it was: the day is as recorded or, by a version that
+            recorded none, that of its first start.
+        default: the day of a run that begins; None for today.
+    """
+    if not any(model.is_dated for model in method.models.values()):
+        return None
+    recorded = facts["content"].get("day") if facts else None
+    if recorded:
+        return date.fromisoformat(recorded)
+    started = [stretch.get("start") for stretch in facts["segments"]] if facts else []
+    if started and started[0]:
+        return datetime.fromisoformat(started[0]).astimezone().date()
+    return default or date.today()
+
+
+def asked_on(samples: Mapping[str, Sample], day: date | None) -> dict[str, Sample]:
+    """Return the samples as they are asked on a day."""
+    if day is None:
+        return dict(samples)
+    return {
+        i: dataclasses.replace(
+            sample, conversation=dataclasses.replace(sample.conversation, day=day)
+        )
+        for i, sample in samples.items()
+    }
