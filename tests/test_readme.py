@@ -40,6 +40,19 @@ def test_the_python_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert any(line.startswith("base") for line in lines)
 
 
+def test_each_promise_names_the_tests_that_hold_it() -> None:
+    section = TEXT.split("## What holds")[1].split("\n## ")[0]
+    tests = Path(__file__).parent.rglob("test_*.py")
+    known = {
+        name for file in tests for name in re.findall(r"^def (test_\w+)", file.read_text(), re.M)
+    }
+    promises = section.split("\n- ")[1:]
+    assert promises
+    for promise in promises:
+        named = set(re.findall(r"`(test_\w+)`", promise))
+        assert named and named <= known, promise
+
+
 @pytest.mark.slow
 def test_the_commands_of_vectors_run(tmp_path: Path) -> None:
     section = TEXT.split("## Alignment vectors")[1].split("\n## ")[0]
