@@ -20,7 +20,7 @@ from transformers import (
 
 from trimtab.decoding import Generation
 from trimtab.methods.method import Prompts
-from trimtab.models import Conversation, LanguageModel
+from trimtab.models import Conversation, LanguageModel, generation_file
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -28,61 +28,6 @@ if TYPE_CHECKING:
     from trimtab.methods import Nudging
     from trimtab.methods.single_voice import SingleVoice
 
-# What generate() can be told, as far as it can matter here: anything else must be off.
-_HONOURED = {
-    "max_length",
-    "max_new_tokens",
-    "do_sample",
-    "temperature",
-    "top_k",
-    "top_p",
-    "eos_token_id",
-    "pad_token_id",
-}
-_WITHOUT_EFFECT = {
-    "bos_token_id",
-    "decoder_start_token_id",
-    "early_stopping",
-    "length_penalty",
-    "transformers_version",
-    "use_cache",
-    "cache_implementation",
-    "cache_config",
-    "max_cache_len",
-    "low_memory",
-    "prefill_chunk_size",
-    "compile_config",
-    "disable_compile",
-    "continuous_batching_config",
-    "output_attentions",
-    "output_hidden_states",
-    "output_scores",
-    "output_logits",
-    "num_assistant_tokens",
-    "num_assistant_tokens_schedule",
-    "assistant_confidence_threshold",
-    "assistant_lookbehind",
-    "target_lookbehind",
-    "max_matching_ngram_size",
-}
-_ONLY_IN_SAMPLING = {"min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff"}
-_OFF = {
-    "num_beams": 1,
-    "num_beam_groups": 1,
-    "num_return_sequences": 1,
-    "repetition_penalty": 1.0,
-    "encoder_repetition_penalty": 1.0,
-    "guidance_scale": 1.0,
-    "typical_p": 1.0,
-    "min_length": 0,
-    "min_new_tokens": 0,
-    "no_repeat_ngram_size": 0,
-    "encoder_no_repeat_ngram_size": 0,
-    "epsilon_cutoff": 0.0,
-    "eta_cutoff": 0.0,
-    "diversity_penalty": 0.0,
-    "penalty_alpha": 0.0,
-}
 # What generate() prepares for its model's forward pass.
 _PREPARED = {
     "attention_mask",
@@ -264,15 +209,9 @@ def _ours(accepted: Mapping[str, LanguageModel], weights: PreTrainedModel) -> La
 
 
 def _settings_not_honoured(config: GenerationConfig) -> list[str]:
-    fine = _HONOURED | _WITHOUT_EFFECT | (set() if config.do_sample else _ONLY_IN_SAMPLING)
-    # transformers' own list of settings, so that one of tomorrow is refused and not ignored.
-    names = [n for n in vars(GenerationConfig()) if not n.startswith("_") and n not in fine]
-    given = {name: getattr(config, name, None) for name in names}
-    return [
-        f"{name}={value!r}"
-        for name, value in given.items()
-        if value is not None and value is not False and value != _OFF.get(name)
-    ]
+    only_in_sampling = set() if config.do_sample else generation_file.FURTHER_SAMPLING
+    found = generation_file.further(config, generation_file.SAMPLING | only_in_sampling)
+    return [f"{name}={value!r}" for name, value in found.items()]
 
 
 def _sampling(config: GenerationConfig) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from trimtab.decoding.batching import Answer
     from trimtab.decoding.likelihood import Likelihood
     from trimtab.decoding.voice import Voice
+
+_log = logging.getLogger(__name__)
 
 
 class Prompts(NamedTuple):
@@ -271,6 +274,7 @@ class Method(ABC):
         self._require_compatible()
         self._require_room(whole)
         generation = generation.for_samples(len(whole))
+        self._say_what_is_left_out()
         with self.loading.running():
             voices, start = self._prepare(generation, family)
 
@@ -296,6 +300,24 @@ class Method(ABC):
                     for role, passes in voice.forward_passes().items():
                         method.forward_passes[role] = earlier.get(role, 0) + passes
             yield members[slot], completion
+
+    def _say_what_is_left_out(self) -> None:
+        for role, model in self.participants.items():
+            if model.generation_rules and role not in self._said_of:
+                self._said_of.add(role)
+                rules = ", ".join(f"{k}={value!r}" for k, value in model.generation_rules.items())
+                _log.warning(
+                    "%s (%s): its generation_config.json asks generate() for %s, which is left out "
+                    "here: no rule but those of generation applies.",
+                    role,
+                    model.path,
+                    rules,
+                )
+
+    @cached_property
+    def _said_of(self) -> set[str]:
+        """The models whose rules have been named."""
+        return set()
 
     def _prompts(self, conversations: Mapping[str, Conversation]) -> dict[str, Prompts]:
         """Return each sample's prompts, rendered each model's way."""

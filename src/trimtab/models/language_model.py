@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from trimtab.choices import not_a_choice
+from trimtab.models import generation_file
 from trimtab.models.chat_template import ChatTemplate
 from trimtab.models.codec import Codec
 from trimtab.models.conversation import Conversation
@@ -26,7 +27,12 @@ from trimtab.models.source import Source
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import (
+        GenerationConfig,
+        PreTrainedConfig,
+        PreTrainedModel,
+        PreTrainedTokenizerBase,
+    )
 
 PROMPTS = ("chat", "plain")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -177,6 +183,7 @@ class LanguageModel:
         import torch
         from transformers import AutoModelForCausalLM
 
+        generation_file.read(self.source.folder)  # before transformers overlooks what is damaged
         model = self.load(AutoModelForCausalLM)
         if self.compile:  # lengths change at every step
             model.forward = torch.compile(model.forward, dynamic=True)
@@ -271,24 +278,26 @@ class LanguageModel:
     @cached_property
     def stop_tokens(self) -> frozenset[int]:
         """Ids that end an answer: the tokenizer's end-of-sequence and the generation config's."""
-        listed = self._generation_config.get("eos_token_id")
-        ids = listed if isinstance(listed, list) else [listed]
-        ids.append(self.tokenizer.eos_token_id)
-        return frozenset(i for i in ids if i is not None)
+        own = self.tokenizer.eos_token_id
+        listed = generation_file.ends(self._generation_config)
+        return listed if own is None else listed | {own}
 
     @cached_property
-    def _generation_config(self) -> dict[str, Any]:
+    def generation_rules(self) -> dict[str, Any]:
+        """Rules of the model's publisher for generate(), which nobody follows here unasked.
+
+        Such as a repetition penalty or tokens that are ruled out; how long answers are and how they
+        are drawn is not among them.
+        """
+        return generation_file.further(self._generation_config)
+
+    @cached_property
+    def _generation_config(self) -> GenerationConfig:
         from transformers import GenerationConfig
 
-        if "weights" in self.__dict__:
-            return (
-                self.weights.generation_config.to_dict() if self.weights.generation_config else {}
-            )
-        try:
-            config = GenerationConfig.from_pretrained(str(self.source.folder))
-        except OSError:  # the file is optional
-            return {}
-        return config.to_dict()
+        if "_in_memory" in self.__dict__:
+            return self.weights.generation_config or GenerationConfig()
+        return generation_file.read(self.source.folder)
 
     # ------------------------------------------------------------------ facts
 
@@ -369,6 +378,9 @@ class LanguageModel:
         return {
             **dataclasses.asdict(self),
             **self.identity,
+            "generation_rules_left_out": [
+                f"{name}={value!r}" for name, value in self.generation_rules.items()
+            ],
             "tokenizer_sha256": _sha256(json.dumps(sorted(self.vocabulary.items()))),
         }
 
