@@ -27,7 +27,7 @@ _CUE = re.compile(
 )
 _CONCLUSION = re.compile(r"\b(?:so|thus|therefore|hence|consequently)\b,?|=", re.I)
 _NAMED_RIGHT = re.compile(
-    r"[\"')\].,:]*\s*(?:\w+\s+)?[\"')\]]*\s*(?:[-\u2013\u2014:]\s*|\bis\s+)(?:therefore\s+|clearly\s+|definitely\s+)?"
+    r"[\"')\].,:]*\s*(?:\w+\s+)?[\"')\]]*\s*(?:[-\u2013\u2014:]\s*|\b(?:is|fits)\s+)(?:therefore\s+|clearly\s+|definitely\s+)?"
     r"(?:(?:the|an?)\s+)?(?:only\s+|most\s+|more\s+)?"
     r"(?:correct|right|best|better|suitable|appropriate|likely|plausible|logical)\b"
     r"|[).:]\s+(?:correct|right)[^\w\n]*$",
@@ -35,7 +35,7 @@ _NAMED_RIGHT = re.compile(
 )
 # Signs that stand behind an option, and say so of it.
 _SIGNS = [
-    (re.compile(r"(?<=\S)[ \t]*[✅✔☑]"), ": correct"),
+    (re.compile(r"(?<=\S)[ \t]*[✅✔☑✓]"), ": correct"),
     (re.compile(r"(?<=\S)[ \t]*[❌✗✘]"), ": wrong"),
 ]
 _CONDITION = re.compile(r"[\"')\].]*\s+(?:if|when)\b", re.I)
@@ -86,7 +86,9 @@ def read_choice(text: str, choices: Mapping[str, str]) -> str | None:
 def _whole(text: str, choices: Mapping[str, str]) -> str | None:
     """Read a text that is nothing but an option, or whose first line is."""
     first = text.partition("\n")[0]
-    for part in (text,) if _lists_all(mentions(text, choices), choices) else (text, first):
+    lines = {line.strip(" .():*") for line in text.splitlines()}
+    lists = len(lines & {*choices}) > 1 or _lists_all(mentions(text, choices), choices)
+    for part in (text,) if lists else (text, first):
         bare = part.strip(" \t\n.!:;,*\"'()[]")
         matching = [label for label, option in choices.items() if _is_option(bare, label, option)]
         if len(matching) == 1:

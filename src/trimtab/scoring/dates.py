@@ -4,7 +4,7 @@ import re
 from datetime import date
 
 from trimtab.scoring.spoken import spoken
-from trimtab.scoring.statements import UNKNOWN, affirmed, stated, taken_back
+from trimtab.scoring.statements import UNKNOWN, affirmed, stated_either_way, taken_back
 
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _ORDINALS = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth"]
@@ -22,8 +22,8 @@ _DATE = re.compile(
     rf"|(?P<iso_year>[0-9]{{4}})(?P<iso_sep>{_SEP})(?P<iso_month>[0-9]{{1,2}})(?P=iso_sep)(?P<iso_day>[0-9]{{1,2}})"
     r"|(?P<far_year>[0-9]{4})年\s?(?P<far_month>[0-9]{1,2})月\s?(?P<far_day>[0-9]{1,2})日"
     r"|(?P<dot_day>[0-9]{1,2})\.\s?(?P<dot_month>[0-9]{1,2})\.\s?(?P<dot_year>[0-9]{4})"
-    rf"|\b{_MONTH.format('us_name')}\s+(?:the\s+)?{_DAY.format('us_day')},?\s+(?P<us_year>[0-9]{{4}})"
-    rf"|\b{_DAY.format('uk_day')}(?:\s+(?:of\s+)?|-){_MONTH.format('uk_name')}(?:,?\s+|-)(?P<uk_year>[0-9]{{4}})"
+    rf"|\b{_MONTH.format('us_name')}(?:\s+(?:the\s+)?|-){_DAY.format('us_day')}(?:,?\s+|-)(?P<us_year>[0-9]{{4}})"
+    rf"|\b{_DAY.format('uk_day')}(?:\s+(?:day\s+)?(?:of\s+)?|-){_MONTH.format('uk_name')}(?:,?\s+|-)(?P<uk_year>[0-9]{{4}})"
     rf"|(?P<far_us_year>[0-9]{{4}})\s+{_MONTH.format('far_us_name')}\s+{_DAY.format('far_us_day')}"
     r"|(?P<unread>[0-9]{1,4}(?P<any>[/.-])[0-9]{1,2}(?P=any)[0-9]{1,4})"
     r")(?![0-9]|[/-][0-9])",
@@ -42,7 +42,7 @@ def read_date(text: str) -> str | None:
     the calendar, such as `25/12/2020`, is not read, nor is a choice of two.
     """
     text = spoken(text)
-    for statement in reversed(stated(text)):
+    for statement in reversed(stated_either_way(text)):
         meant = affirmed(statement)
         first = _DATE.search(meant.text) if meant else None
         if meant is None or UNKNOWN.search(
@@ -66,9 +66,10 @@ def whole_date(text: str) -> str | None:
 def _only(first: re.Match[str], text: str) -> str | None:
     """Return a date, unless another one stands beside it to choose from."""
     second = _DATE.search(text, first.end())
-    if second and _OR.fullmatch(text[first.end() : second.start()]):
+    found = _written(first)
+    if second and _OR.fullmatch(text[first.end() : second.start()]) and _written(second) != found:
         return None
-    return _written(first)
+    return found
 
 
 def _written(match: re.Match[str]) -> str | None:

@@ -13,7 +13,7 @@ _GOES_ON = re.compile(
     re.I,
 )
 _GOES_BEFORE = re.compile(
-    r"√\s*[({]?$|(?:[0-9)%]|\b[b-hj-z])(?:\s*[*\u00d7÷±·/^]\s*|\s?[-+]\s?|\s+(?:plus|minus|times)\s+)[$(]*$",
+    r"(?:[√<≤≥]|(?<![=-])>)\s*[({]?[$]?$|\b(?:twice|double|triple|half)\s+(?:of\s+)?$|(?:[0-9)%]|\b[b-hj-z])(?:\s*[*\u00d7÷±·/^]\s*|\s?[-+]\s?|\s+(?:plus|minus|times)\s+)[$(]*$",
     re.I,
 )
 # An equation that is to be solved.

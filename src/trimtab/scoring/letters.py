@@ -22,14 +22,14 @@ _LEAD = (
 )
 # Letters one by one, with the same kind of gap between all of them.
 _SPELLED = re.compile(
-    rf"{_LEAD}([{_LATIN}](?:(?:[\s,+\-\u2013&\"'/|·→.]|,\s*and\s)+[{_LATIN}](?![{_LATIN}]))+)"
+    rf"{_LEAD}([{_LATIN}](?:(?:[\s,;_+\-\u2013&\"'/|·→.]|,\s*and\s)+[{_LATIN}](?![{_LATIN}]))+)"
     rf"(?:[\"'.\s]*[:=→]\s*[\"']?(?P<joined>[{_LATIN}]+))?",
     re.I,
 )
 # A word that nothing follows in its clause.
 _WORD = re.compile(
-    rf"{_LEAD}([{_LATIN}]+)(?![\w-])(?=\W*$|[\"')\]$]*\s*[.,;:!?()\n\[]|[\"')\]$]+"
-    r"|\s+(?:because|since|as|which|not|when|by|from)\b)",
+    rf"{_LEAD}([{_LATIN}]+)(?![\w-])(?=\W*$|[\"')\]$]*\s*[.,;:!?()\n\[\u2013\u2014]|[\"')\]$]+"
+    r"|\s+(?:because|since|as|which|not|and\s+not|when|by|from)\b)",
     re.I,
 )
 _QUOTED = re.compile(rf"[\"]([{_LATIN}][{_LATIN}\s,-]*)[\"]", re.I)

@@ -6,7 +6,7 @@ BOX = re.compile(r"\\f?boxed\s*\{")
 # How `\boxed{...}` reads in plain text: as GSM8K marks its answers, on a line of its own.
 _BOXED = "\n#### {}\n"
 _WRAPPERS = re.compile(
-    r"\\(?:text(?:bf|it|tt|rm|sf|normal)?|math(?:rm|bf|it|tt|sf)|operatorname)\s*\{([^{}]*)\}"
+    r"\\(?:text(?:bf|it|tt|rm|sf|normal)?|math(?:rm|bf|it|tt|sf)|operatorname|underline|emph)\s*\{([^{}]*)\}"
 )
 _FRACTION = re.compile(r"(\d?)\s*\\[dt]?frac\s*\{\s*(-?[\d.,]+)\s*\}\s*\{\s*([\d.,]+)\s*\}")
 _SHORT_FRACTION = re.compile(r"\\[dt]?frac\s*(\d)\s*(\d)")
@@ -18,7 +18,13 @@ _PROGRAM = re.compile(
 # Between boxes that are one answer.
 _BETWEEN_BOXES = re.compile(r"[\s,;&$]*(?:and|or)?[\s,;&$]*")
 _REPLACED = [
-    (re.compile(r"</(?:\w+[_\s])?answer>|</?(?:response|solution|output)>", re.I), "\n"),
+    (re.compile(r"[<\[](?:\w+[_\s])?(?:answer|result)[>\]]", re.I), "\n<answer>"),
+    (
+        re.compile(
+            r"[<\[]/(?:\w+[_\s])?(?:answer|result)[>\]]|</?(?:response|solution|output)>", re.I
+        ),
+        "\n",
+    ),
     (re.compile(r"\\/"), "/"),
     (re.compile(r"~~[^~\n]*~~"), ""),
     (re.compile(r"<sup>\s*([^<>]{1,9}?)\s*</sup>", re.I), r"^\1"),
@@ -33,6 +39,7 @@ _REPLACED = [
     (re.compile(r"\\div\b"), "÷"),
     (re.compile(r"\\approx\b"), "≈"),
     (re.compile(r"\\pm\b"), "±"),
+    (re.compile(r"\\(?:geq?|leq?|gt|lt|neq?)(?:slant)?\b"), "≥"),  # one for all: no equation
     (re.compile(r"\\pi\b"), "π"),
     (re.compile(r"\\sqrt\b"), "√"),
     (re.compile(r"\^?\s*\\(?:degree|circ)\b"), "°"),
@@ -41,7 +48,9 @@ _REPLACED = [
     (re.compile(r"(?<=[\d)])\*\*(?=[\d(-])"), "^"),
     (re.compile(r"\*\*|`"), ""),
     (re.compile(r"(?<!\w)__(?=\S)|(?<=\S)__(?!\w)"), ""),
-    (re.compile(r"(?<!\S)\*(?=\S)|(?<=[^\s\d])\*(?!\S)"), ""),  # *emphasis*, never 2 * 3
+    # *emphasis*, never 2 * 3
+    (re.compile(r"(?<![\w*)])\*(?=[^\s*])([^*\n]+?)(?<=[^\s*])\*(?![\w*(])"), r"\1"),
+    (re.compile(r"(?<!\S)\*(?=[^\s*])|(?<=[^\s\d])\*(?!\S)"), ""),
 ]
 
 

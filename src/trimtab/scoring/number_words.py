@@ -43,7 +43,8 @@ _WORD = re.compile(
     rf"(?P<share>(?:an?|{'|'.join(_UNITS[1:10])})[\s-])(?P<of>{_PART})"
     rf"|(?P<whole>{_WHOLE}(?:(?:,?\s+(?:and\s+)?)(?:{_SMALL})\b(?:\s+{_SCALE}\b)*)*)"
     rf"(?:\s+point(?P<point>(?:\s+(?:{'|'.join(_UNITS[:10])})\b)+)"
-    rf"|\s+and\s+(?P<more>an?|{'|'.join(_UNITS[1:10])})[\s-](?P<more_of>{_PART}))?)",
+    rf"|\s+and\s+(?P<more>an?|{'|'.join(_UNITS[1:10])})[\s-](?P<more_of>{_PART})"
+    rf"|(?P<dozen>\s+dozen\b))?)(?!\s+score\b)",
     re.IGNORECASE,
 )
 # "one" where it is a pronoun.
@@ -89,8 +90,9 @@ def _values(match: re.Match[str]) -> list[Worded]:
     elif match["more"]:
         more = _share(match["more"], match["more_of"])
     *earlier, last = numbers
+    unit = " dozen" if match["dozen"] else ""
     return [Worded(match.start(), match.end(), str(sign * one)) for one in earlier] + [
-        Worded(match.start(), match.end(), canonical(sign * (last + more)))
+        Worded(match.start(), match.end(), canonical(sign * (last + more)) + unit)
     ]
 
 

@@ -68,6 +68,7 @@ _LISTED = re.compile(r"\s*(?:,|;|&|,?\s*(?:and|or|to)\b|,?\s*(?:and|or)\s+[a-z]\
 # "90 minutes" of "1 hour and 30 minutes (90 minutes)".
 _IN_BRACKETS = re.compile(r"[^.;,\n(]{0,20}\(([^()]*)\)")
 # What may stand in a statement before a number in words.
+_MATRIX = re.compile(r"\\begin\b")
 _LEADS = re.compile(r"\W*(?:(?:about|approximately|exactly|only|just|a\s+total\s+of)\s+)?", re.I)
 _REMAINS_OPEN: list[str | None] = [None]
 
@@ -136,7 +137,8 @@ def _of_statement(statement: Passage) -> tuple[list[str | None] | None, int]:
     text = statement.text
     strong, weak = _sorted_out(text)
     kept, words = strong or weak, worded(text)
-    if UNKNOWN.search(text, 0, kept[0].start if kept else len(text)):
+    before_all = kept[0].start if kept else len(text)
+    if UNKNOWN.search(text, 0, before_all) or _MATRIX.search(text, 0, before_all):
         return _REMAINS_OPEN, len(text)
     if words and (not kept or _comes_first(words[0], kept[0], text)):
         return [words[0].value], words[0].end

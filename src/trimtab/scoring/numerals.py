@@ -44,7 +44,7 @@ _NUMERAL = re.compile(
       | {_DIGITS}
       )
       # A coefficient, a root, a factorial and a number to another base are none by themselves.
-      (?!\s?[π√\^]|[nxyz](?:[0-9^]|(?!\w))|!(?=[.,!]))
+      (?!\s?[π√\^]|[enxyz](?:[0-9^]|(?!\w))|_\{{?[0-9]|\.\(|!(?=[.,!]))
     | (?P<unread>[0-9](?:[0-9]|[.,'_:/^](?=[0-9]))*)
     )
     (?P<scale>(?:k|K|M|mn|bn|B)\b|\s(?:thousand|lakhs?|million|crores?|billion|trillion)\b|)

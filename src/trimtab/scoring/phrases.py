@@ -1,22 +1,45 @@
-"""Reading what a text answers as a phrase, and comparing phrases."""
+"""Reading what a text answers as a phrase, or as letters, and comparing phrases."""
 
 import re
 import unicodedata
 
+from trimtab.scoring.letters import read_letters
 from trimtab.scoring.spoken import spoken
-from trimtab.scoring.statements import affirmed, is_cut_short, stated_either_way, taken_back
+from trimtab.scoring.statements import (
+    affirmed,
+    is_cut_short,
+    sentences,
+    stated_either_way,
+    taken_back,
+)
+
+__all__ = ["final_phrase", "read_letters", "same_phrase"]
 
 # What may stand before a phrase: "A:", "it is", the mark of a heading, a list or a quotation.
 _LEAD = re.compile(
-    r"(?:a\s*:\s*|(?:it|that)(?:'s|\s+is|\s+was)\s+|[#>]+\s+|[-*•]\s+|[0-9]+[.)]\s+)", re.I
+    r"(?:(?:a|output|response)\s*:\s*|(?:it|that)(?:'s|\s+is|\s+was|\s+would\s+be)\s+"
+    r"|(?:simply|clearly|definitely|probably|indeed|just)\s+|[#>]+\s+|[-*•]\s+|[0-9]+[.)]\s+)",
+    re.I,
 )
 _PAIRS = {'"': '"', "'": "'", "(": ")", "[": "]", "{": "}", "$": "$", "_": "_", "*": "*", "`": "`"}
 _QUOTED = re.compile(r'"([^"\n]+)"(?!\w)')
 # What goes on after a phrase, without being a part of it.
 _ASIDE = re.compile(
-    r"\s*(?:[;(\u2014]|\s-\s|,\s*(?=(?:the|an?|which|who|where|not|because|since|as|so|but|and\s+not)\b)"
-    r"|\s(?=(?:because|since|which|not|rather\s+than|instead\s+of)\b)).*",
+    r"\s*(?:[;(\u2014]|\s-\s|,\s*(?=(?:the|an?|which|who|where|not|because|since|as|so|but|and\s+not|of\s+course)\b)"
+    r"|\s(?=(?:because|since|which|not|rather\s+than|instead\s+of)\b)|:\s(?=(?:the|an?)\s)).*",
     re.S,
+)
+# What follows an answer that is explained behind it.
+_EXPLAINS = re.compile(
+    r"\W*(?:explanation|reason(?:ing)?|note|it|this|that|he|she|they|because|i\s+hope"
+    r"|let\s+me\s+know)\b",
+    re.I,
+)
+# A sentence that says what the asked one is, and does not doubt it.
+_SAYS = re.compile(
+    r"(?!.*(?:n't\b|\b(?:not|never|no|if|whether|doubt|think|may|might|could)\b))[^.!?\n]+?\s(?:is|are|was|were)\s"
+    r"+([^.!?\n]+)",
+    re.I,
 )
 _LABELLED = re.compile(r"\(?[A-Z][).:]\s+(?=\S)")
 
@@ -53,11 +76,14 @@ def same_phrase(phrase: str | None, target: str) -> bool:
 
 def _readings(phrase: str) -> list[str]:
     """Return a phrase whole, and without what it adds to what it names."""
-    quoted = _QUOTED.match(phrase)
-    parts = [phrase, _ASIDE.sub("", phrase), *([quoted[1]] if quoted else [])]
-    return [
-        _tidied(form) or "" for part in parts for form in (part, _LABELLED.sub("", part, count=1))
-    ]
+    parts = [phrase, _ASIDE.sub("", phrase)]
+    parts += [quoted[1] for quoted in [_QUOTED.match(phrase)] if quoted]
+    first, *others = sentences(phrase)
+    if others and _EXPLAINS.match(others[0].text) and taken_back(phrase, first.end) is None:
+        parts.append(first.text)
+    parts += [says[1] for says in [_SAYS.fullmatch(phrase)] if says]
+    forms = [form for part in parts for form in (part, _LABELLED.sub("", part, count=1))]
+    return [_tidied(form) or "" for form in forms]
 
 
 def _key(phrase: str) -> str:

@@ -7,7 +7,7 @@ from trimtab.scoring.markup import BOX
 
 # A model that goes on writes the next question itself; what follows answers something else.
 _NEXT_QUESTION = re.compile(
-    r"^[^\w\n]*(?:(?:next|new|another)\s+)?(?:(?:question|q)\s*\d*\s*:|q(?:uestion)?\s*\d+\s*[.)]"
+    r"^[^\w\n]*(?:(?:next|new|another)\s+)?(?:(?:question|q|input)\s*\d*\s*:|q(?:uestion)?\s*\d+\s*[.)]"
     r"|question(?:\s+\d+)?[^\w\n]*$)",
     re.I | re.M,
 )
@@ -26,7 +26,7 @@ _ANNOUNCES = re.compile(
     re.I,
 )
 CHATTER = re.compile(r"\bhope\s+(?:this|that|it)\b|\blet\s+me\s+know\b|\bfeel\s+free\b", re.I)
-_FILLER = r"(?:\s*\([^)\n]*\)|\s+(?:to|of|for|in|here|that)\b[^.!?:\n]{0,80}?)?"
+_FILLER = r"(?:\s*\([^)\n]*\)|\s+(?:to|of|for|in|here|that|among|from|between)\b[^.!?:\n]{0,80}?)?"
 _MODAL = r"(?:\s+(?:should|would|must|could|may|might|will|has\s+to))?"
 _ADVERB = r"(?:\s+(?:also|therefore|then|thus|indeed|actually|simply|now))?"
 # "is", "should be", "to the question is": what joins "the answer" with it.

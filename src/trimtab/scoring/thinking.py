@@ -20,11 +20,14 @@ _OTHER_CHANNEL = re.compile(r"<\|channel\|>\s*(?:analysis|commentary)\b.*", re.S
 _SPOKEN_CHANNEL = re.compile(r"\s*analysis(?=\W|[A-Z0-9]).*?assistantfinal(?=\W|[A-Z0-9])", re.S)
 # Tokens that end a turn, and others that a chat consists of.
 _END = re.compile(
+    r"<\|user\|>|<\|start_header_id\|>user\b|<start_of_turn>user\b|<\|im_start\|>(?!assistant)|"
     r"</s>|<eos>|<end_of_turn>|<\uff5cend\u2581of\u2581sentence\uff5c>"
     r"|<\|(?:im_end|end|return|eot|eot_id|eom_id|endoftext|end_of_text|end_of_turn_token)\|>",
     re.I,
 )
-_TOKEN = re.compile(r"<\|im_start\|>assistant\b|<\|[a-z_]{1,40}\|>|<s>|<bos>", re.I)
+_TOKEN = re.compile(
+    r"<\|im_start\|>assistant\b|<start_of_turn>model\b|<\|[a-z_]{1,40}\|>|<s>|<bos>", re.I
+)
 
 
 def without_thinking(text: str) -> str:

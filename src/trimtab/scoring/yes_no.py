@@ -29,8 +29,8 @@ _OPEN = re.compile(
 )
 # "no" as a word of its own, not as in "no way to know"; "yes", not as in "yes-men".
 _REPLY = re.compile(
-    r"(?<![\w-])(?:(?P<yes>yes|yeah|yep|yup)\b(?!-)"
-    r"|(?P<no>nope|nah|no)\b(?!\.\s?[0-9])(?=\W*$|\s*[,.!;:\u2013\u2014\n\"')\]]|\s+-|\s+way\s*[.!]*\s*$"
+    r"(?<![\w-])(?:(?P<yes>yes|yeah|yep|yup|affirmative|i\s+(?:believe|think)\s+so)\b(?!-)"
+    r"|(?P<no>nope|nah|negative|i\s+(?:don't|do\s+not)\s+(?:believe|think)\s+so|no)\b(?!\.\s?[0-9])(?=\W*$|\s*[,.!;:\u2013\u2014\n\"')\]]|\s+-|\s+way\s*[.!]*\s*$"
     r"|\s+(?:it|the|he|she|they|this|that|because|since|as|not)\b))",
     re.I,
 )
