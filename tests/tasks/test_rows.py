@@ -103,7 +103,12 @@ def test_other_files_that_are_no_rows(tmp_path: Path) -> None:
 
 CELLS: list[tuple[str, Any, str]] = [
     ("question", ["q"], "a list of 1 in 'question', where text is read"),
-    ("question", [{"role": "user", "content": "q"}], "a list of 1 in 'question'"),
+    (
+        "question",
+        [{"role": "tool", "content": "q"}],
+        "no chat in 'question'. Messages of",
+    ),
+    ("question", [{"role": "user", "content": None}], "no chat in 'question'. Message 1"),
     (
         "question",
         {"stem": "q", "note": ""},

@@ -125,7 +125,7 @@ def exchanges(given: Any, name: str) -> tuple[Exchange, ...]:
         if not is_pair or not all(isinstance(text, str) for text in pair):
             raise ValueError(
                 f"{name} has {pair!r}. Accepted are pairs of texts: what the user said, and what "
-                f"was answered, as in {name}=[[2 + 2?,4]]."
+                f"was answered, as in {name}=[[Who?,Nobody]]."
             )
     return tuple(Exchange(*pair) for pair in pairs)
 

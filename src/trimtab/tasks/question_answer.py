@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 from trimtab.choices import not_a_choice
-from trimtab.models import Conversation
+from trimtab.models import Conversation, Exchange
+from trimtab.models.conversation import exchanges
 from trimtab.scoring.choices import read_choice
 from trimtab.scoring.dates import read_date, whole_date
 from trimtab.scoring.numbers import gold_number, read_number, same_number
@@ -15,6 +19,8 @@ from trimtab.scoring.phrases import final_phrase, same_phrase
 from trimtab.scoring.yes_no import MEANINGS, read_yes_no
 from trimtab.tasks.embedded import REASONING_PREFIX, REASONING_SYSTEM
 from trimtab.tasks.own_file import OwnFile
+from trimtab.tasks.row import Row, is_number, plain
+from trimtab.tasks.rows import read_rows
 from trimtab.tasks.task import Sample, Score
 
 # Of options that stand in the question, whose texts are not known apart.
@@ -32,13 +38,18 @@ class QuestionAnswer(OwnFile):
 
     Args:
         path: a .json, .jsonl, .csv or .parquet file, or a folder saved by `datasets`.
-        question: column of the questions, text; `question.stem` is the `stem` within `question`.
-        answer: column of the answers, each text, a number, true or false, or a list of these.
-        system: system line of the prompt.
+        question: column of the questions, text, or chat messages of which the last is asked;
+            `question.stem` is the `stem` within `question`.
+        answer: column of the answers, each text, a number, true or false, or a list of these; the
+            same column as the question's for chats whose last message is the answer.
+        system: system line of the prompt, where a chat does not bring its own.
         context: text before the question.
         question_prefix: text right before the question.
         answer_start: text that the answer is made to begin with.
         split: what the rows are for, such as `validation` or `test`; `trimtab choose` asks.
+        examples: questions with their answers that are shown before each question ("few-shot"): a
+            list of pairs, or a file with the same columns. They are written as it is, with
+            `question_prefix` and `answer_start`.
     """
 
     path: str
@@ -49,8 +60,14 @@ class QuestionAnswer(OwnFile):
     question_prefix: str = REASONING_PREFIX
     answer_start: str = ""
     split: str | None = None
+    examples: str | Sequence[Sequence[str]] | None = None
+    since: ClassVar[Mapping[str, Any]] = MappingProxyType({"examples": None})
     metric = "accuracy"
     proportions = frozenset({"accuracy"})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _ = self._shown
 
     def load(self) -> list[dict[str, Any]]:
         """Read the file, in the format that its name says."""
@@ -68,14 +85,12 @@ class QuestionAnswer(OwnFile):
             value = content.value(column)
             if value in (None, []) or (isinstance(value, str) and not value.strip()):
                 raise ValueError(f"{content.where} has no {column!r}.")
-        conversation = Conversation(
-            system=self.system,
-            context=self.context,
-            question_prefix=self.question_prefix,
-            question=content.text(self.question),
-            answer_start=self.answer_start,
-        )
-        answer = content.value(self.answer)
+        conversation, answer = self._asked(content)
+        if conversation.question in self._shown:
+            raise ValueError(
+                f"{content.where} asks what one of the examples answers: "
+                f"{conversation.question!r:.80}. Show others, or leave the row out."
+            )
         target, *others = (
             str(one).lower() if isinstance(one, bool) else content.written(one, self.answer)
             for one in (answer if isinstance(answer, list) else [answer])
@@ -86,6 +101,56 @@ class QuestionAnswer(OwnFile):
             target=target,
             also_right=tuple(others),
         )
+
+    def _asked(self, content: Row) -> tuple[Conversation, Any]:
+        """Return what a row asks, and its answers as they stand there."""
+        pieces: dict[str, Any] = {
+            "system": self.system,
+            "context": self.context,
+            "question_prefix": self.question_prefix,
+            "answer_start": self.answer_start,
+            "examples": [
+                Exchange(f"{self.question_prefix}{question}", self._begun(answer))
+                for question, answer in self._shown.items()
+            ],
+        }
+        asked, answer = content.value(self.question), content.value(self.answer)
+        is_chat = isinstance(asked, list) and all(isinstance(part, Mapping) for part in asked)
+        if not is_chat:
+            return Conversation(question=content.text(self.question), **pieces), answer
+        try:
+            if self.answer == self.question:
+                *asked, last = asked
+                if last.get("role") != "assistant":
+                    raise ValueError("The last message is no assistant's, whose answer is right.")
+                answer = last.get("content")
+            return Conversation.of(asked, **pieces), answer
+        except ValueError as error:
+            raise content.unusable(f"has no chat in {self.question!r}. {error}") from error
+
+    def _begun(self, answer: str) -> str:
+        """Return an example's answer with what answers begin with."""
+        start = self.answer_start
+        return f"{start} {answer}" if start and not start[-1].isspace() else f"{start}{answer}"
+
+    @cached_property
+    def _shown(self) -> dict[str, str]:
+        """The examples, answers by questions."""
+        if self.examples is None:
+            return {}
+        if not isinstance(self.examples, str):
+            pairs = [
+                [plain(text) if is_number(text) else text for text in pair]
+                if isinstance(pair, Sequence) and not isinstance(pair, str)
+                else pair
+                for pair in self.examples
+            ]
+            return dict(exchanges(pairs, "examples"))
+        rows = [
+            Row(content=row, where=f"Row {number} of {self.examples!r}")
+            for number, row in enumerate(read_rows(Path(self.examples).expanduser()), start=1)
+        ]
+        return {row.text(self.question): row.answer(self.answer) for row in rows}
 
     def score(self, text: str, sample: Sample) -> Score:
         """Read an answer of the target's kind, and compare the two."""
