@@ -14,12 +14,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hydra.errors import InstantiationException
-from hydra.utils import get_object
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from trimtab.config import REFERENCE, SCORERS, ConfigError, build, container, first_line, nearest
 from trimtab.own_code import described, named
+from trimtab.working_directory import get_object
 
 # Hydra says there, too, what cannot be imported.
 logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)

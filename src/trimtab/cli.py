@@ -23,7 +23,7 @@ from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 
-from trimtab import __version__, config, experiment, listing, overrides
+from trimtab import __version__, config, experiment, listing, overrides, working_directory
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -47,9 +47,6 @@ _INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 def main() -> None:
     """Run the command line; a user's mistake ends with a message and no traceback."""
-    # A console script does not have the current folder on its path, where a user's own
-    # methods and tasks are. Last, so that no file there stands in for a library.
-    sys.path.append(os.getcwd())
     logging.basicConfig(format="%(message)s")
     for name in ("trimtab", "hydra"):
         logging.getLogger(name).setLevel(logging.INFO)
@@ -328,6 +325,7 @@ def _table(options: argparse.Namespace) -> int:
 
 
 def _report_runs(options: argparse.Namespace) -> int:
+    working_directory.import_apart("matplotlib")
     from trimtab import report, table
     from trimtab.report.tables import chosen
 

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from hydra.core.config_store import ConfigStore
-from hydra.utils import get_object, instantiate
+from hydra.utils import instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
 
+from trimtab import working_directory
 from trimtab.own_code import declared
+from trimtab.working_directory import get_object
 
 # The parts that decide a run's results. The roles (base, guide, untuned) count only as far as
 # the method refers to them.
@@ -56,6 +58,8 @@ class ConfigError(ValueError):
 
 def build(node: Any) -> Any:
     """Return the object that a configuration node describes."""
+    plain = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+    working_directory.allow(*working_directory.named(plain))
     return instantiate(node, _convert_="all")
 
 

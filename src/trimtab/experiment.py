@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
 from trimtab import config, own_code
+from trimtab.working_directory import get_object
 
 if TYPE_CHECKING:
     from trimtab.evaluate import Job
@@ -59,8 +59,6 @@ class Application:
 
     def __call__(self, cfg: DictConfig) -> float | Failure:
         """Run one job; return its score."""
-        if os.getcwd() not in sys.path:  # a worker's; a user's own methods and tasks are there
-            sys.path.append(os.getcwd())
         folder = Path(HydraConfig.get().runtime.output_dir)
         try:
             summary = self._summaries.get((folder, _task(cfg))) or self._evaluate(cfg, folder)

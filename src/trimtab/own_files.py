@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-import importlib.util
 import inspect
 import json
 import os
@@ -18,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from trimtab import working_directory
 from trimtab.own_code import file_of, is_installed, is_own, is_users
 from trimtab.parts import parts
 
@@ -153,7 +153,7 @@ def _file(module: str) -> Path | None:
         return loaded
     top, *below = module.split(".")
     try:
-        spec = importlib.util.find_spec(top)
+        spec = working_directory.spec_of(top)
     except (ImportError, ValueError):
         return None
     if spec is None:

@@ -8,8 +8,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import get_object
-
 from trimtab import own_files
 from trimtab.decoding import Generation
 from trimtab.methods import Method
@@ -19,6 +17,7 @@ from trimtab.record_shapes import stretches
 from trimtab.scorers import Scorer
 from trimtab.shapes import anything, each, fields, text
 from trimtab.tasks import Sample, Score, Task
+from trimtab.working_directory import get_object
 
 _log = logging.getLogger(__name__)
 _FURTHER = "Move the folder away, or give another results=DIR: the command then begins anew."

@@ -44,7 +44,6 @@ import optuna
 from filelock import FileLock, Timeout
 from hydra import initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from optuna import Study
 from optuna.distributions import BaseDistribution
@@ -60,6 +59,7 @@ from trimtab.methods import Method
 from trimtab.search_plan import Plan
 from trimtab.search_space import Point, Space, plain
 from trimtab.segments import Stopped
+from trimtab.working_directory import get_object
 
 _LOOKS = 10  # the last is at the end, where nothing is left to save
 _LEAST = 10  # samples that a look takes: the t test needs some

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from trimtab import working_directory
 from trimtab.choices import not_a_choice
 
 if TYPE_CHECKING:
@@ -108,7 +109,8 @@ class WandbTracker:
                 "id": run_id,
                 "resume": "allow",
             }
-        wandb.setup(wandb.Settings(silent=True))
+        with working_directory.apart():  # whose wandb/settings may name another's host
+            wandb.setup(wandb.Settings(silent=True))
         folder.mkdir(parents=True, exist_ok=True)
         run = wandb.init(
             **identity,

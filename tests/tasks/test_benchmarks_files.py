@@ -261,3 +261,12 @@ def test_a_local_file_has_no_revision(tmp_path: Path) -> None:
     file.write_text(json.dumps([{"question": "2 + 2?", "answer": "#### 4"}]))
     assert tasks.GSM8K(data_dir=str(file)).revision_in_use is None
     assert tasks.WordProblems().revision_in_use is None
+
+
+def test_a_folder_here_does_not_stand_in_for_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files(tmp_path / "openai" / "gsm8k", "main/test.json")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"openai/gsm8k would be read in its place\. Move it away"):
+        tasks.GSM8K().samples()

@@ -17,7 +17,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import yaml
-from hydra.utils import get_object
 
 from trimtab import config
 from trimtab.choices import not_a_choice
@@ -25,6 +24,7 @@ from trimtab.decoding import Generation
 from trimtab.methods import Method
 from trimtab.methods.single_voice import PROMPT_LOOKUP
 from trimtab.models import LanguageModel
+from trimtab.working_directory import get_object
 
 _GENERATION = ("batch_size", "draft_length", "seed")  # the others are the task's
 _EMBEDDED = "zoo:"

@@ -7,7 +7,6 @@ import importlib
 import inspect
 import math
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +14,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from trimtab import own_files
+from trimtab import own_files, working_directory
 from trimtab.choices import not_a_choice
 from trimtab.own_code import described
 from trimtab.scorers.scorer import Scorer, Verdict
@@ -120,9 +119,7 @@ def _find(name: str) -> Any:
             f"function={name!r}: accepted is module.name, as in my_rewards.brevity, where the "
             "module may lie in the working directory."
         )
-    # Last, so that no file there hides an installed package.
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
+    working_directory.allow(name)
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # whatever importing a user's module raises

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -18,12 +19,16 @@ def load_rows(name: str, config: str | None, *, split: str, revision: str | None
     A slow network, or one that fails now and then, is retried by the hub's own client, as ever.
 
     Raises:
+        ValueError: if a file or folder of this name is in the working directory, which the client
+            would read instead.
         ConnectionError: if the hub does not answer and the cache does not have the rows.
         Exception: whatever the hub's client raises.
     """
     from datasets import load_dataset
     from huggingface_hub import constants
 
+    if not os.path.isabs(name) and os.path.exists(name):
+        raise ValueError(f"{os.path.abspath(name)} would be read in its place. Move it away.")
     if is_reachable(constants.ENDPOINT):
         return load_dataset(name, config, split=split, revision=revision)
     try:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from trimtab import working_directory
 from trimtab.choices import not_a_choice
 from trimtab.config import ConfigError
 from trimtab.vectors import arguments as read
@@ -105,6 +106,7 @@ def _show(arguments: Sequence[str]) -> None:
     shown = show.Shown.open(read.named(asked.paths))
     angles = cosines([each.vector for each in shown]) if len(shown) > 1 else None
     if asked.picture is not None:
+        working_directory.import_apart("matplotlib")
         from trimtab.vectors import picture
 
         picture.save(picture.draw(shown, angles), asked.picture)
