@@ -40,6 +40,11 @@ def count(value: Any, at: str) -> None:
     _require(whole, value, at, "a count")
 
 
+def flag(value: Any, at: str) -> None:
+    """Accept true and false."""
+    _require(isinstance(value, bool), value, at, "true or false")
+
+
 def anything(value: Any, at: str) -> None:
     """Accept whatever there is."""
 

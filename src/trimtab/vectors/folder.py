@@ -15,11 +15,12 @@ from typing import Any
 
 from trimtab import zoo
 from trimtab.choices import not_a_choice
-from trimtab.models.folder import content_sha256
+from trimtab.models.folder import content_sha256, folder_files
 from trimtab.vectors.delta import Correction, Delta, OnDisk, blocks
 from trimtab.vectors.measures import square
 from trimtab.vectors.number_format import FLOAT32, INT64, NumberFormat, labelled
 from trimtab.vectors.provenance import origin
+from trimtab.vectors.provenance import read as read_facts
 from trimtab.vectors.sources import downloaded
 from trimtab.vectors.tensor_file import TensorFile, TensorWriter
 from trimtab.vectors.vector import Vector
@@ -35,27 +36,43 @@ _PLACES, _VALUES = _ENDS = ".places", ".values"
 def read(path: str | Path) -> Vector:
     """Return the vector in a folder; see `Vector.open`."""
     folder = resolve(str(path))
+    there = {file.name for file in folder_files(folder)}
     deltas: dict[str, Delta] = {}
     facts: dict[str, Any] = {}
-    exact = folder / EXACT
-    corrections = _read_corrections(TensorFile(exact)) if exact.is_file() else {}
-    if (folder / DENSE).is_file():
+    if DENSE in there:
         file = TensorFile(folder / DENSE)
-        facts = json.loads(file.metadata.get(FACTS, "{}"))
+        facts = _facts(file)
+        corrections = _read_corrections(TensorFile(folder / EXACT), file) if EXACT in there else {}
         deltas |= {n: OnDisk(tensor, corrections.get(n)) for n, tensor in file.tensors.items()}
-    if (folder / ADAPTER).is_file():
+    if ADAPTER in there:
         from trimtab.vectors import peft_adapter
 
         found = peft_adapter.read(folder)
+        if twice := sorted(found.keys() & deltas.keys()):
+            raise ValueError(f"{str(folder)!r} has {twice[0]} both in {DENSE} and as factors.")
         # An adapter names tied weights twice; a model's files have them once.
         known = facts.get("tensors", found)
         deltas |= {name: factor for name, factor in found.items() if name in known}
-    elif not (folder / DENSE).is_file():
+    elif DENSE not in there:
         raise ValueError(
             f"{str(folder)!r} holds no vector: neither {DENSE}, which `trimtab vector extract` "
             f"writes, nor a LoRA adapter's {ADAPTER}."
         )
     return Vector(deltas, facts)
+
+
+def _facts(file: TensorFile) -> dict[str, Any]:
+    """Return what a file of differences says of itself; refuse one of other numbers."""
+    for name, tensor in file.tensors.items():
+        if not tensor.format.is_of_weights:
+            raise ValueError(
+                f"{str(file.path)!r}: {name} is of type {tensor.format.label}, and differences of "
+                f"weights are {', '.join(DTYPES)}. Extract the vector again."
+            )
+    try:
+        return read_facts(file.metadata.get(FACTS, "{}"))
+    except ValueError as error:
+        raise ValueError(f"{str(file.path)!r}: {error}. Extract the vector again.") from None
 
 
 def resolve(path: str) -> Path:
@@ -127,14 +144,36 @@ def write_corrections(corrections: Mapping[str, Correction], folder: Path) -> No
         writer.close({})
 
 
-def _read_corrections(file: TensorFile) -> dict[str, Correction]:
-    return {
-        name.removesuffix(_PLACES): Correction(
-            tensor.read(), file.tensors[name.removesuffix(_PLACES) + _VALUES].read()
-        )
-        for name, tensor in file.tensors.items()
-        if name.endswith(_PLACES)
-    }
+def _read_corrections(file: TensorFile, dense: TensorFile) -> dict[str, Correction]:
+    """Return what makes strength 1 exact, by the names of the differences in another file."""
+    found = {}
+    for name, tensor in dense.tensors.items():
+        places, values = (file.tensors.get(f"{name}{end}") for end in _ENDS)
+        if places is None and values is None:
+            continue
+        shapes = [each and (each.format, len(each.shape), each.numel) for each in (places, values)]
+        if (
+            places is None
+            or values is None
+            or shapes
+            != [
+                (INT64, 1, places.numel),
+                (FLOAT32, 1, places.numel),
+            ]
+        ):
+            raise _broken(file, f"for {name} it has no places and as many numbers")
+        at = places.read()
+        rising = bool((at[1:] > at[:-1]).all())
+        if len(at) and not (rising and at[0] >= 0 and at[-1] < tensor.numel):
+            raise _broken(file, f"the places of {name} do not rise from 0 to its {tensor.numel:,}")
+        found[name] = Correction(at, values.read())
+    if odd := file.tensors.keys() - {f"{name}{end}" for name in found for end in _ENDS}:
+        raise _broken(file, f"it has {min(odd)}, which belongs to no tensor of {DENSE}")
+    return found
+
+
+def _broken(file: TensorFile, why: str) -> ValueError:
+    return ValueError(f"{str(file.path)!r} is damaged: {why}. Extract the vector again.")
 
 
 def identity(path: str) -> dict[str, Any]:

@@ -7,7 +7,6 @@ refused by name: what is not known here may mean anything.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,9 @@ from trimtab.vectors.peft_layout import PREFIX, TRANSPOSED, WEIGHTS
 from trimtab.vectors.peft_patterns import first_matches
 from trimtab.vectors.tensor_file import StoredTensor, TensorFile
 
+_SHOWN = 300  # characters of what is wrong
+_OWN = ("weight", "bias")
+_MOST = 1e30  # of a number that scales weights
 _RANK, _ALPHA = 8, 8  # PEFT's own, where a config says nothing
 # Initial factors that leave the base's weights as they are; others subtract a part from them.
 _PLAIN_STARTS = (True, False, "gaussian", "eva", "orthogonal")
@@ -86,9 +88,6 @@ def read(folder: Path) -> dict[str, LowRank]:
     return found
 
 
-_OWN = ("weight", "bias")
-
-
 def _config(folder: Path) -> dict[str, Any]:
     """Return the settings of an adapter that are read here; refuse those that do more than add."""
     config = read_object(folder / ADAPTER)
@@ -96,6 +95,9 @@ def _config(folder: Path) -> dict[str, Any]:
         raise _refusal(folder, f"it is of type {config.get('peft_type')}")
     if (start := config.get("init_lora_weights", True)) not in _PLAIN_STARTS:
         raise _refusal(folder, f"it has init_lora_weights={start!r}")
+    for option in ("use_rslora", "fan_in_fan_out"):
+        if not isinstance(config.get(option, False), bool):
+            raise _refusal(folder, f"it has {option}={config[option]!r}")
     for option, value in config.items():
         if option not in _HARMLESS and value and (option, value) != ("bias", "none"):
             raise _refusal(folder, f"it has {option}={value!r}")
@@ -145,8 +147,8 @@ def _for_each(
         raise _refusal(folder, f"it has {patterns}={own!r}")
     for key, value in {what: config.get(what, otherwise), **own}.items():
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not math.isfinite(value):
-            raise _refusal(folder, f"it has {key}={value!r}, which is no finite number")
+        if not is_number or not -_MOST < value < _MOST:
+            raise _refusal(folder, f"it has {key}={value!r}, which is no number that scales")
     matched = first_matches(list(own), list(modules), what=f"{patterns} of {str(folder)!r}")
     return {
         module: float(config.get(what, otherwise) if key is None else own[key])
@@ -169,6 +171,6 @@ def _transposed(folder: Path, file: TensorFile) -> list[str] | None:
 
 def _refusal(folder: Path, why: str) -> ValueError:
     return ValueError(
-        f"{str(folder)!r} is no plain LoRA adapter: {why}. Merge it into its model with PEFT's "
-        "merge_and_unload(), save that, and extract the vector from the two models."
+        f"{str(folder)!r} is no plain LoRA adapter: {why[:_SHOWN]}. Merge it into its model with "
+        "PEFT's merge_and_unload(), save that, and extract the vector from the two models."
     )

@@ -126,8 +126,8 @@ def kinds(names: Iterable[str]) -> dict[str, str]:
 def _path(name: str) -> tuple[str, ...]:
     """Return the modules below the layer that lead to a tensor, without numbers of experts."""
     parts = _without_parameter(name)
-    numbered = [i for i, part in enumerate(parts) if part.isdigit()]
-    inner = [part for part in parts[numbered[0] + 1 :] if not part.isdigit()] if numbered else []
+    numbered = [i for i, part in enumerate(parts) if part.isdecimal()]
+    inner = [part for part in parts[numbered[0] + 1 :] if not part.isdecimal()] if numbered else []
     return tuple(inner or parts[-1:])
 
 
@@ -141,7 +141,7 @@ def _layers(names: Iterable[str]) -> dict[str, str]:
     found: dict[str, tuple[str, str]] = {}
     for name in names:
         parts = _without_parameter(name)
-        number = next((i for i, part in enumerate(parts) if part.isdigit()), None)
+        number = next((i for i, part in enumerate(parts) if part.isdecimal()), None)
         found[name] = ("", "") if number is None else (".".join(parts[:number]), parts[number])
     stacks = {stack for stack, number in found.values() if number}
     return {

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from trimtab.shapes import Shape, count, each, fields, flag, items, maybe, number, text
+
 if TYPE_CHECKING:
     from trimtab.vectors.vector import Vector
 
@@ -14,6 +16,63 @@ Facts = Mapping[str, Any]
 MADE_OF = "made_of"
 _NAMING = ("base", "aligned", "dtype", "rank", MADE_OF)
 _SUM = "sum"
+_LONGEST = 1e150  # whose square is a number still
+
+
+def read(said: str) -> dict[str, Any]:
+    """Return the facts that a vector's file carries.
+
+    Raises:
+        ValueError: for what is no JSON, or has other shapes than what is written here.
+    """
+    try:
+        facts = json.loads(said)
+        _FACTS(facts, "")
+    except RecursionError:
+        raise ValueError("what it says of itself is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"what it says of itself is no JSON ({error})") from None
+    except ValueError as error:
+        raise ValueError(f"what it says of itself {error}") from None
+    return {key: value for key, value in facts.items() if value is not None or key == "rank"}
+
+
+def _length(value: Any, at: str) -> None:
+    number(value, at)
+    if not 0 <= value < _LONGEST:
+        raise ValueError(f"has {at} {value:g} where a length or a count is expected")
+
+
+def _made(value: Any, at: str) -> None:
+    fields({"how": text, "vectors": items(_PART)})(value, at)
+    if value["how"] == _SUM:
+        items(fields({"strength": number}))(value["vectors"], f"{at}.vectors")
+
+
+_MODEL = maybe(
+    fields(
+        {}, dict.fromkeys(("name", "revision", "content_sha256", "tokenizer_sha256"), maybe(text))
+    )
+)
+_ENDS: dict[str, Shape] = {"base": _MODEL, "aligned": _MODEL, MADE_OF: maybe(_made)}
+_PART = fields({}, {"name": maybe(text), "strength": number, "dtype": maybe(text), **_ENDS})
+_FACTS = fields(
+    {},
+    {
+        **_ENDS,
+        "dtype": maybe(text),
+        "rank": maybe(count),
+        "vocabulary": maybe(text),
+        "exact": maybe(flag),
+        "tensors": maybe(
+            each(
+                fields(
+                    dict.fromkeys(("norm", "base_norm", "error", "changed", "parameters"), _length)
+                )
+            )
+        ),
+    },
+)
 
 
 def origin(facts: Facts) -> dict[str, Any]:

@@ -60,21 +60,34 @@ class ModelFolder:
     @property
     def vocabulary_size(self) -> int | None:
         """How many tokens the model has a row for, as far as its config says."""
-        of_text = self.config.get("text_config", {})  # of models that also see or hear
-        size: int | None = self.config.get("vocab_size", of_text.get("vocab_size"))
-        return size
+        of_text = self.config.get("text_config") or {}  # of models that also see or hear
+        inner = of_text.get("vocab_size") if isinstance(of_text, dict) else None
+        size = self.config.get("vocab_size", inner)
+        return size if isinstance(size, int) else None
 
     @cached_property
     def vocabulary(self) -> dict[str, int]:
-        """Tokens and their ids, of a tokenizer.json; empty where there is none."""
+        """Tokens and their ids, of a tokenizer.json; empty where there is none.
+
+        Raises:
+            ValueError: for a file that does not say which token has which id.
+        """
         file = self.path / "tokenizer.json"
         if not file.is_file():
             return {}
         said = read_object(file)
-        pieces = said["model"].get("vocab", {})
-        if isinstance(pieces, list):  # Unigram: pieces with their scores
-            pieces = {piece: place for place, (piece, _) in enumerate(pieces)}
-        return pieces | {token["content"]: token["id"] for token in said.get("added_tokens", ())}
+        try:
+            pieces = said["model"].get("vocab", {})
+            if isinstance(pieces, list):  # Unigram: pieces with their scores
+                pieces = {piece: place for place, (piece, _) in enumerate(pieces)}
+            found = {**pieces, **{t["content"]: t["id"] for t in said.get("added_tokens") or ()}}
+            if not all(isinstance(t, str) and type(place) is int for t, place in found.items()):
+                raise TypeError
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise ValueError(
+                f"{str(file)!r} does not say which token has which id. Download or write it again."
+            ) from None
+        return found
 
     def facts(self) -> dict[str, Any]:
         """Return what names exactly this model: where from, revision, hashes."""

@@ -23,6 +23,7 @@ import numpy as np
 
 from trimtab.models.json_file import read_object
 from trimtab.vectors.number_format import FORMATS, Array, NumberFormat, of_torch, to_torch
+from trimtab.vectors.tensor_header import Header
 
 if TYPE_CHECKING:
     import torch
@@ -97,37 +98,29 @@ class TensorFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor = os.open(path, os.O_RDONLY)
-        header, offset = self._header()
-        self.metadata: dict[str, str] = header.pop("__metadata__", {})
-        self.tensors: dict[str, StoredTensor] = {}
-        end = offset
+        text = self._header()
         try:
-            for name, entry in header.items():
-                kind, shape = FORMATS.get(entry["dtype"]), tuple(entry["shape"])
-                if kind is None:
-                    raise self._broken(f"{name} is of type {entry['dtype']}, which is not known")
-                begin, stop = entry["data_offsets"]
-                if min((begin, *shape)) < 0:
-                    raise self._broken(f"{name} lies at {begin} and has shape {shape}")
-                if stop - begin != math.prod(shape) * kind.size:
-                    raise self._broken(f"{name} has {stop - begin} bytes for shape {shape}")
-                self.tensors[name] = StoredTensor(self, kind, shape, offset + begin)
-                end = max(end, offset + stop)
-        except (KeyError, TypeError, AttributeError):
-            raise self._broken("its header does not say where the tensors lie") from None
-        if (size := os.fstat(self._descriptor).st_size) < end:
-            raise self._broken(f"{size:,} of {end:,} bytes are there: it is cut off")
+            header = Header.of(text)
+        except ValueError as error:
+            raise self._broken(str(error)) from None
+        offset = 8 + len(text)
+        self.metadata = header.metadata
+        self.tensors = {
+            name: StoredTensor(self, entry.format, entry.shape, offset + entry.start)
+            for name, entry in header.entries.items()
+        }
+        size, end = os.fstat(self._descriptor).st_size, offset + header.size
+        if size != end:
+            why = "it is cut off" if size < end else "what follows is none of its tensors"
+            raise self._broken(f"{size:,} of {end:,} bytes are there: {why}")
 
-    def _header(self) -> tuple[dict[str, Any], int]:
+    def _header(self) -> bytes:
         length = os.pread(self._descriptor, 8, 0)
         size = struct.unpack("<Q", length)[0] if len(length) == 8 else 0
         text = os.pread(self._descriptor, size, 8) if 2 <= size <= _LARGEST_HEADER else b""
-        try:
-            if len(text) != size or not isinstance(header := json.loads(text), dict):
-                raise ValueError
-        except ValueError:
-            raise self._broken("it is cut off, or is of another kind") from None
-        return header, 8 + size
+        if len(text) != size or not text:
+            raise self._broken("it is cut off, or is of another kind")
+        return text
 
     def _broken(self, why: str) -> ValueError:
         return ValueError(
