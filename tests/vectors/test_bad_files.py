@@ -14,7 +14,7 @@ import torch
 from checkpoints import gpt2, llama, read_folder, saved, write_folder
 from safetensors.torch import save_file
 
-from trimtab.vectors import Vector, apply, extract
+from trimtab.vectors import Vector, apply, extract, whole_folder
 from trimtab.vectors.tensor_file import TensorWriter
 
 
@@ -232,6 +232,32 @@ def test_nothing_is_written_over(tmp_path: Path, models) -> None:
     assert file.read_text() == "kept"
 
 
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [
+        ("x" * 300, "File name too long"),
+        ("file/v", "Not a directory"),
+        ("dangling", "is there already"),
+        ("taken", "is there already"),
+    ],
+)
+def test_where_nothing_can_be_written_no_work_begins(tmp_path: Path, name: str, match: str) -> None:
+    """The models do not exist: were they looked at first, that would be said."""
+    (tmp_path / "file").write_text("kept")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "file").touch()
+    with pytest.raises(ValueError, match=match):
+        extract(base="./nowhere", aligned="./nowhere", out=tmp_path / name)
+    with pytest.raises(ValueError, match=match):
+        apply(base="./nowhere", vectors={}, strengths={}, out=tmp_path / name)
+
+
+def test_the_longest_name_is_a_name(tmp_path: Path, models) -> None:
+    extract(base=models[0], aligned=models[1], out=tmp_path / ("x" * 255))
+    assert Vector.open(tmp_path / ("x" * 255)).deltas
+
+
 # ---------------------------------------------------------------------------- full disks
 
 
@@ -329,8 +355,9 @@ extract(base=sys.argv[1], aligned=sys.argv[2], out=sys.argv[3], progress=slowly)
 """
 
 
-def test_what_is_killed_leaves_nothing_under_the_final_name(tmp_path: Path, models) -> None:
+def test_what_is_killed_leaves_nothing_for_long(tmp_path: Path, models, monkeypatch) -> None:
     out = tmp_path / "out"
+    monkeypatch.setattr(whole_folder, "_JUST_BEGUN", -1.0)
     command = [sys.executable, "-c", _SLOW, models[0], models[1], str(out)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -338,8 +365,12 @@ def test_what_is_killed_leaves_nothing_under_the_final_name(tmp_path: Path, mode
             process.stdout.readline() == "working\n"
         )  # in the middle: the first tensor is written
         time.sleep(0.3)
+        working = list(tmp_path.iterdir())
+        extract(base=models[0], aligned=models[1], out=tmp_path / "beside")
+        assert {*working, tmp_path / "beside"} == set(tmp_path.iterdir())  # it works on
         process.kill()
     assert process.returncode == -signal.SIGKILL
     assert not out.exists()
-    extract(base=models[0], aligned=models[1], out=out)  # what is left over is in nobody's way
+    extract(base=models[0], aligned=models[1], out=out)
+    assert {file.name for file in tmp_path.iterdir()} == {"out", "beside"}
     assert read_folder(models[0]).keys() == Vector.open(out).deltas.keys()

@@ -1,6 +1,8 @@
 """What is shown of vectors, against plain arithmetic on the tensors of their models."""
 
+import errno
 import math
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -10,8 +12,11 @@ from checkpoints import gpt2, llama, read_folder, saved, write_folder
 from matplotlib.image import imread
 from rich.console import Console
 
+from trimtab.config import ConfigError
 from trimtab.vectors import Vector, extract, picture
+from trimtab.vectors.command import main
 from trimtab.vectors.cosines import cosines
+from trimtab.vectors.in_memory import Dense
 from trimtab.vectors.profile import Profile, kinds
 from trimtab.vectors.show import Shown, render
 
@@ -254,3 +259,61 @@ def test_names_are_no_markup(tmp_path: Path, folders) -> None:
     angles = cosines([each.vector for each in both])
     picture.save(picture.draw(both, angles), tmp_path / "map.svg")
     assert f"<!-- {name} -->" in (tmp_path / "map.svg").read_text()
+
+
+def test_a_picture_that_cannot_be_written_leaves_the_one_before(
+    tmp_path: Path, folders, monkeypatch
+) -> None:
+    file = tmp_path / "map.png"
+    file.write_bytes(b"the picture before")
+    figure = picture.draw(shown(folders, "v1"), None)
+
+    def full(self: object, draft: Path, **settings: object) -> None:
+        draft.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(type(figure), "savefig", full)
+    with pytest.raises(OSError, match="No space"):
+        picture.save(figure, file)
+    assert file.read_bytes() == b"the picture before" and [*tmp_path.iterdir()] == [file]
+
+
+@pytest.mark.parametrize("name", ["nowhere/map.svg", "x" * 300 + ".png", "folder.png"])
+def test_where_no_picture_can_be_written_no_work_begins(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(ConfigError, match="--picture"):
+        main(["show", "./no-vector", "--picture", str(tmp_path / name)])
+
+
+def test_names_of_any_length_are_drawn(tmp_path: Path) -> None:
+    kind = "k" * 300
+    Vector({f"model.layers.0.{kind}.weight": Dense(torch.ones(2, 2))}).save(tmp_path / ("v" * 200))
+    main(["show", str(tmp_path / ("v" * 200)), "--picture", str(tmp_path / "map.png")])
+    height, width, _ = imread(tmp_path / "map.png").shape
+    assert height < 2000 and width < 2000
+
+
+HOSTILE = "\x1b[31mred\x07\x9b2J\ud800`|<img src=x>\n# Heading [a](http://b)"
+
+
+def test_texts_of_a_vector_steer_neither_a_terminal_nor_a_card(
+    tmp_path: Path, folders, capsys
+) -> None:
+    opened = Vector.open(folders["v1"])
+    model = {"name": HOSTILE, "content_sha256": "ab\x1b[5m"}
+    Vector(opened.deltas, {"base": model, "aligned": model}).save(tmp_path / "v")
+    made_of = {"how": HOSTILE, "vectors": [{"name": HOSTILE}]}
+    Vector(opened.deltas, {"base": model, "made_of": made_of}).save(tmp_path / "w")
+    paths = [str(tmp_path / name) for name in "vw"]
+    main(["show", *paths])
+    main(["show", *paths, "--json"])
+    main(["apply", f"base={folders['base']}", f"vector={','.join(paths)}", f"out={tmp_path / 'o'}"])
+    said = capsys.readouterr().out
+    assert all(sign.isprintable() or sign == "\n" for sign in said)
+    assert "\\x1b[31mred" in said
+    card = (tmp_path / "o" / "README.md").read_text("utf-8")
+    assert all(sign.isprintable() or sign == "\n" for sign in card)
+    outside = re.sub(r"`[^`\n]*`", "", card)  # what is code shows as it is
+    assert "<" not in outside and "](" not in outside and "\n# Heading" not in card
+    (first, second) = (line for line in card.splitlines() if line.startswith(("| v |", "| w |")))
+    assert first.replace("\\|", "").count("|") == second.count("|") - second.count("\\|") == 5

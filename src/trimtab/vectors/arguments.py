@@ -6,6 +6,7 @@ Nothing here imports torch: mistakes in a command and its help should not wait f
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,6 +159,22 @@ def strengths(text: str, vectors: Mapping[str, str]) -> dict[str, float]:
     return dict(zip(vectors, numbers, strict=True))
 
 
+def _cannot_be_written(file: Path) -> str | None:
+    """Return why there can be no such file, before anything is computed for it."""
+    try:
+        is_folder = file.is_dir()
+        file.lstat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        return f"{error.strerror}."
+    if is_folder:
+        return "that is a folder."
+    if not os.access(file.parent, os.W_OK):
+        return f"nothing can be written in {str(file.parent)!r}."
+    return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Showing:
     """What `show` is asked for.
@@ -190,6 +207,8 @@ class Showing:
                 picture = Path(file)
                 if picture.suffix.lower() not in _PICTURES:
                     mistakes.append(f"{what} --picture {file}: accepted are .png and .svg files.")
+                elif why := _cannot_be_written(picture):
+                    mistakes.append(f"{what} --picture {file}: {why}")
             elif argument == "--json":
                 as_json = True
             else:

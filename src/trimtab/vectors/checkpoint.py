@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from trimtab.models.folder import folder_files
+from trimtab.printable import printable
 from trimtab.vectors.delta import blocks
 from trimtab.vectors.file_names import by_names_in_files
 from trimtab.vectors.matching import require_fits, require_weights
@@ -23,11 +27,11 @@ from trimtab.vectors.sources import ModelFolder, total_bytes
 from trimtab.vectors.tensor_file import StoredTensor, TensorFile, TensorWriter
 from trimtab.vectors.vector import Vector
 from trimtab.vectors.weighted_sum import Term, moved, require_finite_strengths
-from trimtab.vectors.whole_folder import whole_folder
+from trimtab.vectors.whole_folder import new_folder, whole_folder
 
 RECORD = "vectors.json"
 # Weights in other formats would contradict those written; code is never carried along.
-_LEFT_OUT = {".safetensors", ".bin", ".pt", ".pth", ".py", ".gguf", ".onnx", ".h5", ".msgpack"}
+_CARRIED_ALONG = ("*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken", "LICENSE*", "NOTICE*")
 
 
 def apply(
@@ -65,13 +69,15 @@ def apply(
         raise ValueError(
             f"strengths: {', '.join(odd)}: accepted is one for each vector: {', '.join(vectors)}."
         )
+    out = new_folder(out)
     model = ModelFolder(base, base_revision)
     kinds = {name: tensor.format for name, tensor in model.tensors.items()}
     vectors = {n: by_names_in_files(vector, model, of=n) for n, vector in vectors.items()}
     for name, vector in vectors.items():
         require_fits(model.tensors, vector, model=base, vector_name=name)
         require_weights(kinds, vector, model=base)
-    size = total_bytes(model.tensors.values())
+    beside_weights = [file for file in folder_files(model.path) if _is_carried_along(file.name)]
+    size = total_bytes(model.tensors.values()) + sum(f.stat().st_size for f in beside_weights)
     weights = sum(tensor.numel for tensor in model.tensors.values())
     work = _Application(
         vectors,
@@ -82,19 +88,18 @@ def apply(
     with (
         not_finite,
         ThreadPoolExecutor(1) as beside,
-        whole_folder(Path(out), size=size) as temporary,
+        whole_folder(out, size=size) as temporary,
     ):
         identity = beside.submit(model.facts)
-        for file in sorted(model.path.iterdir()):
-            if file.is_file() and file.suffix not in _LEFT_OUT and file.name != "README.md":
-                shutil.copyfile(file, temporary / file.name)
+        for file in beside_weights:
+            shutil.copyfile(file, temporary / file.name)
         tensor_files = {tensor.file for tensor in model.tensors.values()}
         for tensor_file in sorted(tensor_files, key=lambda file: file.path):
             work.write(tensor_file, temporary / tensor_file.path.name)
         made_of = composition(identity.result(), vectors, strengths) | work.measures
         (temporary / RECORD).write_text(json.dumps(made_of, indent=2) + "\n", "utf-8")
         (temporary / "README.md").write_text(_card(made_of, command), "utf-8")
-    return Path(out).expanduser()
+    return out
 
 
 def composition(
@@ -109,6 +114,10 @@ def composition(
             "transferred": vector.transferred_to(base["content_sha256"]),
         }
     return {"base": dict(base), "vectors": terms}
+
+
+def _is_carried_along(name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in _CARRIED_ALONG)
 
 
 @dataclass
@@ -174,21 +183,32 @@ def _card(made_of: Mapping[str, Any], command: str) -> str:
     lines = [
         "# A model along alignment vectors",
         "",
-        f"The weights of `{base['name']}` (content {base['content_sha256'][:12]}), moved:",
+        f"The weights of {_code(base['name'])} (content {base['content_sha256'][:12]}), moved:",
         "",
         "| vector | strength | from | to |",
         "|---|---|---|---|",
     ]
     for name, term in made_of["vectors"].items():
         ends = (term["from"].get(end, {}) for end in ("base", "aligned"))
-        start, end = (each.get("name", "unknown") for each in ends)
-        end = described(term["from"]) or f"`{end}`"
-        lines.append(f"| {name} | {term['strength']:g} | `{start}` | {end} |")
-    moved = [name for name, term in made_of["vectors"].items() if term["transferred"]]
+        start, end = (_code(each.get("name") or "unknown") for each in ends)
+        end = _plain(described(term["from"]) or "") or end
+        lines.append(f"| {_plain(name)} | {term['strength']:g} | {start} | {end} |")
+    moved = [_plain(name) for name, term in made_of["vectors"].items() if term["transferred"]]
     if moved:
         lines += ["", f"Extracted from another model than this base: {', '.join(moved)}."]
     lines += ["", "`theta = theta_base + sum_d strength_d (theta_d - theta_base)`, in fp32, cast "]
     lines[-1] += "once; `vectors.json` names every part."
     if command:
-        lines += ["", f"Made by `{command}`."]
+        lines += ["", f"Made by {_code(command)}."]
     return "\n".join(lines) + "\n"
+
+
+def _code(text: str) -> str:
+    """Return somebody's text as code, which ends where it does, also in a table."""
+    inert = printable(text).replace("`", "'").replace("|", "\\|")
+    return f"`{inert}`"
+
+
+def _plain(text: str) -> str:
+    """Return somebody's text so that nothing in it is a sign of Markdown or HTML."""
+    return re.sub(r"[^\w\s.,:;+()/@-]", lambda sign: f"&#{ord(sign[0])};", printable(text))

@@ -12,6 +12,7 @@ from typing import Any
 from trimtab import working_directory
 from trimtab.choices import not_a_choice
 from trimtab.config import ConfigError
+from trimtab.printable import printable
 from trimtab.vectors import arguments as read
 
 _HELP = ("-h", "--help")
@@ -93,7 +94,7 @@ def _apply(arguments: Sequence[str]) -> None:
     print(f"{out}: model, {written}, {what}, moved by {percent(moved)} of its norm")
     for name, term in record["vectors"].items():
         if term["transferred"]:
-            origin = term["from"]["base"]["name"]
+            origin = printable(term["from"]["base"].get("name") or "unknown")
             print(f"Transfer: {name} was extracted from {origin}, which is another model.")
 
 
@@ -112,7 +113,7 @@ def _show(arguments: Sequence[str]) -> None:
         picture.save(picture.draw(shown, angles), asked.picture)
     if asked.as_json:
         content = {"vectors": [each.to_dict() for each in shown], "cosines": angles}
-        print(json.dumps(_finite(content), indent=2, ensure_ascii=False))
+        print(json.dumps(_finite(content), indent=2))
         return
 
     from rich.console import Console

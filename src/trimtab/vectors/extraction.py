@@ -22,7 +22,7 @@ from trimtab.vectors.pairing import paired
 from trimtab.vectors.sources import ModelFolder
 from trimtab.vectors.tensor_file import StoredTensor, TensorWriter
 from trimtab.vectors.vector import Vector
-from trimtab.vectors.whole_folder import whole_folder
+from trimtab.vectors.whole_folder import new_folder, whole_folder
 
 if TYPE_CHECKING:
     from trimtab.vectors.adapter import Adapter
@@ -71,6 +71,7 @@ def extract(
         raise ValueError(not_a_choice("vocabulary:", vocabulary, VOCABULARIES))
     if rank is not None and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 1):
         raise ValueError(f"rank={rank!r}: accepted are whole numbers from 1 up, such as 64.")
+    out = new_folder(out)
     models = ModelFolder(base, base_revision), ModelFolder(aligned, aligned_revision)
     pairs = paired(*models, shared=vocabulary == "shared")
     lossless = kind is FLOAT32 and rank is None
@@ -83,7 +84,7 @@ def extract(
     with (
         np.errstate(over="ignore", invalid="ignore"),  # what is not finite is an error below
         ThreadPoolExecutor(1) as beside,
-        whole_folder(Path(out), size=0 if rank else weights * kind.size) as temporary,
+        whole_folder(out, size=0 if rank else weights * kind.size) as temporary,
     ):
         identities = beside.submit(lambda: [model.facts() for model in models])
         most = {name: pair[0].shape for name, pair in pairs.items()}

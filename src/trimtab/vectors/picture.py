@@ -11,9 +11,11 @@ from matplotlib import colormaps, rc_context
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from trimtab.printable import printable
 from trimtab.vectors.cosines import ALL
 from trimtab.vectors.profile import Sums
 from trimtab.vectors.show import Shown, axes, relative, value
+from trimtab.whole_files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 _LENGTHS, _ANGLES = "cividis", "PuOr"
 _NOTHING = "#EEEEEE"  # where a layer has no such module
 _OUTSIDE = "none"
+_LONGEST = 60  # characters of a name, half of them from either end
 _CELL, _ROOM = (0.3, 0.24), (3.2, 1.3)  # inches: of a cell, and around a map's cells
 _NARROWEST, _WIDEST = 3.6, 14.0  # inches of a map's cells
 _WRITTEN = 12  # columns up to which numbers are written into cells
@@ -62,7 +65,7 @@ def draw(shown: Sequence[Shown], cosines: Mapping[str, list[list[float]]] | None
         panel.set_xlabel("layer")
         figure.colorbar(image, ax=panel, label=label, fraction=0.05, pad=0.02)
     if cosines:
-        names, panel = [_plain(each.name) for each in shown], panels[-1]
+        names, panel = [each.name for each in shown], panels[-1]
         cells = np.array(cosines[ALL])
         image = _heat_map(panel, cells, (names, names), _ANGLES, Normalize(-1, 1), "{:z.2f}")
         panel.set_title("cosine between the vectors", loc="left", fontsize="medium")
@@ -71,10 +74,11 @@ def draw(shown: Sequence[Shown], cosines: Mapping[str, list[list[float]]] | None
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure; the same figure always gives the same bytes."""
-    vector_graphics = path.suffix.lower() == ".svg"
-    with rc_context({"svg.hashsalt": "trimtab"}):
-        figure.savefig(path, dpi=_DPI, metadata={"Date": None} if vector_graphics else None)
+    """Write a figure, whole or not at all; the same figure always gives the same bytes."""
+    kind = path.suffix.lower().removeprefix(".")
+    metadata = {"Date": None} if kind == "svg" else None
+    with rc_context({"svg.hashsalt": "trimtab"}), replacing(path) as draft:
+        figure.savefig(draft, format=kind, dpi=_DPI, metadata=metadata)
 
 
 def _grid(
@@ -103,8 +107,8 @@ def _heat_map(
     across, down = labels
     step = max(1, -(-len(across) // 40))  # or the numbers would run into each other
     shown = [i for i in range(len(across)) if i % step == 0 or across[i] == _OUTSIDE]
-    panel.set_xticks(shown, [across[i] for i in shown], fontsize="small")
-    panel.set_yticks(range(len(down)), down, fontsize="small")
+    panel.set_xticks(shown, [_plain(across[i]) for i in shown], fontsize="small")
+    panel.set_yticks(range(len(down)), map(_plain, down), fontsize="small")
     panel.tick_params(length=0)
     panel.spines[:].set_visible(False)
     if len(across) > _WRITTEN:
@@ -120,5 +124,7 @@ def _heat_map(
 
 
 def _plain(name: str) -> str:
-    """Return a name in which dollar signs are just that, and no formulas."""
-    return name.replace("$", r"\$")
+    """Return a name in which dollar signs are no formulas; of a long one its two ends."""
+    half = _LONGEST // 2
+    shown = name if len(name) <= _LONGEST else f"{name[:half]}...{name[-half:]}"
+    return printable(shown).replace("$", r"\$")

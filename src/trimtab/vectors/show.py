@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from trimtab.printable import printable
 from trimtab.vectors import folder
 from trimtab.vectors.cosines import ALL
 from trimtab.vectors.profile import Profile, Sums
@@ -109,7 +110,8 @@ def _provenance(each: Shown) -> Text:
     ]
     if not vector.deltas:
         lines.append("Empty: the two models' weights are equal.")
-    return Text.assemble(("\n" + each.name, "bold"), "\n", "\n".join(f"  {line}" for line in lines))
+    listed = "\n".join(f"  {printable(line)}" for line in lines)
+    return Text.assemble(("\n" + printable(each.name), "bold"), "\n", listed)
 
 
 def _model(facts: Mapping[str, Any] | None) -> str:
@@ -179,7 +181,7 @@ def value(sums: Sums) -> float:
 def _cosines(names: Sequence[str], found: Mapping[str, list[list[float]]]) -> list[Table]:
     matrix = _table("cosine", ("", *names))
     for name, row in zip(names, found[ALL], strict=True):
-        matrix.add_row(escape(name), *(f"{cosine:z.3f}" for cosine in row))
+        matrix.add_row(escape(printable(name)), *(f"{cosine:z.3f}" for cosine in row))
     pairs = list(itertools.combinations(range(len(names)), 2))
     by_kind = _table("cosine, by kind", ("kind", *(f"{names[i]},\n{names[j]}" for i, j in pairs)))
     for kind, cells in found.items():
@@ -198,9 +200,11 @@ def _table(title: str, columns: Iterable[str]) -> Table:
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
-    table.add_column(escape(first), no_wrap=True)
+    table.add_column(escape(printable(first)), no_wrap=True)
     for name in others:
-        table.add_column(escape(name), justify="right", no_wrap=True, vertical="bottom")
+        table.add_column(
+            escape(printable(name, keep="\n")), justify="right", no_wrap=True, vertical="bottom"
+        )
     return table
 
 

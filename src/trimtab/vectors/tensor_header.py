@@ -87,6 +87,8 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _entry(name: str, said: Any) -> tuple[Entry, int]:
     """Return a tensor's entry, and the place of the byte after its last."""
+    if not name.isprintable():
+        raise ValueError(f"{name[:80]!r} is no name of a tensor")
     if not isinstance(said, dict) or not said.keys() >= {"dtype", "shape", "data_offsets"}:
         raise ValueError(f"its header does not say where {name!r} lies")
     kind, shape, offsets = said["dtype"], said["shape"], said["data_offsets"]
