@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _COMMANDS = {
     "run": "evaluate a method on a task (trimtab run --help)",
+    "rerun": "repeat a run from its folder, and compare the answers",
     "search": "look for the best value of a dial (trimtab search --help)",
     "vector": "extract, show and apply alignment vectors (trimtab vector --help)",
     "lm-eval": "lm-evaluation-harness, with trimtab's methods as a model (trimtab lm-eval --help)",
@@ -124,6 +125,26 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     commands.add_parser("run", help=_COMMANDS["run"])
+    again = commands.add_parser(
+        "rerun",
+        help=_COMMANDS["rerun"],
+        description="Repeat a run from its folder, wherever that lies now: say what is not as it "
+        "was (versions, weights, rows, code), answer everything anew in a folder of its own, on "
+        "the recorded day, and compare. Ends with 1 where answers differ.",
+        epilog="Example: trimtab rerun copied/2d0dbc1f3a5e results=again",
+    )
+    again.add_argument("folder", type=Path, metavar="FOLDER", help="of the run")
+    again.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="settings to change, such as method.base.path=models/here; results=DIR is where to "
+        "[reruns]",
+    )
+    again.add_argument(
+        "--trust", action="store_true", help="run whatever code the folder's config.yaml names"
+    )
+    again.set_defaults(action=_rerun)
     commands.add_parser("search", help=_COMMANDS["search"])
     commands.add_parser("vector", help=_COMMANDS["vector"])
     commands.add_parser("lm-eval", help=_COMMANDS["lm-eval"])
@@ -227,9 +248,24 @@ def _hydra_raises() -> Iterator[None]:
 
 
 def _source(flags: argparse.Namespace) -> overrides.Source:
+    name = flags.config_name or "config"
+    given = Path(flags.config_dir or flags.config_path or ".") / f"{name}.yaml"
+    shadowed = flags.config_dir and (config.DIRECTORY / given.name).is_file()
+    if (flags.config_dir or flags.config_path) and given.is_file():
+        if (given.parent / "run.json").exists():
+            raise config.ConfigError(
+                [f"{given} is the record of a run. `trimtab rerun {given.parent}` repeats it."]
+            )
+        if shadowed:
+            raise config.ConfigError(
+                [
+                    f"{given} would not be read: {given.name} is this package's own file. Give "
+                    "yours another name, as in --config-name mine."
+                ]
+            )
     return overrides.Source(
         directory=Path(flags.config_path or config.DIRECTORY),
-        name=flags.config_name or "config",
+        name=name,
         further=(Path(flags.config_dir),) if flags.config_dir else (),
     )
 
@@ -246,6 +282,26 @@ def _complete(arguments: list[str]) -> int:
             return 0
         os.environ["COMP_LINE"] = f"{program} {settings}"
     return run(arguments)
+
+
+def _rerun(options: argparse.Namespace) -> int:
+    from trimtab import rerun
+
+    cfg = rerun.read(options.folder, options.overrides, trust=options.trust)
+    job = rerun.job(options.folder, cfg)
+    differing = rerun.differences(options.folder, job)
+    print("Not as it was:" if differing else "All is as it was: versions, weights, rows and code.")
+    for line in differing:
+        print(f"  {line}")
+
+    from trimtab.evaluate import evaluate  # imports torch
+
+    if (job.folder / "summary.json").exists():
+        print(f"{job.folder} was answered before. Another results=DIR answers anew.")
+    evaluate(job)
+    repeated = rerun.compared(options.folder, job.folder)
+    print(repeated)
+    return 0 if repeated.identical else 1
 
 
 # ---------------------------------------------------------------------------- search

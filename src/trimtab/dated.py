@@ -24,13 +24,17 @@ def day_of(
     """
     if not any(model.is_dated for model in method.models.values()):
         return None
-    recorded = facts["content"].get("day") if facts else None
-    if recorded:
-        return date.fromisoformat(recorded)
-    started = [stretch.get("start") for stretch in facts["segments"]] if facts else []
-    if started and started[0]:
-        return datetime.fromisoformat(started[0]).astimezone().date()
-    return default or date.today()
+    return recorded(facts) or default or date.today()
+
+
+def recorded(facts: Mapping[str, Any] | None) -> date | None:
+    """Return the day on which a run was begun; None where nothing says so."""
+    if not facts:
+        return None
+    if day := facts.get("content", {}).get("day"):
+        return date.fromisoformat(day)
+    started = [stretch.get("start") for stretch in facts.get("segments", [])]
+    return datetime.fromisoformat(started[0]).astimezone().date() if any(started[:1]) else None
 
 
 def asked_on(samples: Mapping[str, Sample], day: date | None) -> dict[str, Sample]:

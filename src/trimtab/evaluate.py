@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ class Job:
         folder: the run folder.
         config: the resolved config, to be recorded.
         scorers: score the answers too, once they are all there.
+        launch: how the run was asked for, to be recorded.
         day: what dated chat templates write, where the folder records none; None for today.
         start_tracker: opens the place where running scores go too; not called for a run that is
             finished or that another process works on.
@@ -55,6 +56,7 @@ class Job:
     config: Mapping[str, Any]
     start_tracker: Callable[[], Tracker]
     scorers: Sequence[Scorer] = ()
+    launch: Mapping[str, Any] = field(default_factory=dict)
     day: date | None = None
     tracks_finished: bool = False
 
@@ -269,6 +271,7 @@ def _evaluation(job: Job, bars: Progress) -> Iterator[_Evaluation]:
             "status": "running",
             "content": content,
             "prompts": prompts,
+            "launch": dict(job.launch),
             **record.environment(requirements.code(method, job.generation, job.config)),
             "models": method.provenance(),
             "data": {

@@ -7,9 +7,10 @@ import functools
 import json
 import logging
 import os
+import shlex
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -54,7 +55,9 @@ class Application:
     def __init__(self, sweep: str | None) -> None:
         self.sweep = sweep
         self._tracebacks = TRACEBACKS  # in a worker the variable is Hydra's
-        self.day = date.today()  # of all jobs, however long they take
+        # Of all jobs, however long they take and wherever they run.
+        self.day = date.today()
+        self.command = shlex.join(["trimtab", "run", *sys.argv[1:]])
         self._summaries: dict[tuple[Path, str], dict[str, Any]] = {}
 
     def __call__(self, cfg: DictConfig) -> float | Failure:
@@ -73,7 +76,12 @@ class Application:
     def _evaluate(self, cfg: DictConfig, folder: Path) -> dict[str, Any]:
         from trimtab.evaluate import evaluate  # imports torch
 
-        return evaluate(job(cfg, folder=folder, sweep=self.sweep, day=self.day))
+        return evaluate(self._job(cfg, folder))
+
+    def _job(self, cfg: DictConfig, folder: Path, like: Job | None = None) -> Job:
+        return job(
+            cfg, folder=folder, sweep=self.sweep, like=like, day=self.day, command=self.command
+        )
 
     def together(self, configs: Sequence[DictConfig], most: int) -> None:
         """Run those of some jobs that differ in the dial alone; called, they find their work done.
@@ -88,7 +96,7 @@ class Application:
 
         for group in _alike(configs):
             try:
-                jobs = list(_family(group, self.sweep, self.day))
+                jobs = list(_family(group, self._job))
                 parts = [jobs[i : i + most] for i in range(0, len(jobs), most)]
                 summaries = {k: v for part in parts for k, v in evaluate_together(part).items()}
             except Exception as error:
@@ -106,6 +114,8 @@ def job(
     sweep: str | None = None,
     like: Job | None = None,
     day: date | None = None,
+    choices: Mapping[str, str] | None = None,
+    command: str | None = None,
 ) -> Job:
     """Return the job that a composed configuration describes.
 
@@ -115,10 +125,12 @@ def job(
         sweep: the tracker's group, where the configuration names none.
         like: a job that differs in the dial alone, with which it shares what is loaded.
         day: of dated chat templates, where the folder records none; None for today.
+        choices: what was chosen of each group; None for what Hydra's runtime says.
+        command: for the record; None for that of this process.
     """
     from trimtab.evaluate import Job
 
-    choices = dict(HydraConfig.get().runtime.choices)
+    choices = dict(HydraConfig.get().runtime.choices if choices is None else choices)
     run_id = config.fingerprint(cfg)
     tracker = config.build(cfg.tracker)
     if sweep and getattr(tracker, "group", sweep) is None:
@@ -133,6 +145,7 @@ def job(
         scorers=like.scorers if like else scorers(cfg),
         day=day,
         config=config.relevant(cfg),
+        launch=_launch(cfg, choices, command or shlex.join(["trimtab", *sys.argv[1:]])),
         start_tracker=functools.partial(
             tracker.start,
             run_id=run_id,
@@ -143,6 +156,17 @@ def job(
         ),
         tracks_finished="WANDB_SWEEP_ID" in os.environ,  # an agent's trial must report its score
     )
+
+
+def _launch(cfg: DictConfig, choices: Mapping[str, str], command: str) -> dict[str, Any]:
+    """Return what `trimtab rerun` needs beside the config, and how the run was asked for."""
+    resolved = config.container(cfg, resolve=True)
+    return {
+        "command": command,
+        "directory": os.getcwd(),
+        "choices": {name: choices[name] for name in ("task", "method")},
+        "scorers": {name: resolved[name] for name in config.SCORERS if resolved[name]},
+    }
 
 
 def scorers(cfg: DictConfig) -> list[Scorer]:
@@ -227,13 +251,13 @@ def _turned(method: Method, node: DictConfig) -> Method:
     )
 
 
-def _family(group: Sequence[DictConfig], sweep: str | None, day: date) -> Iterator[Job]:
+def _family(group: Sequence[DictConfig], make: Callable[..., Job]) -> Iterator[Job]:
     """Yield the jobs of a group, if their methods can decode together."""
     first: Job | None = None
     for cfg in group:
         folder = place(cfg)
         task_cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-        one = job(task_cfg, folder=folder, sweep=sweep, like=first, day=day)
+        one = make(task_cfg, folder, first)
         first = first or one
         if not first.method.goes_with(first.method):
             return

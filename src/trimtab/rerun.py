@@ -1,0 +1,228 @@
+"""A run again, from its folder alone: what is not as it was is said, and what comes of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from trimtab import config, record
+from trimtab.check import check
+from trimtab.own_code import is_users
+
+if TYPE_CHECKING:
+    from trimtab.evaluate import Job
+
+_OF_AN_ANSWER = ("prompts", "completion", "stop_reason", "tokens")
+_BY_NAME = ("trust_remote_code", "allow_pickle")
+_SHOWN = 12  # digits of a hash
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repeated:
+    """What came of a run again.
+
+    Attributes:
+        folder: of the new run.
+        same: how many answers are the same: prompts, text, tokens and why they ended.
+        other: ids of samples whose answers are not.
+        missing: how many answers only one of the runs has.
+    """
+
+    folder: Path
+    same: int
+    other: Sequence[str]
+    missing: int
+
+    @property
+    def identical(self) -> bool:
+        """Whether all answers are the same."""
+        return self.same > 0 and not self.other and not self.missing
+
+    def __str__(self) -> str:
+        """Say it in a line."""
+        if self.identical:
+            return f"All {self.same} answers are the same: {self.folder}"
+        first = f", the first of them {self.other[0]!r}" if self.other else ""
+        missing = f" {self.missing} are in one of the two runs alone." if self.missing else ""
+        return (
+            f"{len(self.other)} of {self.same + len(self.other)} answers are others{first}."
+            f"{missing} {self.folder}"
+        )
+
+
+def read(folder: Path, overrides: Sequence[str] = (), *, trust: bool = False) -> DictConfig:
+    """Return the configuration of a run folder, with some settings changed.
+
+    Args:
+        folder: of the run.
+        overrides: as in `trimtab run`, such as `method.base.path=models/here`.
+        trust: run whatever code it names; otherwise this package's and a user's own alone.
+
+    Raises:
+        ValueError: for a folder that holds no run, or one that names code of others; for all
+            mistakes in the configuration as it is here, such as files that are missing.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{str(folder)!r} is no folder. Give that of a run, as `table` reads it.")
+    record.require_run(folder)
+    launch = _launch(folder)
+    scorers = launch.get("scorers") or {}
+    known = {
+        **dict.fromkeys(config.PARTS),
+        **record.read_config(folder),
+        **{name: scorers.get(name) for name in config.SCORERS},
+    }
+    fixed = {"tracker": {"_target_": "trimtab.tracking.NoTracker"}, "results": "reruns"}
+    if "${" in str(known):  # as it was resolved, it refers to nothing
+        raise ValueError(f"{folder} refers to what is elsewhere (${{...}}), as no run records it.")
+    cfg = OmegaConf.create(known | fixed)
+    OmegaConf.set_struct(cfg, True)
+    for line in overrides:
+        _apply(line, cfg)
+    if not trust:
+        content = config.container(cfg, resolve=True)
+        if named := sorted({*_code_of_others(content)}):
+            raise ValueError(
+                f"{folder} names what a downloaded folder could use to run code of others: "
+                f"{', '.join(named)}. Where you trust it, add --trust."
+            )
+    check(cfg)
+    return cfg
+
+
+def place(folder: Path, cfg: DictConfig) -> Path:
+    """Return the folder of a run again; one that was interrupted goes on.
+
+    Raises:
+        ValueError: where that holds other answers than those of such a run.
+    """
+    choices = _launch(folder).get("choices") or {}
+    parents = folder.absolute()
+    task = choices.get("task") or parents.parent.parent.name or "task"
+    method = choices.get("method") or parents.parent.name or "method"
+    found = Path(os.path.abspath(os.path.expanduser(cfg.results)))
+    found = found / task / method / config.fingerprint(cfg)
+    if record.read_run(found) and _launch(found).get("again_of") != str(folder.resolve()):
+        raise ValueError(
+            f"{found} holds answers already that are not of {folder} again: nothing would be "
+            "answered anew. Give another results=DIR."
+        )
+    return found
+
+
+def job(folder: Path, cfg: DictConfig) -> Job:
+    """Return the job of a run again, on the day of the first."""
+    from trimtab import dated, experiment
+
+    found = place(folder, cfg)
+    choices = {"task": found.parent.parent.name, "method": found.parent.name}
+    day = dated.recorded(record.read_run(folder))
+    one = experiment.job(cfg, folder=found, choices=choices, day=day)
+    return dataclasses.replace(one, launch={**one.launch, "again_of": str(folder.resolve())})
+
+
+def differences(folder: Path, job: Job) -> list[str]:
+    """Return what is not as it was when the run was begun, a line each."""
+    from trimtab import requirements
+
+    facts = record.read_run(folder) or {}
+    samples = job.task.samples(job.limit, job.limit_seed)
+    content = requirements.content(job.method, samples, job.generation, job.config)
+    now = record.environment(requirements.code(job.method, job.generation, job.config))
+    now["content"] = {k: content.get(k) for k in ("models", "data", "code")}
+    then = {name: facts.get(name) for name in now}
+    found = list(_differing("", then, now))
+    if config.digest(record.read_config(folder), users=True) != job.folder.name:
+        found.append("config.yaml or the settings given: the fingerprint is another")
+    return found
+
+
+def compared(folder: Path, again: Path) -> Repeated:
+    """Compare the answers of two runs, by sample."""
+    one, other = ({line["id"]: line for line in record.read_samples(f)} for f in (folder, again))
+    both = [i for i in one if i in other]
+    same = [i for i in both if all(one[i].get(k) == other[i].get(k) for k in _OF_AN_ANSWER)]
+    return Repeated(
+        folder=again,
+        same=len(same),
+        other=[i for i in both if i not in {*same}],
+        missing=len(one.keys() ^ other.keys()),
+    )
+
+
+def _launch(folder: Path) -> Mapping[str, Any]:
+    found = (record.read_run(folder) or {}).get("launch")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _apply(line: str, cfg: DictConfig) -> None:
+    try:
+        override = OverridesParser.create().parse_override(line)
+        OmegaConf.update(cfg, override.key_or_group, override.value(), force_add=override.is_add())
+    except HydraException as error:
+        raise config.ConfigError([f"{line}: cannot be read: {config.first_line(error)}"]) from error
+    except OmegaConfBaseException as error:
+        known = config.container(cfg, resolve=False)
+        hint = config.nearest(line.partition("=")[0], _dotted(known))
+        raise config.ConfigError([f"{line}: {config.first_line(error)}.{hint}"]) from error
+
+
+def _dotted(node: Any, above: str = "") -> Iterator[str]:
+    if isinstance(node, Mapping):
+        for name, below in node.items():
+            yield f"{above}{name}"
+            yield from _dotted(below, f"{above}{name}.")
+
+
+def _code_of_others(node: Any) -> Iterator[str]:
+    """Yield what a configuration names to be run that is neither this package's nor a user's."""
+    if isinstance(node, list):
+        for child in node:
+            yield from _code_of_others(child)
+    if not isinstance(node, Mapping):
+        return
+    for name, value in node.items():
+        yield from _code_of_others(value)
+        if name in _BY_NAME and value:
+            yield f"{name}={value}"
+        if name in ("_target_", "function") and isinstance(value, str) and not _is_known(value):
+            yield value
+
+
+def _is_known(target: str) -> bool:
+    try:
+        found = get_object(target)
+    except Exception:  # said where the configuration is checked
+        return True
+    kinds = inspect.getmro(found) if inspect.isclass(found) else ()
+    ours = f"{__package__}."
+    if any(kind.__module__.startswith(ours) for kind in kinds):
+        return True
+    return is_users(found)
+
+
+def _differing(name: str, then: Any, now: Any) -> Iterator[str]:
+    if isinstance(then, Mapping) and isinstance(now, Mapping):
+        for key in dict.fromkeys([*then, *now]):
+            below = f"{name}.{key}" if name else str(key)
+            yield from _differing(below, then.get(key), now.get(key))
+    elif then != now:
+        yield f"{name}: {_short(then)}, now {_short(now)}"
+
+
+def _short(value: Any) -> str:
+    if value in (None, [], {}):
+        return "none"
+    text = str(value)
+    return text[:_SHOWN] if len(text) in (40, 64) and text.isalnum() else text
