@@ -141,7 +141,7 @@ def require_same(now: Mapping[str, Any], then: Mapping[str, Any], folder: Path) 
     differing = [
         f"models ({role})"
         for role, found in then["models"].items()
-        if now["models"].get(role) != found
+        if _differs(now["models"].get(role), found)
     ]
     if now["data"] != then["data"]:
         differing.append("data")
@@ -161,3 +161,10 @@ def require_same(now: Mapping[str, Any], then: Mapping[str, Any], folder: Path) 
             folder,
             ", ".join(unknown),
         )
+
+
+def _differs(now: Any, then: Any) -> bool:
+    """Whether what was recorded of a model is another now; what was not, nobody can tell."""
+    if isinstance(now, Mapping) and isinstance(then, Mapping):
+        return any(now.get(name) != value for name, value in then.items())
+    return bool(now != then)

@@ -1,5 +1,6 @@
 """Prompts, tokens and text of a model, and the errors of one that cannot be had."""
 
+import functools
 import json
 import shutil
 from pathlib import Path
@@ -9,6 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 
 from trimtab import Conversation, Generation, LanguageModel, Plain
 from trimtab import zoo as embedded
+from trimtab.models.folder import further_sha256
 
 ASKED = Conversation(
     system="Be brief.",
@@ -118,6 +120,25 @@ def test_provenance_names_exactly_what_was_loaded(copied: Path) -> None:
     changed = LanguageModel(path=str(copied), prompt="chat")
     assert changed.identity != twin.identity == model.identity
     json.dumps(facts)
+
+
+def test_identity_knows_code_that_is_run_and_words_that_are_read(copied: Path) -> None:
+    """Neither where it has no part: the same folder, begun before, goes on."""
+    code, words = copied / "own.py", copied / "merges.txt"
+    for file in (code, words):
+        file.write_text("a")
+    of = functools.partial(LanguageModel, path=str(copied), prompt="chat")
+    plain = of().identity
+    trusted = of(trust_remote_code=True).identity
+    assert "further_sha256" not in plain
+    code.write_text("b")
+    words.write_text("b")
+    assert of().identity == plain
+    assert of(trust_remote_code=True).identity != trusted
+    (copied / "tokenizer.json").rename(copied / "tokenizer_old.json")
+    before = further_sha256(copied, code=False)
+    words.write_text("c")
+    assert before != further_sha256(copied, code=False) is not None
 
 
 @pytest.mark.parametrize(

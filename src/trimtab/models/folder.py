@@ -5,13 +5,15 @@ import hashlib
 import os
 import re
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from trimtab.models.json_file import read_object
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _CONTENT = {".safetensors", ".bin", ".json", ".jinja", ".model"}
-_READ_WHOLE = {".json", ".jinja", ".model", ".txt", ".tiktoken"}
+_WORDS = {".txt", ".tiktoken"}
+_READ_WHOLE = {".json", ".jinja", ".model", *_WORDS}
 _LARGEST = 256 << 20  # bytes of these; the largest tokenizers have about 40 MB
 _MORE_TEMPLATES = "additional_chat_templates"
 ADAPTER = "adapter_config.json"
@@ -177,7 +179,21 @@ def content_sha256(folder: Path) -> str:
     Raises:
         ValueError: for what `folder_files` refuses.
     """
-    files = [file for file in folder_files(folder) if file.suffix in _CONTENT]
+    return _files_sha256(file for file in folder_files(folder) if file.suffix in _CONTENT)
+
+
+def further_sha256(folder: Path, *, code: bool) -> str | None:
+    """Return a hash of what a model's folder is read by beside that; None where there is nothing.
+
+    That is the lists of words of a tokenizer without tokenizer.json, and code where it is run.
+    """
+    whole = (folder / "tokenizer.json").is_file()
+    suffixes = (set() if whole else _WORDS) | ({".py"} if code else set())
+    files = [file for file in folder_files(folder) if file.suffix in suffixes]
+    return _files_sha256(files) if files else None
+
+
+def _files_sha256(files: Iterable[Path]) -> str:
     listed = "".join(f"{file.name} {_file_sha256(file)}\n" for file in files)
     return hashlib.sha256(listed.encode()).hexdigest()
 

@@ -21,7 +21,13 @@ from trimtab.models import generation_file
 from trimtab.models.chat_template import ChatTemplate
 from trimtab.models.codec import Codec
 from trimtab.models.conversation import Conversation
-from trimtab.models.folder import check_folder, content_sha256, is_template, no_template
+from trimtab.models.folder import (
+    check_folder,
+    content_sha256,
+    further_sha256,
+    is_template,
+    no_template,
+)
 from trimtab.models.in_memory import in_memory_sha256
 from trimtab.models.source import Source
 
@@ -356,9 +362,9 @@ class LanguageModel:
     def identity(self) -> dict[str, str | None]:
         """What tells two contents under one name apart; loads no weights.
 
-        A local folder has the hash of its files, a hub id its commit, what was given as loaded a
-        hash of weights, settings and tokenizer as they are now, and all have that of the chat
-        template in use.
+        A local folder has the hash of its files, of code too where that is run; a hub id its
+        commit; what was given as loaded a hash of weights, settings and tokenizer as they are now.
+        All have that of the chat template in use.
         """
         held = self.__dict__.get("_in_memory")
         return self._named | ({"in_memory_sha256": in_memory_sha256(*held)} if held else {})
@@ -367,11 +373,13 @@ class LanguageModel:
     def _named(self) -> dict[str, str | None]:
         folder = self.folder
         template = self.tokenizer.chat_template if self.prompt == "chat" else None
-        return {
+        known = {
             "content_sha256": content_sha256(folder) if folder else None,
             "commit": self.commit,
             "chat_template_sha256": _sha256(str(template)) if template else None,
         }
+        further = further_sha256(folder, code=self.trust_remote_code) if folder else None
+        return known | ({"further_sha256": further} if further else {})
 
     def provenance(self) -> dict[str, Any]:
         """Return what a record needs to name exactly this model: where from, revision, hashes."""
