@@ -22,6 +22,7 @@ from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
+from omegaconf import DictConfig
 
 from trimtab import __version__, config, experiment, listing, overrides, working_directory
 
@@ -187,14 +188,22 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def run(arguments: list[str]) -> int:
-    """Run one experiment, or a multirun of several, and return the exit code."""
+    """Run one experiment, or a multirun of several, and return the exit code.
+
+    With `--show N` the prompts of its first samples are printed, and nothing is run.
+    """
+    shown, arguments = _taken(arguments)
     sys.argv = ["trimtab", *arguments]  # where Hydra reads them
     flags = get_args_parser().parse_args()
     looks = flags.help or flags.hydra_help or flags.info or flags.shell_completion
     source = _source(flags)
     if not looks:
         multirun = flags.multirun or any("hydra.mode=" in o for o in flags.overrides)
-        overrides.check_command(flags.overrides, source, multirun=multirun, values=not flags.cfg)
+        first = overrides.check_command(
+            flags.overrides, source, multirun=multirun, values=not flags.cfg
+        )
+        if shown and first is not None and not flags.cfg:
+            return _preview(first, shown)
     with _hydra_raises():
         if looks or flags.cfg:
             show = hydra.main(
@@ -209,6 +218,24 @@ def run(arguments: list[str]) -> int:
         for failure in failures:
             print(f"  {failure.folder}: {failure.message}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _taken(arguments: list[str]) -> tuple[int, list[str]]:
+    """Take our own option out of those that are Hydra's: how many prompts are to be shown."""
+    parser = argparse.ArgumentParser(prog="trimtab run", add_help=False, allow_abbrev=False)
+    parser.add_argument("--show", type=int, metavar="N")
+    options, rest = parser.parse_known_args(arguments)
+    if options.show is not None and options.show < 1:
+        raise config.ConfigError([f"--show {options.show}: accepted are whole numbers from 1 up."])
+    return options.show or 0, rest
+
+
+def _preview(first: DictConfig, count: int) -> int:
+    from trimtab.preview import Preview  # imports transformers
+
+    for line in Preview.of(first).lines(count):
+        print(line)
+    return 0
 
 
 def _run_jobs(flags: argparse.Namespace, source: overrides.Source) -> list[Any]:

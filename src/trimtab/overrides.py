@@ -47,17 +47,22 @@ class Source:
 
 def check_command(
     arguments: Sequence[str], source: Source, *, multirun: bool = False, values: bool = True
-) -> None:
+) -> DictConfig | None:
     """Raise one `ConfigError` that lists all mistakes in a command's overrides.
 
     With `values` false only the names are checked, for looking at an unfinished configuration.
+
+    Returns:
+        The configuration of the first job, without Hydra's own part.
     """
+    first: DictConfig | None = None
     with initialize_config_dir(str(source.directory.absolute()), version_base="1.3"):
         reader = _Reader(source)
         overrides = reader.parse(arguments)
         known: dict[str, list[str]] = {}
         for job in reader.jobs(overrides, multirun=multirun):
             config = reader.compose(job)
+            first = config if first is None else first
             if values and config is not None:
                 try:
                     check(config, known=known)
@@ -65,6 +70,7 @@ def check_command(
                     reader.mistakes += error.mistakes
     if reader.mistakes:
         raise ConfigError(reader.mistakes)
+    return first
 
 
 @dataclass

@@ -161,7 +161,7 @@ class Method(ABC):
     def check(self, conversations: Mapping[str, Conversation]) -> None:
         """Raise ValueError for models or prompts that cannot work; loads no weights."""
         self._require_compatible()
-        self._require_room(self._prompts(conversations))
+        self._require_room(self.prompts(conversations))
 
     def _require_compatible(self) -> None:  # noqa: B027 - most pairs of models go together
         """Raise ValueError for models that do not go together, by what their tokenizers say."""
@@ -175,7 +175,7 @@ class Method(ABC):
             ValueError: before any weights load, for prompts that no model can render or hold.
             FloatingPointError: if a model gives logits that are not finite.
         """
-        yield from self.decode(self._prompts(conversations), generation)
+        yield from self.decode(self.prompts(conversations), generation)
 
     def decode(
         self, prompts: Mapping[str, Prompts], generation: Generation
@@ -223,7 +223,7 @@ class Method(ABC):
                         f"Sample {i!r} is asked otherwise of one method than of another: they "
                         "decode apart."
                     )
-        prompts = self._prompts(whole)
+        prompts = self.prompts(whole)
         yield from self._decode_family(
             family, [{i: prompts[i] for i in asked} for asked in conversations], generation
         )
@@ -319,8 +319,8 @@ class Method(ABC):
         """The models whose rules have been named."""
         return set()
 
-    def _prompts(self, conversations: Mapping[str, Conversation]) -> dict[str, Prompts]:
-        """Return each sample's prompts, rendered each model's way."""
+    def prompts(self, conversations: Mapping[str, Conversation]) -> dict[str, Prompts]:
+        """Return each sample's prompts, rendered each model's way; needs no weights."""
         prompts = {}
         for sample_id, conversation in conversations.items():
             text = {role: m.render(conversation) for role, m in self.models.items()}

@@ -153,7 +153,7 @@ class SingleVoice(Method):
         A continuation's tokens are those that it adds to the first model's prompt, in the canonical
         tokenization of both together.
         """
-        prompts = self._prompts(conversations)
+        prompts = self.prompts(conversations)
         role, (model, _) = next(iter(self.mixture.items()))
         tokens = {
             sample_id: [
