@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import math
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
@@ -46,9 +47,19 @@ def gumbel(seed: int, sample_id: str, role: str, position: int, token: int) -> f
 
 
 def choose(
-    logits: torch.Tensor, generation: Generation, *, sample_id: str, role: str, position: int
+    logits: torch.Tensor,
+    generation: Generation,
+    *,
+    sample_id: str,
+    role: str,
+    position: int,
+    said: Collection[int] = (),
 ) -> int:
-    """Draw one token from logits of shape `[V]`."""
+    """Draw one token from logits of shape `[V]`, after those that were said."""
+    logits = logits.clone()
+    for token in set(said):
+        above = logits[token] > 0
+        logits[token] *= generation.repetition_penalty ** (-1 if above else 1)
     if generation.temperature == 0:
         return int(logits.argmax())
     scaled = (logits / generation.temperature).tolist()
@@ -60,6 +71,8 @@ def choose(
     kept, held, total = [], 0.0, sum(mass)
     for v, m in zip(ranked, mass, strict=True):
         if held / total >= generation.top_p and generation.top_p < 1:
+            break
+        if math.exp(scaled[v] - highest) < generation.min_p:
             break
         kept.append(v)
         held += m
@@ -252,6 +265,7 @@ def alone(
 def _mixed(
     readers: list[tuple[Reader, float, list[int]]], generation: Generation, sample_id: str
 ) -> tuple[list[int], list[float], str]:
+    asked = [token for _, _, prompt in readers for token in prompt]
     readers = [each for each in readers if each[1]]
     new: list[int] = []
     sure: list[float] = []
@@ -261,7 +275,9 @@ def _mixed(
             mixed = sum(w * r.logits((*prompt, *new)) for r, w, prompt in readers)
         except Full:
             return new, sure, "context"
-        token = choose(mixed, generation, sample_id=sample_id, role="model", position=len(new))
+        said = [*asked, *new] if generation.repetition_penalty != 1 else ()
+        place = {"sample_id": sample_id, "role": "model", "position": len(new)}
+        token = choose(mixed, generation, **place, said=said)
         if token in ends:
             return new, sure, "end"
         new.append(token)

@@ -43,7 +43,7 @@ def summarize(
     """
     columns: dict[str, list[float]] = {}
     for line in records:
-        ended = line["stop_reason"] in {"end", "guide", "base"}
+        ended = line["stop_reason"] in {"end", "guide", "base", "stop_string"}
         ending = {"ended": float(ended)} if line["stop_reason"] != "choice" else {}
         for name, value in {**line["scores"], **line["measures"], **ending}.items():
             columns.setdefault(name, []).append(value)

@@ -177,7 +177,7 @@ def test_running_out_of_memory_names_the_setting_to_lower(zoo) -> None:
     greedy = LanguageModel.of(copy.deepcopy(sound.weights), sound.tokenizer, prompt="chat")
     greedy.weights.model.forward = lambda **inputs: torch.empty(1 << 60)
     with pytest.raises(MemoryError, match=r"batch_size=7. Lower it"):
-        Plain(model=greedy).complete(["Hello"], Generation(batch_size=7))
+        Plain(model=greedy).complete(["Hello"] * 7, Generation(batch_size=7))
 
 
 def test_two_vocabularies_are_refused_with_their_first_difference(zoo) -> None:

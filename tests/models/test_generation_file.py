@@ -128,7 +128,7 @@ def test_rules_that_are_left_out_are_named(
     with caplog.at_level(logging.WARNING):
         Plain(model=model).complete([PROMPT], TWELVE)
     assert f"{name}={RULES[name]!r}" in caplog.text
-    assert model.provenance()["generation_rules_left_out"] == [f"{name}={RULES[name]!r}"]
+    assert model.provenance()["generation_rules"] == [f"{name}={RULES[name]!r}"]
 
 
 def test_how_to_draw_and_for_how_long_is_for_the_user_to_say(

@@ -38,12 +38,13 @@ class Completion:
         trace: spans that join to `text`.
         stop_reason: `end` (the only speaker ended it), `guide` or `base` (that speaker ended it),
             `length` (budget used up), `context` (a model's context is full), `repetition` (the
-            guard stopped a loop) or `stalled` (the guide said nothing printable).
+            guard stopped a loop), `stop_string` (one of those was said) or `stalled` (the guide
+            said nothing printable).
         prompts: the prompt text each model saw, by its role.
         tokens: tokens spoken, by speaker.
         work: what each model did for it, by its role.
-        token_ids: what was drawn, its ending included; empty where several speakers of different
-            tokenizers made the text.
+        token_ids: what was drawn, its ending or stop string included; empty where several speakers
+            of different tokenizers made the text.
         measures: numbers the method reports of its own working, such as the guide ratio.
     """
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -20,6 +20,14 @@ class Generation:
         temperature: 0 takes the most likely token; otherwise logits are divided by it.
         top_k: draw among the k most likely tokens only; 0 for all.
         top_p: draw among the fewest most likely tokens that hold this probability; 1 for all.
+        min_p: draw among the tokens that are at least this many times as likely as the most likely
+            one (arXiv 2407.01082), after top_k and top_p; 0 for all.
+        repetition_penalty: above 1 makes tokens less likely that the prompt or the answer so far
+            holds (arXiv 1909.05858): as in transformers, a logit above 0 is divided by it and
+            another multiplied, before all else. In a mixture these are the mixed logits (an
+            ensemble's log-probabilities) and the prompts of all its models; nudging takes none. 1
+            for none.
+        stop_strings: texts that end an answer, which ends before the first that is complete.
         draft_length: most tokens that are drafted by a small model at a time and verified together;
             0 for none; changes speed, never the answers.
         seed: decides every random draw, with the sample's id and the position.
@@ -30,11 +38,14 @@ class Generation:
     temperature: float = 0.0
     top_k: int = 0
     top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    stop_strings: Sequence[str] = ()
     draft_length: int = 16
     seed: int = 0
 
     without_effect: ClassVar[frozenset[str]] = frozenset({"batch_size", "draft_length"})
-    since: ClassVar[Mapping[str, Any]] = {}
+    since: ClassVar[Mapping[str, Any]] = {"min_p": 0, "repetition_penalty": 1, "stop_strings": []}
 
     def __post_init__(self) -> None:
         for name, lowest in (
@@ -52,11 +63,17 @@ class Generation:
         for name, holds, accepted in (
             ("temperature", _from_0_up, "numbers from 0 (greedy) up"),
             ("top_p", _share, "numbers above 0 and up to 1"),
+            ("min_p", _share_or_none, "numbers from 0 up to 1"),
+            ("repetition_penalty", _above_0, "numbers above 0, such as 1.1"),
         ):
             value = getattr(self, name)
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if not number or not holds(value):
                 raise ValueError(f"{name}={value!r}: accepted are {accepted}.")
+        given = self.stop_strings
+        if isinstance(given, str) or not all(isinstance(text, str) and text for text in given):
+            raise ValueError(f"stop_strings={given!r}: accepted is a list of texts, none empty.")
+        object.__setattr__(self, "stop_strings", tuple(given))  # equal and hashed by what it holds
 
     def for_samples(self, count: int) -> Self:
         """Return these settings with a batch that is no larger than some samples can fill."""
@@ -65,6 +82,14 @@ class Generation:
 
 def _from_0_up(value: float) -> bool:
     return math.isfinite(value) and value >= 0
+
+
+def _above_0(value: float) -> bool:
+    return math.isfinite(value) and value > 0
+
+
+def _share_or_none(value: float) -> bool:
+    return 0 <= value <= 1
 
 
 def _share(value: float) -> bool:

@@ -8,6 +8,7 @@ tokens of their prompt and that text.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,6 +17,7 @@ from trimtab.decoding.completion import Completion, Span
 from trimtab.decoding.draft import DraftLength, Steps, is_sure
 from trimtab.decoding.part import ContextFull, Part, Reading
 from trimtab.decoding.speaker import Speaker
+from trimtab.decoding.stop_strings import STOPPED, StopStrings, cut
 
 _WORDS = {"space": re.compile(r" *[^ ]+| +"), "whitespace": re.compile(r"\s*\S+|\s+")}
 # The authors' guard against loops: the same guide turn this many times in a row.
@@ -53,6 +55,7 @@ def nudge(
     rules: Rules,
     max_new_tokens: int,
     draft_length: int,
+    stop_strings: Sequence[str] = (),
 ) -> Answer:
     """Decode one answer.
 
@@ -63,19 +66,28 @@ def nudge(
         rules: who speaks when.
         max_new_tokens: longest answer, in the base model's tokens.
         draft_length: most tokens that the guide drafts for the base at a time; 0 for no drafts.
+        stop_strings: texts that the answer ends before, whoever says them.
     """
     speakers = Speaker(base, prompts["base"]), Speaker(guide, prompts["guide"])
-    return _Nudged(*speakers, rules, max_new_tokens, DraftLength(draft_length)).answer()
+    stops, length = StopStrings(stop_strings), DraftLength(draft_length)
+    return _Nudged(*speakers, rules, max_new_tokens, length, stops).answer()
 
 
 class _Nudged:
     """One nudged answer in the making."""
 
     def __init__(
-        self, base: Speaker, guide: Speaker, rules: Rules, budget: int, length: DraftLength
+        self,
+        base: Speaker,
+        guide: Speaker,
+        rules: Rules,
+        budget: int,
+        length: DraftLength,
+        stops: StopStrings,
     ) -> None:
         self.base, self.guide, self.rules, self.budget = base, guide, rules, budget
         self.draft_length = length
+        self.stops = stops
         self.text = ""
         self.trace: list[Span] = []
         self.guide_turns: list[str] = []
@@ -176,7 +188,7 @@ class _Nudged:
 
     def _accept_guide(self, words: list[str], doubts: list[float | None]) -> None:
         spoken = "".join(words)
-        before = len(self.guide.tokens(self.text))
+        before, looked_at = len(self.guide.tokens(self.text)), len(self.text)
         self.text += spoken
         self.tokens["guide"] += len(self.guide.tokens(self.text)) - before
         self.guide_turns.append(spoken)
@@ -185,6 +197,14 @@ class _Nudged:
             for word, doubt in zip(words, doubts, strict=True)
             if word
         )
+        self._stop_at_strings(looked_at)
+
+    def _stop_at_strings(self, looked_at: int) -> None:
+        """End the answer before the first stop string, if it holds one."""
+        end = self.stops.end(self.text, looked_at)
+        if end is not None:
+            self.text, self.trace = self.text[:end], cut(self.trace, end)
+            raise _Stop(STOPPED)
 
     # -------------------------------------------------------------- the base's turn
 
@@ -195,6 +215,7 @@ class _Nudged:
         spoken = self.base.speak_after(tokens)
         size, segment = self.rules.lookahead, ""
         reason = None
+        looked_at = len(self.text)
         while True:
             token, probability = reading.token, reading.top_probability
             if turn and probability < self.rules.threshold:
@@ -219,8 +240,10 @@ class _Nudged:
                     self.base_ends = [length for length in self.base_ends if length <= kept]
                     break
                 segment = whole
+            said = self.text + spoken.whole()
+            if self.stops.end(said, looked_at) is not None:
+                break  # found again, and cut, once all is said
             try:
-                said = self.text + spoken.whole()
                 reading = yield from self.base.read(tokens + turn, partial(self._guess, said))
                 self._note_end(reading, said)
             except ContextFull:
@@ -230,6 +253,7 @@ class _Nudged:
         for text, first in spoken.pieces():
             self.text += text
             self.trace.append(Span(text=text, speaker="base", probability=sure[first]))
+        self._stop_at_strings(looked_at)
         if reason:
             raise _Stop(reason)
         return probability

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from trimtab.decoding.batching import Answer
 from trimtab.decoding.completion import Completion, Span
 from trimtab.decoding.draft import Drafter, DraftLength
 from trimtab.decoding.part import ContextFull, Part
+from trimtab.decoding.stop_strings import STOPPED, StopStrings, cut
+from trimtab.models.codec import Spoken
 
 SPEAKER = "model"
 _DECIMALS = 6
@@ -20,6 +23,7 @@ def speak(
     max_new_tokens: int,
     drafter: Drafter | None,
     draft_length: int,
+    stop_strings: Sequence[str] = (),
 ) -> Answer:
     """Decode one answer: draft, verify in one pass, keep what would have been drawn.
 
@@ -29,12 +33,16 @@ def speak(
         max_new_tokens: longest answer.
         drafter: where drafts come from, if anywhere.
         draft_length: most tokens drafted at a time.
+        stop_strings: texts that the answer ends before.
     """
     tokens: list[int] = []
     ending: list[int] = []
     probabilities: list[float] = []
     divergences: list[float] = []
     stop_reason = "length"
+    stops, end = StopStrings(stop_strings), None
+    model = next(iter(part.models.values()))
+    spoken, looked_at = Spoken(model.codec, part.prompts[0]), 0
     length = DraftLength(draft_length)
     drafted: list[int] = []
     try:
@@ -53,19 +61,26 @@ def speak(
                     break
                 tokens.append(reading.token)
                 probabilities.append(reading.top_probability)
+                spoken.add(reading.token)
+                if stop_strings:
+                    said = spoken.whole()
+                    end, looked_at = stops.end(said, looked_at), len(said)
+                    if end is not None:
+                        stop_reason = STOPPED
+                        break
                 if reading.token != guess:
                     break
     except ContextFull:
         stop_reason = "context"
-    model = next(iter(part.models.values()))
-    trace = tuple(
+    trace = [
         Span(text=text, speaker=SPEAKER, probability=probabilities[first])
-        for text, first in model.pieces(part.prompts[0], tokens)
-    )
+        for text, first in spoken.pieces()
+    ]
+    trace = trace if end is None else cut(trace, end)
     return Completion(
         id=part.sample_id,
         text="".join(span.text for span in trace),
-        trace=trace,
+        trace=tuple(trace),
         stop_reason=stop_reason,
         prompts=prompts,
         tokens={SPEAKER: len(tokens)},

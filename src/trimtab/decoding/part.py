@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from trimtab.decoding.completion import Work
@@ -100,6 +100,7 @@ class Part:
         known: what the other answers of the family have found out.
         siblings: the slots of all answers of the family.
         strengths: of the dials that the voice's models have.
+        said_before: the tokens of all prompts that a repetition penalty counts.
     """
 
     def __init__(
@@ -114,9 +115,11 @@ class Part:
         known: Known | None = None,
         siblings: tuple[int, ...] = (),
         strengths: tuple[float, ...] = (),
+        said_before: Collection[int] = (),
     ) -> None:
         self.voice = voice
         self.strengths = strengths
+        self._said_before = frozenset(said_before)
         self.slot = slot
         self.siblings = siblings
         self.sample_id = sample_id
@@ -147,6 +150,12 @@ class Part:
                 raise ContextFull
         position = len(sequences[0]) - len(self.prompts[0])
         return Ask(self, tuple(sequences), last, position, told)
+
+    def said(self, ask: Ask) -> list[frozenset[int]]:
+        """Return, for each position that is read, the tokens of the prompts and the answer then."""
+        answer = ask.sequences[0][len(self.prompts[0]) :]
+        lengths = range(len(answer) - ask.last + 1, len(answer) + 1)
+        return [self._said_before.union(answer[:length]) for length in lengths]
 
     def count(self, ask: Ask) -> bool:
         """Count what a request costs an answer that is alone; return whether it is its first.

@@ -7,6 +7,8 @@ resuming, or on whether tokens were drafted. Legend: N draws, V vocabulary.
 """
 
 import hashlib
+import math
+from collections.abc import Collection, Sequence
 
 import torch
 
@@ -77,22 +79,52 @@ def keep_top_p(logits_NV: torch.Tensor, p: float) -> torch.Tensor:
     return logits_NV.masked_fill(dropped_NV, -torch.inf)
 
 
+def keep_min_p(logits_NV: torch.Tensor, p: float) -> torch.Tensor:
+    """Return logits without the tokens that are less than p times as likely as a row's first.
+
+    Nguyen et al., arXiv 2407.01082. p = 0 keeps all.
+    """
+    if p == 0:
+        return logits_NV
+    largest_N1 = logits_NV.amax(dim=-1, keepdim=True)
+    return logits_NV.masked_fill(logits_NV < largest_N1 + math.log(p), -torch.inf)
+
+
+def penalized(
+    logits_NV: torch.Tensor, said: Sequence[Collection[int]], penalty: float
+) -> torch.Tensor:
+    """Return logits with those of the tokens that each row has said made smaller.
+
+    Keskar et al., arXiv 1909.05858, as transformers does it: above 0 divided by the penalty, below
+    multiplied.
+    """
+    rows = [row for row, tokens in enumerate(said) for _ in tokens]
+    columns = [token for tokens in said for token in tokens]
+    places = tuple(torch.tensor(each, device=logits_NV.device) for each in (rows, columns))
+    before = logits_NV[places]
+    penalized_NV = logits_NV.clone()
+    penalized_NV[places] = torch.where(before < 0, before * penalty, before / penalty)
+    return penalized_NV
+
+
 def draw(
     logits_NV: torch.Tensor,
     *,
     temperature: float,
     top_k: int,
     top_p: float,
+    min_p: float = 0.0,
     keys: list[int],
     positions: list[int],
 ) -> torch.Tensor:
     """Return `tokens_N`: the most likely token at temperature 0, else a draw.
 
-    Draws are from the filtered distribution, in the order temperature, top-k, top-p.
+    Draws are from the filtered distribution, in the order temperature, top-k, top-p, min-p.
     """
     if temperature == 0:
         return logits_NV.argmax(dim=-1)
-    filtered_NV = keep_top_p(keep_top_k(tempered(logits_NV, temperature), top_k), top_p)
+    filtered_NV = keep_top_k(tempered(logits_NV, temperature), top_k)
+    filtered_NV = keep_min_p(keep_top_p(filtered_NV, top_p), min_p)
     # Several draws may share their noise: those of one sample at several strengths do.
     places = {place: i for i, place in enumerate(dict.fromkeys(zip(keys, positions, strict=True)))}
     noise_UV = gumbel_noise(

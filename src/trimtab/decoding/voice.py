@@ -16,7 +16,7 @@ import torch
 
 from trimtab.decoding.generation import Generation
 from trimtab.decoding.part import Ask, Reading
-from trimtab.decoding.sampling import draw
+from trimtab.decoding.sampling import draw, penalized
 from trimtab.models.language_model import LanguageModel
 from trimtab.models.session import Session
 
@@ -227,12 +227,18 @@ class Voice:
         probabilities = [math.exp(log) for log in logs]
         top_tokens = top_tokens_N.tolist()
         tokens = top_tokens
-        if self._generation.temperature > 0:
+        generation = self._generation
+        if generation.temperature > 0 or generation.repetition_penalty != 1:
+            drawn_from_NV = logits_NV
+            if generation.repetition_penalty != 1:
+                said = [own for ask in asks for own in ask.part.said(ask)]
+                drawn_from_NV = penalized(logits_NV, said, generation.repetition_penalty)
             tokens = draw(
-                logits_NV,
-                temperature=self._generation.temperature,
-                top_k=self._generation.top_k,
-                top_p=self._generation.top_p,
+                drawn_from_NV,
+                temperature=generation.temperature,
+                top_k=generation.top_k,
+                top_p=generation.top_p,
+                min_p=generation.min_p,
                 keys=[ask.part.key for ask in asks for _ in range(ask.last)],
                 positions=[
                     ask.position - ask.last + 1 + i for ask in asks for i in range(ask.last)

@@ -274,7 +274,7 @@ class Method(ABC):
         self._require_compatible()
         self._require_room(whole)
         generation = generation.for_samples(len(whole))
-        self._say_what_is_left_out()
+        self._say_what_is_left_out(generation)
         with self.loading.running():
             voices, start = self._prepare(generation, family)
 
@@ -301,17 +301,21 @@ class Method(ABC):
                         method.forward_passes[role] = earlier.get(role, 0) + passes
             yield members[slot], completion
 
-    def _say_what_is_left_out(self) -> None:
+    def _say_what_is_left_out(self, generation: Generation) -> None:
+        followed = {
+            "repetition_penalty": generation.repetition_penalty,
+            "stop_strings": list(generation.stop_strings),
+        }
         for role, model in self.participants.items():
-            if model.generation_rules and role not in self._said_of:
+            rules = {k: v for k, v in model.generation_rules.items() if v != followed.get(k)}
+            if rules and role not in self._said_of:
                 self._said_of.add(role)
-                rules = ", ".join(f"{k}={value!r}" for k, value in model.generation_rules.items())
                 _log.warning(
                     "%s (%s): its generation_config.json asks generate() for %s, which is left out "
-                    "here: no rule but those of generation applies.",
+                    "here: only rules that are set in generation apply.",
                     role,
                     model.path,
-                    rules,
+                    ", ".join(f"{name}={value!r}" for name, value in rules.items()),
                 )
 
     @cached_property

@@ -118,6 +118,12 @@ class Nudging(Method):
     def _prepare(
         self, generation: Generation, family: Sequence[Self]
     ) -> tuple[Sequence[Voice], Start]:
+        if generation.repetition_penalty != 1:
+            raise ValueError(
+                f"repetition_penalty={generation.repetition_penalty!r}: nudging takes none, as who "
+                "speaks follows from the base model's own probabilities. Leave it at 1."
+            )
+
         from trimtab.decoding.handoff import Rules, nudge
         from trimtab.decoding.part import Known, Part
         from trimtab.decoding.voice import Voice
@@ -156,6 +162,7 @@ class Nudging(Method):
                     rules=rules[member],
                     max_new_tokens=generation.max_new_tokens,
                     draft_length=generation.draft_length,
+                    stop_strings=generation.stop_strings,
                 )
             return answers
 

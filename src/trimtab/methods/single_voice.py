@@ -260,6 +260,8 @@ class SingleVoice(Method):
             )
 
         def start(sample_id: str, prompts: Prompts, slots: Mapping[int, int]) -> dict[int, Answer]:
+            said_before = {t for role in self.mixture for t in prompts.tokens[role]}
+
             def part(voice: Voice, slot: int, **own: Any) -> Part:
                 return Part(
                     voice,
@@ -268,6 +270,7 @@ class SingleVoice(Method):
                     sample_id=sample_id,
                     prompts=prompts.tokens,
                     seed=generation.seed,
+                    said_before=said_before,
                     **own,
                 )
 
@@ -291,6 +294,7 @@ class SingleVoice(Method):
                     max_new_tokens=generation.max_new_tokens,
                     drafter=drafter,
                     draft_length=generation.draft_length,
+                    stop_strings=generation.stop_strings,
                 )
             return answers
 

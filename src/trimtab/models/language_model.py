@@ -386,7 +386,7 @@ class LanguageModel:
         return {
             **dataclasses.asdict(self),
             **self.identity,
-            "generation_rules_left_out": [
+            "generation_rules": [
                 f"{name}={value!r}" for name, value in self.generation_rules.items()
             ],
             "tokenizer_sha256": _sha256(json.dumps(sorted(self.vocabulary.items()))),
