@@ -1,5 +1,7 @@
 """A damaged run folder is named with what is wrong; the others are read as if it were not there."""
 
+import csv
+import io
 import json
 import logging
 from collections.abc import Callable
@@ -7,10 +9,13 @@ from pathlib import Path
 
 import pytest
 from damaged_folders import OF_RECORDS, OF_SAMPLES, Damage
+from matplotlib.figure import Figure
 from run_folders import write_run
 
-from trimtab import cli, record, results
+from trimtab import cli, record, report, results
 from trimtab.finished import survey
+from trimtab.report import tables
+from trimtab.vectors import picture
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -132,3 +137,89 @@ def test_a_draft_that_is_not_finished_replaces_nothing(
         with pytest.raises(OSError, match="No space left"):
             run.write_samples([json.loads("{}")])
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+
+
+NAME = "$x^{\x1b[31mred\x1b]0;title\x07[bold]\ud800 =1+1 \u202e\n#"
+
+
+def hostile(root: Path) -> list[Path]:
+    """Write two runs whose names steer terminals, spreadsheets, LaTeX and matplotlib."""
+    measures = {"accuracy_$\x1b[2J_{": [0.5, 0.25, 1, 0]}
+    written = [
+        write_run(root, [1, 0, 1, 1], value=value, measures=measures) for value in (0.2, 0.4)
+    ]
+    for folder in written:
+        config = folder / "config.yaml"
+        name = json.dumps(NAME.replace("\ud800", ""))  # has no place in YAML
+        config.write_text(config.read_text().replace("zoo:base-model", name))
+        summary = json.loads((folder / "summary.json").read_text())
+        summary["task"]["source"] = NAME
+        (folder / "summary.json").write_text(json.dumps(summary))
+    return written
+
+
+def test_names_from_files_steer_nothing(tmp_path: Path, command: Command) -> None:
+    first, _ = hostile(tmp_path / "$[/bold]\x1b[31m")
+    for arguments in (["table", "--against", first], ["choose"], ["report"]):
+        code, out, err = command(arguments[0], tmp_path, *arguments[1:])
+        assert (code, err) == (0, "")
+        assert r"\x1b[31mred\x1b]0;title\x07[bold]\ud800" in out
+        assert all(character.isprintable() for character in out.replace("\n", ""))
+    files = {file.name: file.read_text("utf-8") for file in (tmp_path / "report").glob("table.*")}
+    assert "\x1b" not in files["table.md"] + files["table.tex"]
+    assert r"\textbackslash{}x1b[31mred" in files["table.tex"]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "run.json").write_text("{}")
+    (tmp_path / "other" / "summary.json").write_text('{"\x1b[31m": 1, "task": {"metric": [1]}}')
+    _, out, _ = command("table", tmp_path)
+    assert "\x1b" not in out and "1 damaged" in out
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_no_cell_of_a_spreadsheet_is_a_formula(tmp_path: Path, start: str) -> None:
+    folder = write_run(tmp_path, [1, 0], value=0.2)
+    summary = json.loads((folder / "summary.json").read_text())
+    estimate = {"value": -0.5, "n": 2, "ci95": None}
+    summary["metrics"][f"{start}metric"] = estimate
+    summary["dial"]["name"] = f"{start}cmd|' /C calc'!A0"
+    (folder / "summary.json").write_text(json.dumps(summary))
+    head, row = csv.reader(io.StringIO(tables.csv(results.read([tmp_path]))))
+    assert [cell for cell in [*head, *row] if cell.startswith(start) and cell != "-0.5"] == []
+    (metric,) = (name for name in head if name.endswith("metric"))
+    assert metric[0] in "'\\" and row[head.index(metric)] == "-0.5"
+
+
+def test_a_report_replaces_another_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run(tmp_path / "runs", [1, 0], value=0.2)
+    write_run(tmp_path / "runs", [1, 1], value=0.4)
+    out = tmp_path / "out"
+    report.write(results.read([tmp_path / "runs"]), out, [])
+    before = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
+    assert len(before) > 4
+    write_run(tmp_path / "runs", [1, 1], value=0.6)
+
+    def full(figure: Figure, path: Path, **_: object) -> None:
+        path.write_bytes(b"x")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Figure, "savefig", full)
+        with pytest.raises(OSError, match="No space left"):
+            report.write(results.read([tmp_path / "runs"]), out, [])
+        drawn = tmp_path / "picture.png"
+        with pytest.raises(OSError, match="No space left"):
+            picture.save(Figure(), drawn)
+        assert list(tmp_path.glob("*pic*")) == list(tmp_path.glob(".*")) == []
+    assert {file: file.read_bytes() for file in out.rglob("*") if file.is_file()} == before
+    report.write(results.read([tmp_path / "runs"]), out, [])
+    assert {file: file.read_bytes() for file in before} != before
+
+
+def test_long_names_are_cut_and_told_apart(tmp_path: Path) -> None:
+    metrics = {"m" * 300 + end: [0.5, 0.25] for end in ("a", "b")}
+    for value in (0.2, 0.4):
+        write_run(tmp_path, [1, 0], value=value, task="t" * 250, metric="é" * 300, measures=metrics)
+    files = report.write(results.read([tmp_path]), tmp_path / "out", [])
+    assert len({*files}) == len(files) and all(file.stat().st_size for file in files)

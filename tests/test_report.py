@@ -5,6 +5,8 @@ import io
 import json
 import re
 import xml.etree.ElementTree as ElementTree
+import zlib
+from base64 import b64decode
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from run_folders import write_run
 
-from trimtab import cli, plots, record, report, results
-from trimtab.report import page, provenance, tables
+from trimtab import cli, plots, record, report, results, statistics
+from trimtab.report import page, payload, provenance, tables
 from trimtab.report.study import studies
 
 HOSTILE = "</script><img src=x onerror=alert(1)><!-- <script> & \"quoted\" 'text' </style>"
@@ -85,6 +87,43 @@ def test_settings_that_differ_and_unscored_answers_are_in_the_tables(tmp_path: P
         ("609", "2")
     ]
     assert {r["limit_seed"] for r in rows if r["method"] != "base"} == {""}
+
+
+def test_comparisons_are_in_every_file(tmp_path: Path) -> None:
+    runs = sweep(tmp_path / "runs")
+    against = next(run for run in runs if run.method == "base")
+    report.write(runs, tmp_path / "out", [tmp_path], against=against)
+    compared = {
+        run.folder: results.compare(run, against) for run in runs if run.folder != against.folder
+    }
+    p_values = statistics.holm([one.p_value for one in compared.values()])
+    rows = csv.DictReader(io.StringIO((tmp_path / "out" / "table.csv").read_text()))
+    for row in rows:
+        if row["method"] == "base":
+            assert row["difference"] == row["p_holm"] == ""
+            continue
+        place = list(compared).index(Path(row["folder"]))
+        paired = list(compared.values())[place]
+        columns = ("difference", "difference_low", "difference_high", "p_value", "p_holm")
+        expected = [paired.difference, *paired.ci95, paired.p_value, p_values[place]]
+        assert [float(row[column]) for column in columns] == pytest.approx(expected)
+        assert row["test"] == paired.test
+    for name in ("table.md", "table.tex", "report.html"):
+        text = (tmp_path / "out" / name).read_text("utf-8").replace("$-$", "-")
+        for paired in compared.values():
+            assert f"{paired.difference:+.3f} [{paired.ci95[0]:+.3f}" in text
+        assert f"from run {against.folder.name[:6]}" in text
+        assert "exact McNemar test, corrected for 3 comparisons (Holm)" in text
+
+
+def test_the_page_keeps_rows_apart_that_share_an_id(tmp_path: Path) -> None:
+    _, second = (write_run(tmp_path, [1, 0], value=value) for value in (0.2, 0.4))
+    change_files(second, "samples.jsonl", '"target": "2"', '"target": "1002"')
+    data = json.loads(zlib.decompress(b64decode(payload.encode(studies(results.read([tmp_path]))))))
+    (study,) = data["studies"]
+    asked = [(name, data["texts"][target]) for name, _, target in study["samples"]]
+    assert sorted(asked) == [("0", "0"), ("1", "1002"), ("1", "2")]
+    assert len({row[0] for run in study["runs"] for row in run["rows"]}) == 3
 
 
 def test_latex_is_balanced_and_escaped(tmp_path: Path) -> None:

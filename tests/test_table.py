@@ -1,7 +1,9 @@
 """The table over run folders says what their summaries say."""
 
+import cProfile
 import io
 import json
+import pstats
 import re
 from pathlib import Path
 
@@ -10,6 +12,8 @@ from rich.console import Console
 from run_folders import write_run
 
 from trimtab import cli, results, statistics, table
+from trimtab.comparisons import comparisons
+from trimtab.differences import differing
 
 
 def shown(found: list[results.Run], against: results.Run | None = None) -> str:
@@ -92,9 +96,59 @@ def test_no_cell_is_broken_on_a_narrow_terminal(
     with pytest.raises(SystemExit):
         cli.main()
     text = capsys.readouterr().out
-    for whole in ("generation.a_setting_with_a_long_name=" + "x" * 30, "10.0 %", "+0.333, p = 1"):
+    for whole in ("generation.a_setting_with_a_long_name=" + "x" * 30, "+0.333", "No room here"):
         assert whole in text
     assert "…" not in text
+
+
+def test_a_table_fits_80_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = write_run(tmp_path, [1, 0, 1] * 40, method="base")
+    for value in (0.25, 0.5):
+        write_run(tmp_path, [1, 1, 0] * 40, value=value, measures={"guide_ratio": [0.1] * 120})
+    write_run(tmp_path, [1, 0, 0] * 40, value=0.25, split="test")
+    monkeypatch.setenv("COLUMNS", "80")
+    for arguments, absent in (
+        ([], []),
+        (["--against", first.name[:6]], ["tokens/s", "guide words", "wins"]),
+    ):
+        monkeypatch.setattr("sys.argv", ["trimtab", "table", str(tmp_path), *arguments])
+        with pytest.raises(SystemExit):
+            cli.main()
+        text = capsys.readouterr().out
+        assert max(map(len, text.splitlines())) <= 80
+        low, high = statistics.proportion(80, 120).ci95
+        cells = ["nudging", "base-model +", "task.split=test", f"[{low:.3f}, {high:.3f}]", "120"]
+        assert [cell for cell in cells if cell not in text] == []
+        assert (f"No room here for {', '.join(absent)}." in text) == bool(absent)
+        assert ("1,234" in text) == (not absent)  # or all columns are there
+
+
+def test_one_run_of_several_is_named_by_its_id(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [write_run(tmp_path / "results", [1, 0], value=value) for value in (0.1, 0.2, 0.3)]
+    monkeypatch.chdir(tmp_path)
+
+    def said(*arguments: str) -> str:
+        monkeypatch.setattr("sys.argv", ["trimtab", *arguments])
+        with pytest.raises(SystemExit):
+            cli.main()
+        return "".join(capsys.readouterr())
+
+    (shown,) = re.findall(r"^ (\w{6}) +nudging", said("table", folders[1].name[:6]), re.MULTILINE)
+    assert shown == folders[1].name[:6]
+    assert "+0.000" in said("table", "--against", shown)
+    assert " 0.3:" not in said("choose", *(folder.name[:6] for folder in folders[:2]))
+    assert said("report", shown, "--out", "out").count("nudging") == 1
+    assert "holds 3 finished runs, of which one is meant" in said("table", "--against", "results")
+    assert "no run has it for its id. Here are" in said("table", "--against", "fffffff")
+    assert "is no folder" in said("choose", "nowhere")
+    write_run(tmp_path / "results" / "again", [1, 0], value=0.1)
+    assert f"is the id of 2 runs. Give its folder: {folders[0].relative_to(tmp_path)}" in said(
+        "table", "--against", folders[0].name[:6]
+    ).replace("results/again/word-problems", "results/word-problems")
 
 
 def test_unfinished_runs_are_left_out(tmp_path: Path) -> None:
@@ -110,10 +164,55 @@ def test_a_comparison_is_paired(tmp_path: Path) -> None:
     found = {run.method: run for run in results.read([tmp_path])}
     text = shown(list(found.values()), against=found["base"])
     # Six pairs differ, all one way: the exact McNemar test gives 2 / 2^6.
-    assert "+0.600, p = 0.031" in text
+    low, high = statistics.paired(dict(enumerate(first)), dict(enumerate(second))).ci95
+    assert f"+0.600 [{low:+.3f}, {high:+.3f}]" in text
+    assert " 0.031 " in text and "exact McNemar test, corrected for 1 comparison (Holm)" in text
     assert statistics.paired(
         dict(enumerate(first)), dict(enumerate(second))
     ).p_value == pytest.approx(2 / 2**6)
+
+
+def test_comparisons_are_corrected_for_their_number(tmp_path: Path) -> None:
+    reference = write_run(tmp_path, [0] * 12, method="base")
+    scores = {0.2: [1] * 6 + [0] * 6, 0.4: [1] * 8 + [0] * 4, 0.6: [1] * 2 + [0] * 10}
+    for value, column in scores.items():
+        write_run(tmp_path, column, value=value)
+    other = write_run(tmp_path, [1] * 12, method="guide")
+    change(other, "samples.jsonl", "What is 3 and 3?", "And this?")
+    runs = results.read([tmp_path])
+    found = list(zip(runs, comparisons(runs, results.read([reference])[0]), strict=True))
+    # All pairs that differ do so one way, so exact McNemar's p is 2 / 2^n; Holm's factors are the
+    # ranks from the largest.
+    p_values = {run.value: one.p_value for run, one in found if one.paired}
+    assert p_values == pytest.approx({0.4: 3 * 2 / 2**8, 0.2: 2 * 2 / 2**6, 0.6: 2 / 2**2})
+    assert {one.reason for _, one in found if not one.paired} == {"-", "other samples"}
+
+
+def test_settings_that_change_no_answer_are_not_shown(tmp_path: Path) -> None:
+    first, second = (write_run(tmp_path, [1, 0], method=name) for name in ("base", "guide"))
+    for folder, size in ((first, 8), (second, 16)):
+        own = f"_target_: trimtab.decoding.Generation\n  batch_size: {size}\n  seed: {size}"
+        change(folder, "config.yaml", "seed: 0", own)
+    text = shown(results.read([tmp_path]))
+    assert "generation.seed=16" in text
+    assert "batch_size" not in text
+
+
+def test_the_work_of_a_table_grows_in_proportion_to_its_runs(tmp_path: Path) -> None:
+    calls = []
+    for count in (20, 40):
+        runs = [
+            results.Run(
+                folder=Path(f"task/base/{number:012}"),
+                config={"method": {}, "task": {f"s{i}": number for i in range(9)}},
+                summary={"task": {"metric": "m", "source": ""}, "metrics": {"m": {}}},
+            )
+            for number in range(count)
+        ]
+        profile = cProfile.Profile()
+        profile.runcall(lambda runs=runs: (differing(runs), results.labels(results.curves(runs))))
+        calls.append(pstats.Stats(profile).total_calls)
+    assert calls[1] < 2.2 * calls[0]
 
 
 def test_other_rows_under_the_same_ids_are_other_samples(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from trimtab import statistics
 from trimtab.choices import not_a_choice
+from trimtab.printable import printable
 from trimtab.results import Curve, Run, compare, curves, labels
 
 LEVEL = 0.05
@@ -96,7 +97,7 @@ class Choice:
     def betas(self) -> list[float]:
         """The KL weights that the runs record; the aligned model was trained with one."""
         recorded = (p.run.config["method"].get("beta") for p in self.positions)
-        return sorted({beta for beta in recorded if beta is not None})
+        return sorted({beta for beta in recorded if isinstance(beta, int | float)})
 
     def kl_weight(self, position: Position) -> float | None:
         """Return the KL weight to retrain at for what DeRa does there: beta / strength.
@@ -290,8 +291,10 @@ def _table(choice: Choice) -> Table:
     run = choice.best.run
     table = Table(
         title=Text(
-            f"\n{run.task} ({run.source}): {choice.metric} [95 % interval]"
-            f"\n{choice.name}, n = {choice.best.score['n']}"
+            "\n"
+            + printable(f"{run.task} ({run.source}): {choice.metric} [95 % interval]")
+            + "\n"
+            + printable(f"{choice.name}, n = {choice.best.score['n']}")
         ),
         title_justify="left",
         title_style="bold",
@@ -302,7 +305,7 @@ def _table(choice: Choice) -> Table:
     guided = any(p.guide_ratio is not None for p in choice.positions)
     columns = [str(run.dial), choice.metric, "difference", "p (Holm)"]
     for column in [*columns, *(["guide words"] if guided else [])]:
-        table.add_column(column, justify="right", no_wrap=True)
+        table.add_column(Text(printable(column)), justify="right", no_wrap=True)
     table.add_column("")
     for p in choice.positions:
         against = p.against_best
@@ -326,6 +329,8 @@ def _conclusion(choice: Choice) -> Table:
         "best": f"{dial} {best.value:g}: {choice.metric} {_score(best)}",
         "indistinguishable": ", ".join(f"{p.value:g}" for p in choice.indistinguishable),
     }
+    tests = dict.fromkeys(p.against_best.test for p in choice.positions if p.against_best)
+    lines["compared by"] = f"{' and '.join(tests)} test, against the best, corrected (Holm)"
     if choice.cheapest:
         share = 100 * (choice.cheapest.guide_ratio or 0.0)
         lines["cheapest of these"] = (
@@ -336,7 +341,7 @@ def _conclusion(choice: Choice) -> Table:
     if choice.left_out:
         lines["left out"] = "\n".join(choice.left_out)
     for name, text in lines.items():
-        grid.add_row(Text(f" {name}"), Text(text))
+        grid.add_row(Text(f" {name}"), Text(printable(text, keep="\n")))
     return grid
 
 

@@ -5,6 +5,7 @@ Imports here are light: shell completion and mistakes in a command should not wa
 
 import argparse
 import hashlib
+import io
 import logging
 import os
 import select
@@ -13,7 +14,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import hydra
 from hydra import version
@@ -25,11 +26,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from trimtab import __version__, config, experiment, listing, overrides, working_directory
+from trimtab.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-
-    from trimtab import finished
 
 _COMMANDS = {
     "run": "evaluate a method on a task (trimtab run --help)",
@@ -43,13 +43,23 @@ _COMMANDS = {
     "choose": "where the dial should stand, by validation runs",
 }
 _HYDRA = "1.3"  # whose defaults hold
-_TABLE_WIDTH = 112
+_RUNS = "folders of runs, or runs by their ids as tables print them [results]"
 _INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+class _Printable(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record), keep="\n")
 
 
 def main() -> None:
     """Run the command line; a user's mistake ends with a message and no traceback."""
-    logging.basicConfig(format="%(message)s")
+    for stream in (sys.stdout, sys.stderr):  # what a terminal cannot encode is shown escaped
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Printable("%(message)s"))
+    logging.basicConfig(handlers=[handler])
     for name in ("trimtab", "hydra"):
         logging.getLogger(name).setLevel(logging.INFO)
     logging.getLogger("huggingface_hub").propagate = False  # it prints by itself
@@ -71,9 +81,8 @@ def main() -> None:
         sys.exit(_INTERRUPTED)
     except config.ConfigError as error:
         count = len(error.mistakes)
-        print(f"trimtab: {count} mistake{'s' * (count > 1)} in the command", file=sys.stderr)
-        for mistake in error.mistakes:
-            print(f"  {mistake}", file=sys.stderr)
+        heading = f"trimtab: {count} mistake{'s' * (count > 1)} in the command"
+        _say(heading, *(f"  {mistake}" for mistake in error.mistakes), file=sys.stderr)
         sys.exit(2)
     except experiment.FORESEEN as error:
         if not (isinstance(error, BrokenPipeError) and _reader_has_left()):
@@ -155,14 +164,14 @@ def _parser() -> argparse.ArgumentParser:
     ls.set_defaults(action=_list)
 
     table = commands.add_parser("table", help=_COMMANDS["table"])
-    table.add_argument("roots", nargs="*", type=Path, default=[Path("results")], metavar="FOLDER")
+    table.add_argument("roots", nargs="*", metavar="FOLDER|ID", help=_RUNS)
     table.add_argument(
-        "--against", type=Path, metavar="RUN", help="compare with this run's folder, paired"
+        "--against", metavar="RUN", help="compare with this run, by its id or folder, paired"
     )
     table.set_defaults(action=_table)
 
     report = commands.add_parser("report", help=_COMMANDS["report"])
-    report.add_argument("roots", nargs="*", type=Path, default=[Path("results")], metavar="FOLDER")
+    report.add_argument("roots", nargs="*", metavar="FOLDER|ID", help=_RUNS)
     report.add_argument(
         "--out", type=Path, metavar="DIR", help="where to [report/ in the first FOLDER]"
     )
@@ -171,10 +180,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME[=HEAD],...",
         help="of the tables as Markdown and LaTeX: method,dial,accuracy=Acc. [the usual ones]",
     )
+    report.add_argument(
+        "--against", metavar="RUN", help="compare with this run, by its id or folder, paired"
+    )
     report.set_defaults(action=_report_runs)
 
     choice = commands.add_parser("choose", help=_COMMANDS["choose"])
-    choice.add_argument("roots", nargs="*", type=Path, default=[Path("results")], metavar="FOLDER")
+    choice.add_argument("roots", nargs="*", metavar="FOLDER|ID", help=_RUNS)
     choice.add_argument("--metric", metavar="NAME", help="a score; more is better [the task's own]")
     choice.add_argument(
         "--split", default="validation", help="choose by its runs; none: rows without a split"
@@ -214,9 +226,9 @@ def run(arguments: list[str]) -> int:
         results = _run_jobs(flags, source)
     failures = [result for result in results if isinstance(result, experiment.Failure)]
     if failures and len(results) > 1:
-        print(f"trimtab: {len(failures)} of {len(results)} runs failed", file=sys.stderr)
-        for failure in failures:
-            print(f"  {failure.folder}: {failure.message}", file=sys.stderr)
+        lines = [f"  {failure.folder}: {failure.message}" for failure in failures]
+        heading = f"trimtab: {len(failures)} of {len(results)} runs failed"
+        _say(heading, *lines, file=sys.stderr)
     return 1 if failures else 0
 
 
@@ -394,14 +406,12 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _table(options: argparse.Namespace) -> int:
-    from trimtab import results, table
+    from trimtab import selection, table
 
     if options.against:
-        _require_folder(options.against)
-    found = _found(options.roots, samples=options.against is not None)
-    against = next(iter(results.read([options.against])), None) if options.against else None
-    if options.against and against is None:
-        raise ValueError(f"{str(options.against)!r} is not the folder of a finished run.")
+        selection.require_word(options.against)
+    found, _ = selection.select(options.roots, samples=options.against is not None)
+    against = selection.one(options.against, found.runs) if options.against else None
     _print(table.render(found.runs, against))
     _print_left_out(found.left_out)
     return 0
@@ -409,55 +419,43 @@ def _table(options: argparse.Namespace) -> int:
 
 def _report_runs(options: argparse.Namespace) -> int:
     working_directory.import_apart("matplotlib")
-    from trimtab import report, table
+    from trimtab import report, selection, table
     from trimtab.report.tables import chosen
 
     columns = chosen(options.columns) if options.columns else None
-    found = _found(options.roots, samples=True)
-    out = options.out or options.roots[0] / "report"
-    files = report.write(found.runs, out, options.roots, columns)
-    _print(table.render(found.runs))
+    if options.against:
+        selection.require_word(options.against)
+    found, roots = selection.select(options.roots, samples=True)
+    against = selection.one(options.against, found.runs) if options.against else None
+    out = options.out or roots[0] / "report"
+    files = report.write(found.runs, out, roots, columns, against)
+    _print(table.render(found.runs, against))
     _print_left_out(found.left_out)
-    print(*files, sep="\n")
+    _say(*map(str, files))
     return 0
 
 
-def _found(roots: Sequence[Path], *, samples: bool = False) -> "finished.Found":
-    """Return what lies at or below some folders, of which one at least is a finished run."""
-    from trimtab import finished
-
-    for root in roots:
-        _require_folder(root)
-    found = finished.survey(roots, samples=samples)
-    if not found.runs:
-        left_out = found.left_out or ["0 unfinished."]
-        raise ValueError(
-            "\n  ".join([f"No finished run below {', '.join(map(str, roots))}, but", *left_out])
-            + "\n`trimtab run` makes one, and the same command again finishes it."
-        )
-    return found
-
-
 def _print_left_out(lines: Sequence[str]) -> None:
-    for line in lines:
-        print(line if line.startswith(" ") else f"Left out: {line}")
+    _say(*(line if line.startswith(" ") else f"Left out: {line}" for line in lines))
 
 
 def _print(tables: "RenderableType") -> None:
-    """Print tables, no narrower than they are whole; a narrow terminal then wraps the lines."""
+    """Print tables, no narrower than they can be; whoever is no terminal gets them as they are."""
     from rich.console import Console
     from rich.measure import Measurement
 
     console = Console()
     unbounded = console.options.update(max_width=sys.maxsize)
-    least = Measurement.get(console, unbounded, tables).minimum
-    console.width = max(console.width, _TABLE_WIDTH, least)
+    least, whole = Measurement.get(console, unbounded, tables)
+    bounded = console.is_terminal or "COLUMNS" in os.environ
+    console.width = max(console.width, least) if bounded else max(console.width, whole)
     console.print(tables)
 
 
-def _require_folder(path: Path) -> None:
-    if not path.is_dir():
-        raise ValueError(f"{str(path)!r} is no folder. Give the root of run folders, or some.")
+def _say(*lines: str, file: TextIO | None = None) -> None:
+    """Print lines, of which none steers the terminal."""
+    for line in lines:
+        print(printable(line, keep="\n"), file=file)
 
 
 # ---------------------------------------------------------------------------- choose
@@ -466,9 +464,9 @@ def _require_folder(path: Path) -> None:
 def _choose(options: argparse.Namespace) -> int:
     import json
 
-    from trimtab import choose
+    from trimtab import choose, selection
 
-    found = _found(options.roots, samples=True)
+    found, _ = selection.select(options.roots, samples=True)
     split = None if options.split == "none" else options.split
     choices, left_out = choose.choose_each(found.runs, options.metric, split)
     left_out += found.left_out

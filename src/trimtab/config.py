@@ -90,6 +90,11 @@ def digest(parts: Mapping[str, Any], *, users: bool = False) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def effective(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return resolved parts without the settings that change no answer; runs no user's code."""
+    return {part: _canonical(node, False) for part, node in parts.items()}
+
+
 def relevant(config: DictConfig) -> dict[str, Any]:
     """Return the resolved parts of `config` that decide the results."""
     resolved = container(config, resolve=True)

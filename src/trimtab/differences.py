@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from trimtab.config import effective
 
 if TYPE_CHECKING:
     from trimtab.finished import Run
@@ -15,24 +18,23 @@ def differing(runs: Sequence[Run]) -> list[dict[str, str]]:
 
     A setting of a method is compared among the runs of that method, and one of a model among those
     with the same models; all others among all. A run in which a setting is null, or not yet known,
-    does not list it.
+    does not list it, and settings that change no answer are left out.
     """
     settings = [dict(_settings(run)) for run in runs]
-    found = []
-    for run, own in zip(runs, settings, strict=True):
-        found.append(
-            {
-                name: _text(value)
-                for name, value in own.items()
-                if value is not None
-                and any(
-                    other.get(name) != value
-                    for peer, other in zip(runs, settings, strict=True)
-                    if _comparable(name, run, peer)
-                )
-            }
-        )
-    return found
+    groups = [_groups(run) for run in runs]
+    alike: Counter[Any] = Counter()  # how many runs have a setting's value, and how many could
+    for own, group in zip(settings, groups, strict=True):
+        alike.update(group)
+        alike.update((name, group[_level(name)], _hashable(own[name])) for name in own)
+    return [
+        {
+            name: _text(value)
+            for name, value in own.items()
+            if value is not None
+            and alike[name, peers := group[_level(name)], _hashable(value)] < alike[peers]
+        }
+        for own, group in zip(settings, groups, strict=True)
+    ]
 
 
 def in_words(settings: Mapping[str, str]) -> list[str]:
@@ -42,7 +44,7 @@ def in_words(settings: Mapping[str, str]) -> list[str]:
 
 def _settings(run: Run) -> Iterator[tuple[str, Any]]:
     """Yield a run's settings, by their names on the command line, that no column shows."""
-    for name, value in _leaves(run.config):
+    for name, value in _leaves(effective(run.config)):
         part, *within = name.split(".")
         is_model = part == "method" and within[1:] == ["path"] and within[0] != "draft"
         if not is_model and name != f"method.{run.dial}":
@@ -57,11 +59,23 @@ def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{name}", value
 
 
-def _comparable(name: str, run: Run, peer: Run) -> bool:
+def _groups(run: Run) -> tuple[tuple[str, ...], ...]:
+    """Return whom a run shares settings with: all, those of its method, those of its models too."""
+    return (), (run.method,), (run.method, run.models)
+
+
+def _level(name: str) -> int:
+    """Return which group of runs has a setting: its place in `_groups`."""
     part, *within = name.split(".")
-    if part != "method":
-        return True
-    return run.method == peer.method and (len(within) == 1 or run.models == peer.models)
+    return min(len(within), 2) if part == "method" else 0
+
+
+def _hashable(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(map(_hashable, value))
+    if isinstance(value, Mapping):
+        return tuple((name, _hashable(child)) for name, child in sorted(value.items()))
+    return value
 
 
 def _text(value: Any) -> str:

@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
 from trimtab import config, own_code
+from trimtab.printable import printable
 from trimtab.working_directory import get_object
 
 if TYPE_CHECKING:
@@ -190,7 +191,8 @@ def report(error: Exception, *, where: str = "", tracebacks: bool = TRACEBACKS) 
     if tracebacks or not is_users:
         traceback.print_exception(error)
     location = f" in {where}" if where and where not in str(error) else ""
-    print(f"trimtab: error{location}: {_message(error)}", file=sys.stderr)
+    text = f"trimtab: error{location}: {_message(error)}"
+    print(printable(text, keep="\n"), file=sys.stderr)
     if not tracebacks and not isinstance(error, FORESEEN) and is_users:
         print(f"{FULL_ERROR}=1 shows the whole traceback.", file=sys.stderr)
 

@@ -13,6 +13,7 @@ from typing import Any
 from trimtab import record
 from trimtab.choices import not_a_choice
 
+_SHORT = 6  # digits of a fingerprint that tell runs apart at a glance
 Row = tuple[str | None, str | None, Mapping[str, str]]
 
 
@@ -45,9 +46,10 @@ class Run:
         """The paths of the models that have a say, and the names of vectors, joined by +."""
         method = self.config["method"]
         nodes = [node for role, node in method.items() if role != "draft"]
-        paths = [node["path"] for node in nodes if isinstance(node, dict) and "path" in node]
+        paths = [str(node["path"]) for node in nodes if isinstance(node, dict) and "path" in node]
         names = [path.removeprefix("zoo:") for path in paths]
-        return " + ".join([*names, *(method.get("vectors") or ())])
+        vectors = method.get("vectors")
+        return " + ".join([*names, *(vectors if isinstance(vectors, dict) else ())])
 
     @property
     def source(self) -> str:
@@ -146,6 +148,17 @@ class Run:
                 not_a_choice("metric", name, {n for own in values.values() for n in own})
             )
         return found
+
+
+def short_ids(runs: Sequence[Run]) -> list[str]:
+    """Return as much of each run's fingerprint as tells it from the others, six digits at least."""
+    names = [run.folder.absolute().name for run in runs]
+    length = next(
+        size
+        for size in range(_SHORT, max(map(len, [*names, "x" * _SHORT])) + 1)
+        if len({name[:size] for name in names}) == len({*names})
+    )
+    return [name[:length] for name in names]
 
 
 @dataclass(frozen=True, kw_only=True)

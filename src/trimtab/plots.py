@@ -17,11 +17,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from trimtab import quantities
+from trimtab.printable import printable
 from trimtab.results import Curve, Run, labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
+    from matplotlib.text import Text
 
 # Okabe and Ito's colours, told apart with any colour vision, the paler ones darkened until a line
 # of them stands out from white. Shape and dash say the same again.
@@ -249,6 +251,15 @@ def _finish(axes: Axes) -> None:
         for text in legend.get_texts():
             letter = _LETTER * text.get_fontproperties().get_size_in_points()
             text.set_text(textwrap.fill(text.get_text(), int(points / letter) - _HANDLE - 2))
+            _show_as_it_is(text)
+    for label in (axes.xaxis.label, axes.yaxis.label):
+        _show_as_it_is(label)
+
+
+def _show_as_it_is(text: Text) -> None:
+    """Keep a name from being read as a formula, which `$` begins, or from having no glyphs."""
+    text.set_parse_math(False)
+    text.set_text(printable(text.get_text(), keep="\n"))
 
 
 def _write(axes: Axes, marks: Sequence[tuple[float, float, str, int]]) -> None:

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trimtab.comparisons import OtherRows, asked_alike, compare, compare_wins, require_same_rows
 from trimtab.config import digest
 from trimtab.differences import differing, in_words
-from trimtab.finished import Row, Run, survey
+from trimtab.finished import Run, survey
 from trimtab.record import Damaged
-from trimtab.statistics import Paired, paired
-from trimtab.win_rate import WinRate, win_rate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,72 +33,6 @@ __all__ = [
     "samples_table",
 ]
 _log = logging.getLogger(__name__)
-
-
-def compare(first: Run, second: Run, metric: str | None = None) -> Paired:
-    """Compare two runs over the same samples by a metric, where both have it.
-
-    A judge may have left out an answer of either.
-
-    Raises:
-        ValueError: for runs over different samples, and for a metric that a run does not have.
-    """
-    return paired(*_in_common(first, second, metric))
-
-
-def compare_wins(first: Run, second: Run, metric: str | None = None) -> WinRate:
-    """Return how often a run beats another on the same samples by a metric; see `compare`."""
-    return win_rate(*_in_common(first, second, metric))
-
-
-def _in_common(first: Run, second: Run, metric: str | None) -> list[dict[str, float]]:
-    require_same_rows(first, second)
-    own = [run.scores(metric) for run in (first, second)]
-    both = own[0].keys() & own[1].keys()
-    return [{i: value for i, value in values.items() if i in both} for values in own]
-
-
-class OtherRows(ValueError):
-    """Two runs over different samples, which nothing can pair; the message says where."""
-
-
-def require_same_rows(first: Run, second: Run) -> None:
-    """Refuse to pair samples that one id names in two runs and that are not the same row.
-
-    A row is its question, its target and its choices; how a method, a system prompt or examples
-    make a prompt of it may differ (see `asked_alike`).
-
-    Raises:
-        OtherRows: if a sample is in one run alone, or is another row there.
-    """
-    alone = sorted(map(str, first.rows.keys() ^ second.rows.keys()))
-    if alone:
-        shared = len(first.rows.keys() & second.rows.keys())
-        raise OtherRows(
-            f"The runs share {shared} samples, but {len(alone)} are in one alone, such as "
-            f"{alone[0]!r}. Compare runs over the same samples."
-        )
-    other = [name for name, row in first.rows.items() if row != second.rows[name]]
-    if other:
-        raise OtherRows(
-            f"{len(other)} of {len(first.rows)} samples are other rows in the two runs: "
-            f"{str(other[0])!r} is {_shown(first.rows[other[0]])} in {first.folder}, and "
-            f"{_shown(second.rows[other[0]])} in {second.folder}. Compare runs over the same "
-            "samples."
-        )
-
-
-def _shown(row: Row) -> str:
-    question, target, _ = row
-    return f"{str(question)[:60]!r} with the target {str(target)[:20]!r}"
-
-
-def asked_alike(first: Run, second: Run) -> bool:
-    """Whether the conversations of two runs over the same rows are the same, as far as is known.
-
-    Where they are not, a system prompt or examples differ: the comparison is of these, too.
-    """
-    return None in (first.data, second.data) or first.data == second.data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,15 +92,16 @@ def _all_but_dial(run: Run) -> str:
 
 def labels(found: Sequence[Curve]) -> list[str]:
     """Return each curve's name; where several of a task share it, with the settings that differ."""
-    return [
-        _label(curve, [c for c in found if (c.task, c.name) == (curve.task, curve.name)])
-        for curve in found
-    ]
-
-
-def _label(curve: Curve, namesakes: Sequence[Curve]) -> str:
-    settings = differing([other.runs[0] for other in namesakes])[namesakes.index(curve)]
-    return f"{curve.name} ({', '.join(in_words(settings))})" if settings else curve.name
+    namesakes: dict[tuple[str, str], list[int]] = {}
+    for place, curve in enumerate(found):
+        namesakes.setdefault((curve.task, curve.name), []).append(place)
+    named = [curve.name for curve in found]
+    for places in namesakes.values():
+        settings = differing([found[place].runs[0] for place in places])
+        for place, own in zip(places, settings, strict=True):
+            if own:
+                named[place] += f" ({', '.join(in_words(own))})"
+    return named
 
 
 def by_question(runs: Iterable[Run]) -> list[list[Run]]:

@@ -2,98 +2,173 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Group
+from rich.console import Console, ConsoleOptions, Group
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from trimtab.comparisons import Comparison, comparisons, notes
 from trimtab.differences import differing, in_words
-from trimtab.results import OtherRows, Run, by_question, compare, compare_wins
+from trimtab.finished import short_ids
+from trimtab.printable import printable
+from trimtab.results import Run, by_question
 
-_SHORT = 6  # digits of a fingerprint that tell runs apart at a glance
 _TEXTS = ("run", "method", "models", "settings")
+_SPARE = ("tokens/s", "guide words", "wins")  # in the order in which narrow tables lack them
+_NARROW = 22  # characters of a name where a table is to be narrow
 
 
 def render(found: Sequence[Run], against: Run | None = None) -> Group:
-    """Return a table per task; with `against`, a column compares each run with that one, paired."""
-    return Group(*(_task_table(group, against) for group in by_question(found)))
+    """Return a table per task; with `against`, columns compare each run with that one, paired.
+
+    Each is as wide as it is whole or, where there is no room for that, has its cells in lines.
+    """
+    return Group(*(_TaskTable(group, against) for group in by_question(found)))
 
 
-def _task_table(runs: Sequence[Run], against: Run | None) -> Table:
-    found = sorted(runs, key=lambda run: (run.method, run.models, run.value or 0))
-    task, source = found[0].task, found[0].source
-    metric = found[0].metric
-    table = Table(
-        title=f"\n{task} ({source}): {metric} [95 % interval]",
-        title_justify="left",
-        title_style="bold",
-        header_style="",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
+class _TaskTable:
+    """The table of one task, in the form that fits."""
+
+    def __init__(self, runs: Sequence[Run], against: Run | None) -> None:
+        runs = sorted(runs, key=lambda run: (run.method, run.models, run.value or 0))
+        first = runs[0]
+        self._title = f"{first.task} ({first.source}): {first.metric} [95 % interval]"
+        compared = comparisons(runs, against) if against else []
+        self._rows = [
+            _row(run, name, settings, compared[place] if compared else None)
+            for place, (run, name, settings) in enumerate(
+                zip(runs, short_ids(runs), differing(runs), strict=True)
+            )
+        ]
+        self._notes = notes(runs, compared, against) if against else []
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        forms = [self._wide(), self._narrow(_SPARE)]
+        wide, narrow = (_width(form, console) for form in forms)
+        return Measurement(min(wide, narrow), wide)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Any]:
+        shown, notes = self._wide(), self._notes
+        if _width(shown, console) > options.max_width:
+            for count in range(len(_SPARE) + 1):
+                shown = self._narrow(_SPARE[:count])
+                if _width(shown, console) <= options.max_width:
+                    break
+            lacking = [name for name in _SPARE[:count] if name in self._rows[0]]
+            if lacking:
+                notes = [*notes, f"No room here for {', '.join(lacking)}."]
+        yield shown
+        for note in notes:
+            yield Text(f" {printable(note)}")
+
+    def _wide(self) -> Table:
+        wrapped = {"models": 28, "settings": 40}
+        rows = [
+            {
+                name: _wrapped(parts, wrapped[name]) if name in wrapped else " ".join(parts)
+                for name, parts in row.items()
+            }
+            for row in self._rows
+        ]
+        return self._table(rows)
+
+    def _narrow(self, lacking: Sequence[str]) -> Table:
+        """Return the table with one column of names, and with intervals below what they are of."""
+        rows = [
+            {"run": "\n".join(_wrapped(row[name], _NARROW) for name in _TEXTS if row[name])}
+            | {
+                name: "\n".join(parts)
+                for name, parts in row.items()
+                if name not in (*_TEXTS, *lacking)
+            }
+            for row in self._rows
+        ]
+        return self._table(rows, narrow=True)
+
+    def _table(self, rows: Sequence[Mapping[str, str]], *, narrow: bool = False) -> Table:
+        table = Table(
+            title=Text(f"\n{printable(self._title)}", style="bold"),
+            title_justify="left",
+            header_style="",
+            box=SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+        )
+        shown = [name for name in rows[0] if any(row[name] for row in rows)]
+        for name in shown:
+            head = printable(name).replace(" ", "\n" if narrow else " ")
+            lines = [
+                line for row in rows for line in (head, row[name]) for line in line.split("\n")
+            ]
+            justify: Literal["left", "right"] = "left" if name in _TEXTS else "right"
+            least = max(Text(line).cell_len for line in lines)
+            table.add_column(Text(head), justify=justify, no_wrap=True, min_width=least)
+        for row in rows:
+            table.add_row(*(Text(row[name]) for name in shown))
+        return table
+
+
+def _row(
+    run: Run, name: str, settings: Mapping[str, str], compared: Comparison | None
+) -> dict[str, list[str]]:
+    """Return a run's cells, each as parts that stand side by side or, in a narrow table, below."""
+    cells = {
+        "run": [name],
+        "method": [run.method],
+        "models": [run.models],
+        "settings": in_words(settings),
+        "dial": [] if run.value is None else [f"{run.value:g}"],
+        "n": run.count.split(" ", 1),
+        run.metric: _estimate(run.score["value"], run.score["ci95"]),
+        "guide words": _guide_ratio(run),
+        "tokens/s": _speed(run),
+        **(_compared(compared) if compared else {}),
+    }
+    return {column: [printable(part) for part in parts] for column, parts in cells.items()}
+
+
+def _wrapped(parts: Sequence[str], width: int) -> str:
+    return "\n".join(
+        line
+        for part in parts
+        for line in textwrap.wrap(part, width, break_long_words=False, break_on_hyphens=False)
     )
-    rows = [
-        {
-            "run": run.folder.name[:_SHORT],
-            "method": run.method,
-            "models": _wrapped(run.models, 28),
-            "settings": "\n".join(_wrapped(setting, 40) for setting in in_words(settings)),
-            "dial": "" if run.value is None else f"{run.value:g}",
-            "n": run.count,
-            metric: _score(run.score),
-            "guide words": _guide_ratio(run),
-            "tokens/s": _speed(run),
-            **(_compared(run, against) if against else {}),
-        }
-        for run, settings in zip(found, differing(found), strict=True)
-    ]
-    shown = [name for name in rows[0] if name != "settings" or any(row[name] for row in rows)]
-    for name in shown:
-        lines = [line for row in rows for line in (name, *row[name].splitlines())]
-        justify: Literal["left", "right"] = "left" if name in _TEXTS else "right"
-        table.add_column(name, justify=justify, no_wrap=True, min_width=max(map(len, lines)))
-    for row in rows:
-        table.add_row(*(Text(row[name]) for name in shown))
-    return table
 
 
-def _wrapped(text: str, width: int) -> str:
-    return "\n".join(textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False))
+def _width(table: Table, console: Console) -> int:
+    unbounded = console.options.update(max_width=sys.maxsize)
+    return Measurement.get(console, unbounded, table).minimum
 
 
-def _guide_ratio(run: Run) -> str:
+def _estimate(value: float, ci95: Sequence[float] | None, form: str = ".3f") -> list[str]:
+    low_high = [] if ci95 is None else [f"[{ci95[0]:{form}}, {ci95[1]:{form}}]"]
+    return [f"{value:{form}}", *low_high]
+
+
+def _guide_ratio(run: Run) -> list[str]:
     ratio = run.summary["metrics"].get("guide_ratio")
-    return f"{100 * ratio['value']:.1f} %" if ratio else ""
+    return [f"{100 * ratio['value']:.1f} %"] if ratio else []
 
 
-def _speed(run: Run) -> str:
+def _speed(run: Run) -> list[str]:
     speed = run.summary["cost"]["tokens_per_second"]
-    return "" if speed is None else f"{speed:,.0f}"
+    return [] if speed is None else [f"{speed:,.0f}"]
 
 
-def _score(estimate: Mapping[str, Any]) -> str:
-    value = f"{estimate['value']:.3f}"
-    if estimate["ci95"] is None:
-        return value
-    low, high = estimate["ci95"]
-    return f"{value} [{low:.3f}, {high:.3f}]"
-
-
-def _compared(run: Run, against: Run) -> dict[str, str]:
+def _compared(comparison: Comparison) -> dict[str, list[str]]:
     """Return the mean difference with its p-value, and the share of samples won, half of ties."""
-    if run.folder == against.folder:
-        return {"difference": "-", "wins": ""}
-    if run.task != against.task or run.metric != against.metric:
-        return {"difference": "", "wins": ""}
-    try:
-        paired = compare(run, against)
-    except OtherRows:
-        return {"difference": "other samples", "wins": ""}
-    p = "" if paired.p_value is None else f", p = {paired.p_value:.2g}"
-    wins = compare_wins(run, against)
+    paired, wins = comparison.paired, comparison.wins
+    if paired is None or wins is None:
+        return {"difference": [comparison.reason], "p (Holm)": [], "wins": []}
+    p = comparison.p_value
     low, high = wins.ci95
-    won = f"{100 * wins.value:.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
-    return {"difference": f"{paired.difference:+.3f}{p}", "wins": won}
+    return {
+        "difference": _estimate(paired.difference, paired.ci95, "+.3f"),
+        "p (Holm)": [] if p is None else [f"{p:.2g}"],
+        "wins": [f"{100 * wins.value:.0f} %", f"[{100 * low:.0f}, {100 * high:.0f}]"],
+    }

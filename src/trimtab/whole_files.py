@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -70,3 +71,24 @@ def write_text(file: Path, text: str, *, sync: bool = True) -> None:
     """Write a file of UTF-8, whole or not at all; what has no place in UTF-8 is escaped."""
     with replacing(file, sync=sync) as draft:
         draft.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+
+
+@contextmanager
+def together(folder: Path) -> Iterator[Path]:
+    """Give a draft folder, whose files take their places in a folder once the block is done.
+
+    Where the block fails, the files of the folder are as they were, and no draft is left.
+    """
+    draft = folder / ".part"
+    shutil.rmtree(draft, ignore_errors=True)  # of a block that was killed
+    draft.mkdir()
+    try:
+        yield draft
+        for file in sorted(draft.rglob("*")):
+            place = folder / file.relative_to(draft)
+            if file.is_dir():
+                place.mkdir(exist_ok=True)
+            else:
+                file.replace(place)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)

@@ -22,7 +22,6 @@ from trimtab.scorers import verdicts
 
 _SCALE = 10_000
 _DIFFER = "scorings differ"
-_SHORT = 6  # digits of a fingerprint that tell runs apart at a glance
 
 
 class _Pool:
@@ -93,7 +92,7 @@ def _study(study: Study, texts: _Pool, answers: _Pool) -> dict[str, Any]:
             {
                 "dial": run.dial,
                 "value": run.value,
-                "id": run.folder.name[:_SHORT],
+                "id": study.ids[run.folder],
                 "n": run.score["n"],
                 "readings": _readings(run, names),
                 "rows": lines,

@@ -42,7 +42,8 @@ def _models(curves: Iterable[Curve]) -> list[str]:
         for role, node in curve.runs[0].config["method"].items():
             if isinstance(node, Mapping) and "path" in node:
                 prompt = f"{node['prompt']} prompt" if node.get("prompt") else None
-                model = ", ".join(filter(None, [node["path"], prompt, node.get("dtype")]))
+                known = filter(None, [node["path"], prompt, node.get("dtype")])
+                model = ", ".join(map(str, known))
                 roles.setdefault(model, []).append(role)
     return [f"{model}: {', '.join(dict.fromkeys(having))}" for model, having in roles.items()]
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 from trimtab import quantities
+from trimtab.comparisons import Comparison, comparisons, notes
+from trimtab.finished import short_ids
 from trimtab.results import Curve, Run, by_question, curves
+
+_LONGEST = 80  # bytes of a part of a file name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,10 +25,32 @@ class Study:
     Attributes:
         name: names it in files and addresses; no two studies of a report share it.
         curves: its runs.
+        against: the run that its runs are compared with, if any.
     """
 
     name: str
     curves: Sequence[Curve]
+    against: Run | None = None
+
+    @cached_property
+    def ids(self) -> Mapping[Path, str]:
+        """What tells each run from the others at a glance, by its folder."""
+        return dict(zip((run.folder for run in self.runs), short_ids(self.runs), strict=True))
+
+    @cached_property
+    def comparisons(self) -> Mapping[Path, Comparison]:
+        """How each run compares with `against`, by its folder; empty without one."""
+        if self.against is None:
+            return {}
+        folders = [run.folder for run in self.runs]
+        return dict(zip(folders, comparisons(self.runs, self.against), strict=True))
+
+    @property
+    def notes(self) -> list[str]:
+        """What the comparisons are, in words."""
+        if self.against is None:
+            return []
+        return notes(self.runs, list(self.comparisons.values()), self.against)
 
     @property
     def runs(self) -> list[Run]:
@@ -57,8 +86,8 @@ class Study:
         return f"{score} by {' and '.join(dials)}" if dials else score
 
 
-def studies(runs: Iterable[Run]) -> list[Study]:
-    """Return the runs as studies, sorted; each run is in one."""
+def studies(runs: Iterable[Run], against: Run | None = None) -> list[Study]:
+    """Return the runs as studies, sorted; each run is in one, and compared with `against`."""
     groups = by_question(runs)
     tasks = [group[0].task for group in groups]
     found: dict[str, Study] = {}
@@ -70,10 +99,14 @@ def studies(runs: Iterable[Run]) -> list[Study]:
             if name not in found:
                 break
             name = f"{first}-{number}"
-        found[name] = Study(name=name, curves=curves(group))
+        found[name] = Study(name=name, curves=curves(group), against=against)
     return list(found.values())
 
 
 def slug(text: str) -> str:
-    """Return a text as a part of a file name."""
-    return re.sub(r"(?:[^\w.]|_)+", "-", text).strip("-")
+    """Return a text as a part of a file name; of a long one the beginning, and a hash."""
+    plain = re.sub(r"(?:[^\w.]|_)+", "-", text).strip("-")
+    if len(plain.encode()) <= _LONGEST:
+        return plain
+    short = plain.encode()[: _LONGEST - 9].decode(errors="ignore")
+    return f"{short}-{hashlib.sha256(text.encode(errors='backslashreplace')).hexdigest()[:8]}"

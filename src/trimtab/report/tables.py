@@ -6,17 +6,27 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from trimtab import quantities
 from trimtab.choices import not_a_choice
+from trimtab.comparisons import Comparison
 from trimtab.differences import differing, in_words
+from trimtab.printable import printable
 from trimtab.report.study import Study
 from trimtab.results import Run, runs_table
 
 _INTERVAL = "[95 % interval]"
 _FITTED = r"\resizebox{\ifdim\width>\columnwidth\columnwidth\else\width\fi}{!}"
 _COSTS = (quantities.SPEED, "passes")
-_MARKDOWN = re.compile(r"[\\`*_<>|\[\]]")
+_FORMULA = ("=", "+", "-", "@")
+_COMPARED = {
+    "difference": f"difference {_INTERVAL}",
+    "p": "p (Holm)",
+    "test": "test",
+    "wins": "wins",
+}
+_MARKDOWN = re.compile(r"[\\`*_<>|\[\]$~&]")
 _LATEX = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -65,7 +75,28 @@ def number_columns(study: Study) -> list[Column]:
             found.append(Column(name=name, title=title, cell=cell))
     if passes:
         found.append(Column(name="passes", title="passes/token", cell=_passes, numeric=False))
+    if study.comparisons:
+        for name, title in _COMPARED.items():
+            cell = partial(_compared, study, name)
+            found.append(Column(name=name, title=title, cell=cell, numeric=name != "test"))
     return found
+
+
+def _compared(study: Study, name: str, run: Run) -> str:
+    """Return what a column says of a run's comparison."""
+    one = study.comparisons[run.folder]
+    if one.paired is None or one.wins is None:
+        return one.reason if name == "difference" else ""
+    if name == "difference":
+        interval = one.paired.ci95
+        between = "" if interval is None else f" [{interval[0]:+.3f}, {interval[1]:+.3f}]"
+        return f"{one.paired.difference:+.3f}{between}"
+    if name == "p":
+        return "" if one.p_value is None else f"{one.p_value:.2g}"
+    if name == "test":
+        return one.paired.test
+    low, high = one.wins.ci95
+    return f"{100 * one.wins.value:.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
 
 
 def _dial(study: Study, run: Run) -> str:
@@ -92,9 +123,53 @@ def _cell(name: str, with_interval: bool, run: Run) -> str:
     return f"{value} ({unscored} unscored)" if unscored else value
 
 
-def csv(runs: Iterable[Run]) -> str:
-    """Return a row per run with every number that it has, unrounded."""
-    return runs_table(runs).to_csv(index=False, lineterminator="\n")
+def csv(runs: Iterable[Run], studies: Iterable[Study] = ()) -> str:
+    """Return a row per run with every number that it has, unrounded.
+
+    What a spreadsheet would take for a formula has a `'` before it; what is not seen is escaped.
+
+    Args:
+        runs: the runs.
+        studies: of these runs, with their comparisons.
+    """
+    found = list(runs)
+    table = runs_table(found)
+    compared = {
+        folder: _numbers(one) for study in studies for folder, one in study.comparisons.items()
+    }
+    if compared:
+        rows = [compared[run.folder] for run in found]
+        for name in dict.fromkeys(name for row in rows for name in row):
+            table[name] = [row.get(name) for row in rows]
+    return (
+        table.rename(columns=_no_formula).map(_no_formula).to_csv(index=False, lineterminator="\n")
+    )
+
+
+def _numbers(one: Comparison) -> dict[str, Any]:
+    """Return all that a comparison says, by column."""
+    if one.paired is None or one.wins is None:
+        return {}
+    low, high = one.paired.ci95 or (None, None)
+    return {
+        "difference": one.paired.difference,
+        "difference_low": low,
+        "difference_high": high,
+        "p_value": one.paired.p_value,
+        "p_holm": one.p_value,
+        "test": one.paired.test,
+        "asked_alike": one.asked_alike,
+        "wins": one.wins.value,
+        "wins_low": one.wins.ci95[0],
+        "wins_high": one.wins.ci95[1],
+    }
+
+
+def _no_formula(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def markdown(studies: Iterable[Study], choice: Choice = None) -> str:
@@ -111,7 +186,8 @@ def _markdown_table(study: Study, choice: Choice) -> str:
     ]
     lines = [[_marked(column.title) for column in columns], rule, *rows]
     title = f"## {_marked(study.task)}\n\n{_marked(study.source)}\n"
-    return "\n".join([title, *(f"| {' | '.join(cells)} |" for cells in lines), ""])
+    notes = [f"\n{_marked(note)}" for note in study.notes]
+    return "\n".join([title, *(f"| {' | '.join(cells)} |" for cells in lines), *notes, ""])
 
 
 def _marked(text: str) -> str:
@@ -137,7 +213,7 @@ def _latex_table(study: Study, choice: Choice) -> str:
             lines.append(_latex_row([_typeset(c.cell(run), c.numeric) for c in columns]))
     body = "\n".join(f"    {line}" for line in [r"\toprule", *lines, r"\bottomrule"])
     alignment = "".join("r" if column.numeric else "l" for column in columns)
-    caption = _typeset(f"{study.task} ({study.source})")
+    caption = _typeset(". ".join([f"{study.task} ({study.source})", *study.notes]))
     return (
         "\\begin{table}\n"
         "  \\centering\n"
@@ -151,7 +227,9 @@ def _latex_table(study: Study, choice: Choice) -> str:
 
 
 def _latex_row(cells: Sequence[str]) -> str:
-    return " & ".join(cells) + r" \\"
+    row = " & ".join(cells) + r" \\"
+    # After the end of the row before it, either would be read as its option.
+    return "{}" + row if row.startswith(("[", "*")) else row
 
 
 def _typeset(text: str, numeric: bool = False) -> str:
@@ -227,4 +305,4 @@ def _every_column(study: Study) -> Iterator[Column]:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return printable(" ".join(text.split()))
