@@ -1,13 +1,16 @@
 import builtins
 import logging
 import os
+import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 import wandb
 import wandb_files
 
+from trimtab import tracking
 from trimtab.tracking import NoTracker, WandbTracker, flat_summary
 
 SUMMARY = {
@@ -44,6 +47,8 @@ def no_account(monkeypatch, tmp_path):
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setattr(tracking, "_gone", threading.Event())
+    monkeypatch.setattr(tracking, "_opened", [])
 
 
 def start(tracker, folder, run_id="abc123", **config):
@@ -135,7 +140,8 @@ class FakeRun:
     url = "https://example.org/run"
     dir = "/tmp/run/files"
 
-    def __init__(self, fails=""):
+    def __init__(self, fails="", error=None):
+        self.error = error or RuntimeError("no connection")
         self.fails, self.calls, self.summary = fails, [], {}
         self.config = FakeConfig({"method.threshold": 0.9})
 
@@ -148,7 +154,7 @@ class FakeRun:
     def _call(self, name):
         self.calls.append(name)
         if name == self.fails:
-            raise RuntimeError("no connection")
+            raise self.error
 
 
 @pytest.fixture
@@ -207,6 +213,73 @@ def test_wandb_failing_costs_one_warning(fails, tmp_path, caplog, wandb_init):
         run.log({"accuracy": 1.0}, 2)
         run.finish(SUMMARY, SAMPLES)
     assert [record.message.count("no connection") for record in caplog.records] == [1]
+
+
+KEY = "0123456789" * 4
+
+
+@pytest.fixture
+def account(monkeypatch):
+    """A key, and a client that is not patient."""
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    monkeypatch.setattr(tracking, "_INIT_TIMEOUT", 1.0)
+    monkeypatch.setattr(tracking, "_FINISH_TIMEOUT", 1.0)
+    opened = []
+    init = wandb.init
+    monkeypatch.setattr(wandb, "init", lambda **s: (opened.append(s["mode"]), init(**s))[1])
+    yield opened
+    wandb.teardown()
+
+
+def three_runs(mode, folder):
+    for name in ("one", "two", "three"):
+        run = start(WandbTracker(mode=mode), folder / name, run_id=name)
+        run.log({"accuracy": 1.0}, 1)
+        run.finish(SUMMARY, SAMPLES)
+
+
+@pytest.mark.parametrize(("mode", "mute"), [("auto", False), ("online", False), ("online", True)])
+def test_without_a_network_one_run_waits_at_most_and_all_are_kept_offline(
+    mode, mute, tmp_path, monkeypatch, account, caplog
+):
+    # A port that nobody listens at, and one where what listens never answers.
+    caplog.set_level(logging.INFO)
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        port = deaf.getsockname()[1] if mute else 9
+        monkeypatch.setenv("WANDB_BASE_URL", f"http://user:s3cret-pass@127.0.0.1:{port}")
+        three_runs(mode, tmp_path)
+    assert account == ["online"] * mute + ["offline"] * 3
+    assert caplog.text.count("cannot be used online") == 1 and caplog.text.count("wandb sync") == 4
+    assert KEY not in caplog.text and "s3cret" not in caplog.text
+    for name in ("one", "two", "three"):
+        found = recorded(tmp_path / name)
+        assert (found.run.run_id, found.summary["accuracy"]) == (name, 0.5)
+
+
+@pytest.mark.parametrize("error", [TimeoutError("too slow"), wandb.errors.CommError("lost")])
+@pytest.mark.parametrize("fails", ["log", "finish"])
+def test_a_network_lost_in_mid_run_says_how_to_upload_and_keeps_what_follows(
+    fails, error, tmp_path, wandb_init, monkeypatch, caplog
+):
+    monkeypatch.setattr(tracking, "unreachable", lambda url: None)
+    calls = wandb_init(FakeRun(fails, error))
+    run = start(WandbTracker(mode="online"), tmp_path / "one", run_id="one")
+    run.log({"accuracy": 1.0}, 1)
+    run.finish(SUMMARY, SAMPLES)
+    assert [r.message.count("`wandb sync /tmp/run`") for r in caplog.records] == [1]
+    start(WandbTracker(mode="online"), tmp_path / "two", run_id="two")
+    assert [call["mode"] for call in calls] == ["online", "offline"]
+
+
+@pytest.mark.parametrize(("stated", "passed"), [("disabled", None), ("online", "offline")])
+def test_what_is_disabled_stays_so_without_a_network(
+    stated, passed, tmp_path, monkeypatch, wandb_init
+):
+    tracking._gone.set()
+    calls = wandb_init(FakeRun())
+    monkeypatch.setenv("WANDB_MODE", stated)
+    start(WandbTracker(), tmp_path)
+    assert calls[0]["mode"] == passed
 
 
 def test_wandb_failing_to_start_costs_one_warning(tmp_path, caplog, wandb_init):

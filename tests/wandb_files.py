@@ -28,6 +28,11 @@ class Recorded:
 def recorded(folder: Path) -> Recorded:
     """Return the one offline run that `folder` holds."""
     (file,) = folder.glob("wandb/offline-run-*/run-*.wandb")
+    return read(file)
+
+
+def read(file: Path) -> Recorded:
+    """Return the run that a file of W&B's client holds."""
     found = Recorded()
     for record in _records(file.read_bytes()):
         if record.HasField("run"):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from trimtab import working_directory
 from trimtab.choices import not_a_choice
+from trimtab.network import unreachable
+from trimtab.redaction import redact, secrets_of
 
 if TYPE_CHECKING:
     import wandb
@@ -22,7 +25,12 @@ _MODES = ("auto", "online", "offline")
 _INIT_TIMEOUT = 30.0  # seconds; W&B may be out of reach
 _FINISH_TIMEOUT = 120.0  # seconds; what is not uploaded by then stays below the run folder
 _COLUMNS = ("id", "question", "completion", "prediction", "target", "stop_reason")
+_ONLINE = ("online", "run", "shared")  # as WANDB_MODE may have it
+_PRIVATE = ("WANDB_API_KEY", "WANDB_BASE_URL")  # in the environment
 _log = logging.getLogger(__name__)
+# Whether W&B did not answer in this process: nobody waits for it a second time.
+_gone = threading.Event()
+_opened: list[_WandbRun] = []
 
 
 class Tracker(Protocol):
@@ -65,7 +73,8 @@ class WandbTracker:
         group: name that groups runs in the W&B workspace.
         tags: labels of the run.
         mode: `online`, `offline` (`wandb sync` uploads later), or `auto`: online where an API key
-            is configured, otherwise offline. `WANDB_MODE` decides over `auto`.
+            is configured, otherwise offline. `WANDB_MODE` decides over `auto`. Once W&B is out of
+            reach, this run and those that follow it in this process are kept offline.
     """
 
     project: str = "trimtab"
@@ -84,10 +93,12 @@ class WandbTracker:
     ) -> Tracker:
         """Open a W&B run, or resume the one called `run_id`; its files go to `folder`/wandb.
 
-        Where W&B fails, the tracker that comes back tracks nothing.
+        Where W&B is out of reach they wait there for `wandb sync`; where it fails otherwise, the
+        tracker that comes back tracks nothing.
         """
+        about: dict[str, Any] = {"run_id": run_id, "name": name, "job_type": job_type}
         try:
-            run = self._open(run_id=run_id, name=name, job_type=job_type, folder=folder)
+            run = self._open_somehow(folder, about)
             # A sweep locks the keys that it sets; they have the sweep's value already.
             locked = set(run.config.keys())
             run.config.update({key: config[key] for key in config if key not in locked})
@@ -96,7 +107,32 @@ class WandbTracker:
             return NoTracker()
         return _WandbRun(run)
 
-    def _open(self, *, run_id: str, name: str, job_type: str, folder: Path) -> wandb.Run:
+    def _open_somehow(self, folder: Path, about: Mapping[str, Any]) -> wandb.Run:
+        """Open a run online, or offline where that fails: then nobody waits a second time."""
+        import wandb
+
+        mode = self._mode()
+        if mode == "offline":
+            return self._open(mode, folder, **about)
+        reason = unreachable(str(wandb.setup().settings.base_url)) if mode else None
+        if not reason:
+            try:
+                return self._open(mode, folder, **about)
+            except Exception as error:
+                if not _is_gone(error):
+                    raise
+                reason = _reason(error)
+        _gone.set()
+        _log.warning(
+            "W&B cannot be used online (%s). This run and those that follow are kept offline; "
+            "`wandb sync` uploads them.",
+            reason,
+        )
+        if not _opened and wandb.run is None:
+            wandb.teardown()  # which holds the run's id
+        return self._open("offline", folder, **about)
+
+    def _open(self, mode: Any, folder: Path, *, run_id: str, name: str, job_type: str) -> wandb.Run:
         import wandb
 
         # Within a sweep the agent decides the run's id and project.
@@ -119,7 +155,7 @@ class WandbTracker:
             job_type=job_type,
             tags=list(self.tags),
             dir=folder,
-            mode=self._mode(),
+            mode=mode,
             # The default returns the first run of the process for each later job of a multirun.
             reinit="create_new",
             settings=wandb.Settings(
@@ -128,15 +164,20 @@ class WandbTracker:
                 disable_git=True,
                 init_timeout=_INIT_TIMEOUT,
                 finish_timeout=_FINISH_TIMEOUT,
+                finish_timeout_raises=True,
             ),
         )
-        _log.info("W&B: %s", run.url or f"offline; wandb sync {Path(run.dir).parent}")
+        place = redact(run.url, _secrets()) if run.url else None
+        _log.info("W&B: %s", place or f"offline; wandb sync {Path(run.dir).parent}")
         return run
 
     def _mode(self) -> Any:
+        stated = os.environ.get("WANDB_MODE")
+        if _gone.is_set() and (self.mode != "auto" or not stated or stated in _ONLINE):
+            return "offline"
         if self.mode != "auto":
             return self.mode
-        if os.environ.get("WANDB_MODE"):
+        if stated:
             return None
         import wandb
 
@@ -147,6 +188,7 @@ class _WandbRun:
     """An open W&B run; after its first failure it is silent."""
 
     def __init__(self, run: wandb.Run) -> None:
+        _opened.append(self)
         self._run = run
         self._failed = False
         self._finished = False
@@ -164,6 +206,7 @@ class _WandbRun:
         if self._finished:
             return
         self._finished = True
+        _opened.remove(self)
         try:
             if summary is not None and not self._failed:
                 self._run.summary.update(flat_summary(summary))
@@ -176,7 +219,15 @@ class _WandbRun:
             self._fail("finish", error)
 
     def _fail(self, during: str, error: Exception) -> None:
-        if not self._failed:
+        if not self._failed and _is_gone(error):
+            _gone.set()
+            _log.warning(
+                "W&B went out of reach (%s). `wandb sync %s` uploads what it has not taken; runs "
+                "that follow are kept offline.",
+                _reason(error),
+                Path(self._run.dir).parent,
+            )
+        elif not self._failed:
             _warn(during, error)
         self._failed = True
 
@@ -214,9 +265,26 @@ def _text(value: Any) -> str | None:
 
 
 def _warn(during: str, error: Exception) -> None:
-    reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
     _log.warning(
         "W&B failed (%s: %s). The run goes on without it; its folder has everything.",
         during,
-        reason,
+        _reason(error),
     )
+
+
+def _is_gone(error: Exception) -> bool:
+    """Whether W&B could not be talked to, or would not: it will not be asked again."""
+    from wandb.errors import AuthenticationError, CommError
+
+    return isinstance(error, AuthenticationError | CommError | TimeoutError)
+
+
+def _reason(error: Exception) -> str:
+    said = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    return redact(said, _secrets())
+
+
+def _secrets() -> list[str]:
+    """Return what no message shows of how W&B is reached: the key, and a private address."""
+    key, url = (os.environ.get(name, "") for name in _PRIVATE)
+    return [key, *(secrets_of(url) if "@" in url else ())]

@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote_plus
 import pytest
 from scorers.judge_server import KEY, RIGHT, Answer, JudgeServer, failure, serve
 
-from trimtab import Generation, Plain
+from trimtab import Generation, Plain, network
 from trimtab.evaluate import Job, evaluate
 from trimtab.record import read_summary
 from trimtab.scorers import Judge, judge_endpoint
@@ -745,8 +745,7 @@ def test_a_server_that_is_slow_to_accept_is_not_down(start, monkeypatch):
         raise TimeoutError
 
     start()
-    patched = SimpleNamespace(create_connection=slow)
-    monkeypatch.setattr(judge_endpoint, "socket", patched)
+    monkeypatch.setattr(network, "socket", SimpleNamespace(create_connection=slow))
     judge().check()
 
 

@@ -7,15 +7,14 @@ import email.utils
 import logging
 import math
 import random
-import socket
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from trimtab.network import unreachable
 from trimtab.scorers.judge_account import ADDRESS, KEY, Account
 from trimtab.scorers.judge_reply import Reply, is_filtered, read_reply, refused
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0  # seconds before a request is repeated
 _PATIENCE = 300.0  # seconds; a server that wants to be left alone for longer is given up
-_GREETING = 3.0  # seconds to wait for a connection before anything is asked
 _SAID = 300  # characters of a server's message that are shown
 _LONGEST, _LONGEST_PACKED = 1 << 20, 1 << 16  # bytes of an answer; packed ones grow
 _TEMPORARY = (408, 409, 429)  # and all from 500 up
@@ -107,19 +105,11 @@ class Endpoint:
 
     def require_listening(self) -> None:
         """Raise ConnectionError if nobody listens at the address; nothing is asked there."""
-        base = self._client.base_url
-        if _has_proxy(base.scheme, base.host):
-            return
-        port = base.port or (443 if base.scheme == "https" else 80)
-        try:
-            socket.create_connection((base.host, port), timeout=_GREETING).close()
-        except TimeoutError:  # slow is not down
-            return
-        except OSError as error:
+        if why := unreachable(str(self._client.base_url)):
             raise ConnectionError(
-                f"The judge's server cannot be reached ({error.strerror or type(error).__name__}). "
-                f"Start it, or set {ADDRESS} to where it is."
-            ) from None
+                f"The judge's server cannot be reached ({why}). Start it, or set {ADDRESS} to "
+                "where it is."
+            )
 
     def halt(self) -> None:
         """Let no request begin, and none be repeated, from now on."""
@@ -227,12 +217,6 @@ class Endpoint:
             finish_reason=reply.finish_reason and without(reply.finish_reason),
             refusal=reply.refusal and without(reply.refusal),
         )
-
-
-def _has_proxy(scheme: str, host: str) -> bool:
-    """Whether requests go to a proxy, which alone may know the way."""
-    proxies = urllib.request.getproxies()
-    return bool({scheme, "all"} & proxies.keys()) and not urllib.request.proxy_bypass(host)
 
 
 def _bound(response: Any) -> None:
