@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from trimtab.models import Conversation, Exchange
-from trimtab.tasks import QuestionAnswer
+from trimtab.tasks import GSM8K, QuestionAnswer
 
 PLAIN = {"system": "", "question_prefix": ""}
 
@@ -77,6 +77,25 @@ def test_examples_are_shown_as_questions_are(tmp_path: Path, zoo) -> None:
     assert [sample] == by_pairs.samples()
     expected = "Q: 1 + 1?\nA: 2\nQ: 1 + 3?\nA: 4\nQ: 2 + 2?\nA:"
     assert zoo("a-large-base").render(sample.conversation) == expected
+
+
+def test_a_benchmark_shows_examples_under_its_own_prefix(tmp_path: Path, zoo) -> None:
+    """As a chat, each is a turn of the user's and of the assistant's."""
+    rows = write(tmp_path / "test.jsonl", {"question": "2 + 2?", "answer": "2 + 2 = 4\n#### 4"})
+    (sample,) = GSM8K(data_dir=rows, examples=[["1 + 1?", "It is 2."]]).samples()
+    model = zoo("a-small-chat")
+    turns = [
+        {"role": "system", "content": sample.conversation.system},
+        {"role": "user", "content": "Question: 1 + 1?"},
+        {"role": "assistant", "content": "It is 2."},
+        {"role": "user", "content": "Question: 2 + 2?"},
+    ]
+    expected = model.tokenizer.apply_chat_template(
+        turns, tokenize=False, add_generation_prompt=True
+    )
+    assert model.render(sample.conversation) == expected
+    with pytest.raises(ValueError, match=r"Row 1 of .*test\.jsonl asks what one of the examples"):
+        GSM8K(data_dir=rows, examples=[["2 + 2?", "4"]]).samples()
 
 
 def test_a_row_among_its_own_examples_is_refused(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from trimtab.choices import not_a_choice
 from trimtab.models import Conversation
 from trimtab.tasks.embedded import REASONING_PREFIX, REASONING_SYSTEM
+from trimtab.tasks.examples import Examples, as_asked, read_examples, require_unanswered
 from trimtab.tasks.hub import load_rows
 from trimtab.tasks.row import Row, sample_id
 from trimtab.tasks.rows import SHARD, find_rows, read_rows
@@ -51,6 +52,8 @@ class Benchmark(Task):
             .csv, .parquet or a folder saved by `datasets`, in the hub's columns or in the
             publishers'; see `find_rows` for which file of a folder is taken.
         revision: branch, tag or commit of the hub's data set; None for its newest.
+        examples: questions with their answers that are shown before each question ("few-shot"): a
+            list of pairs, or a file with the columns `question` and `answer`.
 
     Raises:
         ValueError: for a folder without rows of this split, a split that a file of all rows does
@@ -68,6 +71,8 @@ class Benchmark(Task):
     split: str = "test"
     data_dir: str | None = None
     revision: str | None = None
+    examples: Examples = None
+    since: ClassVar[Mapping[str, Any]] = MappingProxyType({"examples": None})
 
     def __post_init__(self) -> None:
         if self.data_dir is not None:
@@ -78,6 +83,7 @@ class Benchmark(Task):
                 )
             if {file.name.lower() for file in self._local_files} <= {*map(str.lower, self.files)}:
                 self._take_all()
+        _ = self._shown
 
     def _take_all(self) -> None:
         if self.split not in (type(self).split, ALL):
@@ -135,10 +141,16 @@ class Benchmark(Task):
             context=item.context,
             question_prefix=self.prefix,
             question="\n".join([item.question, *options]),
+            examples=as_asked(self._shown, prefix=self.prefix),
         )
+        require_unanswered(conversation, self._shown, f"Row {index + 1} of {self.source}")
         return Sample(
             id=sample_id, conversation=conversation, target=item.target, choices=item.choices
         )
+
+    @cached_property
+    def _shown(self) -> dict[str, str]:
+        return read_examples(self.examples)
 
     @abstractmethod
     def read(self, row: Row) -> Item:

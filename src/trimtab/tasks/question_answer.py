@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 from trimtab.choices import not_a_choice
-from trimtab.models import Conversation, Exchange
-from trimtab.models.conversation import exchanges
+from trimtab.models import Conversation
 from trimtab.scoring.choices import read_choice
 from trimtab.scoring.dates import read_date, whole_date
 from trimtab.scoring.numbers import gold_number, read_number, same_number
 from trimtab.scoring.phrases import final_phrase, same_phrase
 from trimtab.scoring.yes_no import MEANINGS, read_yes_no
 from trimtab.tasks.embedded import REASONING_PREFIX, REASONING_SYSTEM
+from trimtab.tasks.examples import Examples, as_asked, read_examples, require_unanswered
 from trimtab.tasks.own_file import OwnFile
-from trimtab.tasks.row import Row, is_number, plain
-from trimtab.tasks.rows import read_rows
+from trimtab.tasks.row import Row
 from trimtab.tasks.task import Sample, Score
 
 # Of options that stand in the question, whose texts are not known apart.
@@ -60,7 +58,7 @@ class QuestionAnswer(OwnFile):
     question_prefix: str = REASONING_PREFIX
     answer_start: str = ""
     split: str | None = None
-    examples: str | Sequence[Sequence[str]] | None = None
+    examples: Examples = None
     since: ClassVar[Mapping[str, Any]] = MappingProxyType({"examples": None})
     metric = "accuracy"
     proportions = frozenset({"accuracy"})
@@ -86,11 +84,7 @@ class QuestionAnswer(OwnFile):
             if value in (None, []) or (isinstance(value, str) and not value.strip()):
                 raise ValueError(f"{content.where} has no {column!r}.")
         conversation, answer = self._asked(content)
-        if conversation.question in self._shown:
-            raise ValueError(
-                f"{content.where} asks what one of the examples answers: "
-                f"{conversation.question!r:.80}. Show others, or leave the row out."
-            )
+        require_unanswered(conversation, self._shown, content.where)
         target, *others = (
             str(one).lower() if isinstance(one, bool) else content.written(one, self.answer)
             for one in (answer if isinstance(answer, list) else [answer])
@@ -109,10 +103,9 @@ class QuestionAnswer(OwnFile):
             "context": self.context,
             "question_prefix": self.question_prefix,
             "answer_start": self.answer_start,
-            "examples": [
-                Exchange(f"{self.question_prefix}{question}", self._begun(answer))
-                for question, answer in self._shown.items()
-            ],
+            "examples": as_asked(
+                self._shown, prefix=self.question_prefix, answer_start=self.answer_start
+            ),
         }
         asked, answer = content.value(self.question), content.value(self.answer)
         is_chat = isinstance(asked, list) and all(isinstance(part, Mapping) for part in asked)
@@ -128,29 +121,9 @@ class QuestionAnswer(OwnFile):
         except ValueError as error:
             raise content.unusable(f"has no chat in {self.question!r}. {error}") from error
 
-    def _begun(self, answer: str) -> str:
-        """Return an example's answer with what answers begin with."""
-        start = self.answer_start
-        return f"{start} {answer}" if start and not start[-1].isspace() else f"{start}{answer}"
-
     @cached_property
     def _shown(self) -> dict[str, str]:
-        """The examples, answers by questions."""
-        if self.examples is None:
-            return {}
-        if not isinstance(self.examples, str):
-            pairs = [
-                [plain(text) if is_number(text) else text for text in pair]
-                if isinstance(pair, Sequence) and not isinstance(pair, str)
-                else pair
-                for pair in self.examples
-            ]
-            return dict(exchanges(pairs, "examples"))
-        rows = [
-            Row(content=row, where=f"Row {number} of {self.examples!r}")
-            for number, row in enumerate(read_rows(Path(self.examples).expanduser()), start=1)
-        ]
-        return {row.text(self.question): row.answer(self.answer) for row in rows}
+        return read_examples(self.examples, question=self.question, answer=self.answer)
 
     def score(self, text: str, sample: Sample) -> Score:
         """Read an answer of the target's kind, and compare the two."""
