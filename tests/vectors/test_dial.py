@@ -298,3 +298,14 @@ def test_weights_tied_in_one_model_alone_are_refused() -> None:
     untied = LanguageModel.of(weights, tied.tokenizer, prompt="chat", name="untied")
     with pytest.raises(ValueError, match="tie different weights"):
         between(tied, untied)
+
+
+@pytest.mark.parametrize(("delta", "strength"), [(float("nan"), 1.0), (3e38, 1000.0)])
+def test_sums_that_are_not_of_finite_numbers_are_refused(
+    zoo, delta: float, strength: float
+) -> None:
+    name = "model.norm.weight"
+    base = zoo("a-small-sft")
+    vector = Vector({name: Dense(torch.full_like(base.weights.state_dict()[name], delta))})
+    with pytest.raises(ValueError, match=rf"{name}: the sum is not of finite numbers"):
+        move(base, {"v": vector}, {"v": strength})

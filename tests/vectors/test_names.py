@@ -180,3 +180,50 @@ def test_a_head_that_was_moved_away_from_the_embedding_does_not_fit_a_tied_model
         Dial(loaded(base), {"v": vector})
     out = apply(base=base, vectors={"v": vector}, strengths={"v": 1.0}, out=tmp_path / "out")
     assert not bits_differ(read_folder(out), read_folder(aligned))
+
+
+# ---------------------------------------------------------------------------- sums and adapters
+
+
+def test_a_sum_that_names_one_tensor_in_two_ways_is_refused(tmp_path: Path) -> None:
+    """Added as two vectors, it is right: in files and in memory."""
+    model = of_kind("mixtral")
+    base, aligned = saved(model, tmp_path / "a"), saved(moved(model), tmp_path / "b")
+    of_files = extract(base=base, aligned=aligned, out=tmp_path / "v")
+    of_memory = Vector.between(model.state_dict(), moved(model, seed=2).state_dict())
+    both = of_files + of_memory
+    with pytest.raises(ValueError, match=r"'v' changes .*not summed first"):
+        Dial(loaded(base), {"v": both})
+    with pytest.raises(ValueError, match=r"'v' changes .*not summed first"):
+        apply(base=base, vectors={"v": both}, strengths={"v": 1.0}, out=tmp_path / "out")
+    live, named = loaded(base), {"f": of_files, "m": of_memory}
+    Dial(live, named).turn({"f": 0.5, "m": 2.0})
+    out = apply(base=base, vectors=named, strengths={"f": 0.5, "m": 2.0}, out=tmp_path / "out")
+    for name, tensor in state(loaded(out)).items():
+        torch.testing.assert_close(state(live)[name], tensor, atol=1e-6, rtol=1e-5)
+
+
+def test_adapters_of_single_experts_are_added_to_experts_in_one_tensor(tmp_path: Path) -> None:
+    """As transformers before 5 had them, PEFT's adapters name each expert's layers."""
+    base = saved(of_kind("mixtral"), tmp_path / "base")
+    expert = "model.layers.1.block_sparse_moe.experts.2.w1"
+    a, b = torch.randn(2, 32), torch.randn(48, 2)
+    (tmp_path / "adapter").mkdir()
+    prefix = f"base_model.model.{expert}"
+    save_file(
+        {f"{prefix}.lora_A.weight": a, f"{prefix}.lora_B.weight": b},
+        tmp_path / "adapter" / "adapter_model.safetensors",
+    )
+    config = '{"peft_type": "LORA", "r": 2, "lora_alpha": 6, "target_modules": ["w1"]}'
+    (tmp_path / "adapter" / "adapter_config.json").write_text(config)
+    weights = read_folder(base)
+    weights[f"{expert}.weight"] = weights[f"{expert}.weight"] + 3 * b @ a
+    expected = saved(of_kind("mixtral"), tmp_path / "expected")
+    rewritten(expected, lambda _: weights)
+    vector = Vector.open(tmp_path / "adapter")
+    live = loaded(base)
+    Dial(live, {"v": vector}).turn({"v": 1.0})
+    out = apply(base=base, vectors={"v": vector}, strengths={"v": 1.0}, out=tmp_path / "out")
+    for found in (live, loaded(out)):
+        for name, tensor in state(loaded(expected)).items():
+            torch.testing.assert_close(state(found)[name], tensor, atol=1e-5, rtol=1e-5)

@@ -88,6 +88,13 @@ class Dial:
             ]
             write_sum(self._live[name].detach(), base, terms)
 
+    def not_finite(self) -> str | None:
+        """Return the name of a tensor that holds NaN or infinite numbers now; None if none does."""
+        for name in self._base:
+            if not self._live[name].detach().isfinite().all():
+                return name
+        return None
+
 
 def own_tensors(weights: nn.Module) -> dict[str, torch.Tensor]:
     """Return a model's parameters and stored buffers by name; tied ones once, by their first."""
@@ -129,7 +136,19 @@ def between(base: LanguageModel, aligned: LanguageModel) -> Vector:
 def move(
     base: LanguageModel, vectors: Mapping[str, Vector], strengths: Mapping[str, float]
 ) -> LanguageModel:
-    """Return a new model, `base` moved along some vectors; `base` is not changed."""
+    """Return a new model, `base` moved along some vectors; `base` is not changed.
+
+    Raises:
+        ValueError: for a vector that does not fit, and for a sum that is not of finite numbers.
+    """
     weights = copy.deepcopy(base.weights)
-    Dial(weights, vectors, base=own_tensors(base.weights)).turn(strengths)
-    return base.holding(weights)
+    dial = Dial(weights, vectors, base=own_tensors(base.weights))
+    dial.turn(strengths)
+    if odd := dial.not_finite():
+        raise ValueError(
+            f"{odd}: the sum is not of finite numbers. {base.path!r} or a vector hold NaN or "
+            f"infinite weights, or the strengths lead beyond what {weights.dtype} holds."
+        )
+    moved = copy.copy(base)
+    moved.__dict__["weights"] = weights
+    return moved

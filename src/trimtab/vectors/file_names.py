@@ -40,7 +40,14 @@ def by_names_in_files(vector: Vector, model: ModelFolder, *, of: str) -> Vector:
     others = {name: delta for name, delta in vector.deltas.items() if name not in kept}
     loaded = names.in_memory(others, of=of)
     left = {name: tensor for name, tensor in stored.items() if name not in kept}
-    return dataclasses.replace(vector, deltas=kept | names.in_files(loaded, left, of=of))
+    found = names.in_files(loaded, left, of=of)
+    if kept and any(names.is_converted(name) for name in found):
+        raise ValueError(
+            f"Vector {of!r} changes {min(kept)} and others by their names in files, and some that "
+            "are one tensor with them by their names in memory: vectors of files and of models in "
+            "memory are added as two, not summed first."
+        )
+    return dataclasses.replace(vector, deltas=kept | found)
 
 
 def _held_twice(deltas: Mapping[str, Delta], model: ModelFolder) -> bool:

@@ -117,15 +117,14 @@ class LoadedNames:
                 continue
             delta = self._oriented(deltas[name], target)
             if target in found and not _alike(found[target], delta):
-                raise ValueError(
-                    f"Vector {of!r} changes {origins[target]} and {name}, which are one tensor in "
-                    "this model, and changes them differently. Untie them in the model "
-                    "(tie_word_embeddings in config.json), or take one out of the vector."
-                )
+                raise _one_tensor(of, origins[target], name)
             found.setdefault(target, delta)
             origins.setdefault(target, name)
         for target, patterns in parts.items():
-            found |= self._put_together(target, patterns, deltas, of=of)
+            made = self._put_together(target, patterns, deltas, of=of)
+            if twice := sorted(made.keys() & found.keys()):
+                raise _one_tensor(of, twice[0], min(patterns))
+            found |= made
         return found
 
     def in_files(
@@ -296,6 +295,14 @@ def _alike(one: Delta, other: Delta) -> bool:
     """Tell whether two differences are the same, number for number."""
     count = math.prod(one.shape)
     return one.shape == other.shape and bool((one.values(0, count) == other.values(0, count)).all())
+
+
+def _one_tensor(of: str, name: str, other: str) -> ValueError:
+    return ValueError(
+        f"Vector {of!r} changes {name} and {other}, which are one tensor in this model, and changes "
+        "them differently. Tied weights can be untied in the model (tie_word_embeddings in "
+        "config.json); vectors of files and of models in memory are added as two, not summed first."
+    )
 
 
 def _no_way(of: str, target: str, names: list[str], why: Any) -> ValueError:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trimtab.models.json_file import read_object
+from trimtab.printable import printable
 from trimtab.vectors.folder import ADAPTER
 from trimtab.vectors.in_memory import LowRank, OfAdapter
 from trimtab.vectors.peft_layout import PREFIX, TRANSPOSED, WEIGHTS
@@ -171,6 +172,6 @@ def _transposed(folder: Path, file: TensorFile) -> list[str] | None:
 
 def _refusal(folder: Path, why: str) -> ValueError:
     return ValueError(
-        f"{str(folder)!r} is no plain LoRA adapter: {why[:_SHOWN]}. Merge it into its model with "
-        "PEFT's merge_and_unload(), save that, and extract the vector from the two models."
+        f"{str(folder)!r} is no plain LoRA adapter: {printable(why[:_SHOWN])}. Merge it into its "
+        "model with PEFT's merge_and_unload(), save that, and extract the vector from the two."
     )

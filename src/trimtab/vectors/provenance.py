@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from trimtab.printable import printable
 from trimtab.shapes import Shape, count, each, fields, flag, items, maybe, number, text
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def read(said: str) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise ValueError(f"what it says of itself is no JSON ({error})") from None
     except ValueError as error:
-        raise ValueError(f"what it says of itself {error}") from None
+        raise ValueError(f"what it says of itself {printable(str(error))}") from None
     return {key: value for key, value in facts.items() if value is not None or key == "rank"}
 
 

@@ -136,7 +136,7 @@ def _by_kind(profile: Profile) -> Table:
             percent(sums.relative),
             percent(sums.error),
         )
-        table.add_row(kind, *cells, style="bold" if kind == ALL else None)
+        table.add_row(_shown(kind), *cells, style="bold" if kind == ALL else None)
     return table
 
 
@@ -150,7 +150,9 @@ def _by_place(profile: Profile) -> list[Table]:
     table = _table(f"{what}, by layer", ("layer", *map(_broken, columns)))
     for layer in layers:
         found = (places.get((layer, kind)) for kind in columns)
-        table.add_row(layer, *("" if each is None else f"{value(each):.3g}" for each in found))
+        table.add_row(
+            _shown(layer), *("" if each is None else f"{value(each):.3g}" for each in found)
+        )
     return [table]
 
 
@@ -181,12 +183,12 @@ def value(sums: Sums) -> float:
 def _cosines(names: Sequence[str], found: Mapping[str, list[list[float]]]) -> list[Table]:
     matrix = _table("cosine", ("", *names))
     for name, row in zip(names, found[ALL], strict=True):
-        matrix.add_row(escape(printable(name)), *(f"{cosine:z.3f}" for cosine in row))
+        matrix.add_row(_shown(name), *(f"{cosine:z.3f}" for cosine in row))
     pairs = list(itertools.combinations(range(len(names)), 2))
     by_kind = _table("cosine, by kind", ("kind", *(f"{names[i]},\n{names[j]}" for i, j in pairs)))
     for kind, cells in found.items():
         if kind != ALL:
-            by_kind.add_row(kind, *(f"{cells[i][j]:z.3f}" for i, j in pairs))
+            by_kind.add_row(_shown(kind), *(f"{cells[i][j]:z.3f}" for i, j in pairs))
     return [matrix, by_kind]
 
 
@@ -200,12 +202,15 @@ def _table(title: str, columns: Iterable[str]) -> Table:
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
-    table.add_column(escape(printable(first)), no_wrap=True)
+    table.add_column(_shown(first), no_wrap=True)
     for name in others:
-        table.add_column(
-            escape(printable(name, keep="\n")), justify="right", no_wrap=True, vertical="bottom"
-        )
+        table.add_column(_shown(name), justify="right", no_wrap=True, vertical="bottom")
     return table
+
+
+def _shown(name: str) -> str:
+    """Return a name in whose signs a terminal and its markup see nothing but signs."""
+    return escape(printable(name, keep="\n"))
 
 
 def _broken(name: str) -> str:

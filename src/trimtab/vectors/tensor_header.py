@@ -93,10 +93,10 @@ def _entry(name: str, said: Any) -> tuple[Entry, int]:
         raise ValueError(f"its header does not say where {name!r} lies")
     kind, shape, offsets = said["dtype"], said["shape"], said["data_offsets"]
     if not isinstance(kind, str) or kind not in FORMATS:
-        raise ValueError(f"{name!r} is of type {str(kind)[:40]}, which is not known")
+        raise ValueError(f"{name!r} is of type {kind!r:.40}, which is not known")
     if not (_are_lengths(shape) and _are_lengths(offsets) and len(offsets) == 2):
         raise ValueError(
-            f"{name!r} lies at {str(offsets)[:80]} and has shape {str(shape)[:80]}, which are no "
+            f"{name!r} lies at {offsets!r:.80} and has shape {shape!r:.80}, which are no "
             "whole numbers from 0 up"
         )
     begin, stop = offsets
