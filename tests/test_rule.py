@@ -116,6 +116,24 @@ def test_measures_follow_the_rule_and_those_of_the_method_stay(tmp_path: Path, t
     assert again["metrics"]["guide_ratio"]["value"] == 0.25
 
 
+@dataclass(frozen=True, kw_only=True)
+class Credit(WordProblems):
+    """A rule that gives partial credit, and says of it only what it is called."""
+
+    metric = "credit"
+    proportions = frozenset()
+
+    def score(self, text: str, sample: Sample) -> Score:
+        return Score(prediction=text, values={"credit": 0.4 if sample.id.endswith("0") else 1.0})
+
+
+def test_the_interval_of_a_credit_without_declared_bounds_holds_none_above_one(
+    tmp_path: Path,
+) -> None:
+    estimate = run(tmp_path, Credit())["metrics"]["credit"]
+    assert 0.4 <= estimate["ci95"][0] < estimate["value"] < estimate["ci95"][1] == 1
+
+
 def always_half(completion: str, question: str, target: str | None) -> float:
     return 0.5
 

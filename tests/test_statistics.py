@@ -8,7 +8,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab.statistics import bootstrapped, holm, mean, paired, proportion, summarize
+from trimtab.statistics import bootstrapped, holm, mean, paired, proportion, seen_bounds, summarize
 
 
 @given(st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
@@ -161,6 +161,24 @@ def test_an_interval_stays_within_what_values_can_be():
     low, high = mean([0.0, 0.0, 1.0], bounds=(0, 1)).ci95
     assert (low, high) == (0, 1)
     assert mean([0.4, 0.5, 0.6], bounds=(0, 1)) == mean([0.4, 0.5, 0.6])
+
+
+@pytest.mark.parametrize("n", [3, 6, 30])
+def test_without_known_bounds_shares_stay_shares_and_scores_on_their_scale(n):
+    shares = [1.0] * (n - 1) + [0.4]
+    assert mean(shares).ci95[1] > 1
+    assert mean(shares, seen_bounds(shares)).ci95[1] == 1
+    marks = [10 * share for share in shares]
+    assert (mean(marks, seen_bounds(marks)).ci95[1] == 10) == (n >= 6)
+
+
+def test_bounds_that_were_only_seen_cost_the_interval_little():
+    rng = np.random.default_rng(1)
+    covered = 0
+    for values in rng.normal(size=(4000, 6)):
+        low, high = mean(values, seen_bounds(values)).ci95
+        covered += low <= 0 <= high
+    assert covered / 4000 > 0.925
 
 
 def test_holms_correction_by_hand():

@@ -11,6 +11,7 @@ from scipy.special import bdtr, ndtr, ndtri, stdtr, stdtrit
 
 _LEVEL = 0.95
 _TAIL = 1 - (1 - _LEVEL) / 2  # 0.975: both tails together hold what the interval leaves out
+_ENOUGH_SEEN = 6
 _Z = float(ndtri(_TAIL))
 
 
@@ -78,6 +79,19 @@ def mean(values: Sequence[float], bounds: tuple[float, float] = (-math.inf, math
     half = float(stdtrit(n - 1, _TAIL)) * stderr
     interval = (max(bounds[0], center - half), min(bounds[1], center + half))
     return Estimate(value=center, n=n, stderr=stderr, ci95=interval)
+
+
+def seen_bounds(values: Sequence[float]) -> tuple[float, float]:
+    """Return bounds for values of which none are known: those that they seem to have.
+
+    These are the least and the largest value seen, if there are six or more: the middle of what
+    they are drawn from lies outside of these in 2 of 2^n draws, so that an interval of 95 % loses
+    little. Fewer than six say less; where they all lie within 0 and 1, they are taken for shares.
+    """
+    least, largest = min(values), max(values)
+    if len(values) >= _ENOUGH_SEEN:
+        return least, largest
+    return (0.0, 1.0) if least >= 0 and largest <= 1 else (-math.inf, math.inf)
 
 
 def bootstrapped(values: Sequence[float], *, resamples: int = 2000, seed: int = 0) -> Estimate:

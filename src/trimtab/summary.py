@@ -17,7 +17,6 @@ from trimtab.tasks import Task
 _BOUNDS: dict[str, tuple[float, float]] = dict.fromkeys(
     ("guide_ratio", "guide_ratio_with_ending", "guide_ratio_tokens"), (0.0, 1.0)
 ) | dict.fromkeys(("kl", "kl_per_token", "ends_suppressed"), (0.0, math.inf))
-_ANY = (-math.inf, math.inf)
 
 
 def summarize(
@@ -70,7 +69,7 @@ def summarize(
         "agreement": verdicts.agreements(records),
         "dial": {"name": method.dial, "value": method.value} if method.dial else None,
         "metrics": {
-            name: _estimate(values, name in proportions, bounds.get(name, _ANY)).to_dict()
+            name: _estimate(values, name in proportions, bounds.get(name)).to_dict()
             for name, values in columns.items()
         },
         "cost": {
@@ -113,10 +112,10 @@ def _work(
 
 
 def _estimate(
-    values: Sequence[float], is_proportion: bool, bounds: tuple[float, float]
+    values: Sequence[float], is_proportion: bool, bounds: tuple[float, float] | None
 ) -> statistics.Estimate:
     if is_proportion:
         return statistics.summarize(values, binary=True)
     if bounds == (0, math.inf):  # lengths, divergences: never below 0, now and then very large
         return statistics.bootstrapped(values)
-    return statistics.mean(values, bounds)
+    return statistics.mean(values, statistics.seen_bounds(values) if bounds is None else bounds)

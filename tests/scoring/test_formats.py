@@ -11,6 +11,7 @@ rightly, 36 as something else, 25 not at all (174, 69 and 21 before). Since then
 mended by these too.
 """
 
+import hashlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import NamedTuple
 
 import pytest
 
+from trimtab import scoring
 from trimtab.models import Conversation
 from trimtab.scoring.choices import read_choice
 from trimtab.scoring.dates import read_date
@@ -114,3 +116,39 @@ def test_answers_are_read_as_they_say_or_not_at_all(
     unread = [case for case, how in outcomes.items() if how == "unread"]
     assert len(wrong) <= most_wrong * len(found), wrong
     assert len(unread) <= 0.07 * len(found), unread
+
+
+def test_readers_that_read_otherwise_have_another_version(task: QuestionAnswer) -> None:
+    """Finished runs are scored anew by their version: `READERS` must follow what is read."""
+    read = [
+        (kind, case.text, outcome(kind, case, task))
+        for kind in KINDS
+        for part in ("formats", "unseen")
+        for case in cases(kind, part)
+    ]
+    digest = hashlib.sha256(repr(read).encode()).hexdigest()[:16]
+    assert (scoring.READERS, digest) == ("readers-2", "d968fac4b4b91575"), (
+        "Answers are read otherwise. Give READERS another value, and note both here."
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<think>" * 9000,
+        "Question: x?\n" * 4000,
+        "(" * 50000,
+        '"' * 50000,
+        "\n" * 50000,
+        "one hundred and " * 4000,
+        "1." * 25000,
+        "\\boxed{" * 5000,
+        "1 = " * 12000,
+        "1" * 50000,
+    ],
+    ids=lambda text: repr(text[:9]),
+)
+def test_long_texts_are_read_in_linear_time(text: str, task: QuestionAnswer) -> None:
+    """Quadratic ones would take minutes here."""
+    for kind in KINDS:
+        outcome(kind, Case(text, "Paris" if kind == "texts" else None), task)

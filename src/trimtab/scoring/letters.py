@@ -17,8 +17,8 @@ _CUE = re.compile(
     re.I | re.M,
 )
 _LEAD = (
-    r"[\s\"'(\[:$]*(?:(?:the|letters?|word|string|concatenation|result|it(?:'s|\s+is))\s+)*"
-    r"[\"'(\[:$]*"
+    r"[\s\"'(\[:$]{0,9}(?:(?:the|letters?|word|string|concatenation|result|it(?:'s|\s+is))\s+){0,5}"
+    r"[\"'(\[:$]{0,9}"
 )
 # Letters one by one, with the same kind of gap between all of them.
 _SPELLED = re.compile(

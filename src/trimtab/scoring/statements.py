@@ -66,7 +66,7 @@ _NO_END = re.compile(
     r"(?:\b(?:i\.e|e\.g|approx|vs|mrs?|ms|dr|st)|(?:^|\n|[\s(])[A-Za-z]|(?:^|\n)\s*\d+)$", re.I
 )
 _TAKEN_BACK = re.compile(
-    r"(?:^|[.!?,;:(\n-])\s*(?:(?:but|hmm|oh|or)\b[\s,.]*)?"
+    r"(?:^|[.!?,;:(\n-])\s{0,9}(?:(?:but|hmm|oh|or)\b[\s,.]*)?"
     r"(?:no\b[\s,.:-]*(?:wait|actually|sorry)|wait|hold\s+on|actually|correction|sorry|oops|scratch\s+that"
     r"|(?:i\s+(?:made|see)\s+an?\s+(?:mistake|error))|i\s+was\s+wrong|let\s+me\s+(?:re|correct|fix)\w*"
     r"|that(?:'s|\s+is|\s+was)\s+(?:wrong|incorrect|not\s+(?:right|correct)))\b",

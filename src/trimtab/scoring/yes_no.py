@@ -29,8 +29,8 @@ _OPEN = re.compile(
 )
 # "no" as a word of its own, not as in "no way to know"; "yes", not as in "yes-men".
 _REPLY = re.compile(
-    r"(?<![\w-])(?:(?P<yes>yes|yeah|yep|yup|affirmative|i\s+(?:believe|think)\s+so)\b(?!-)"
-    r"|(?P<no>nope|nah|negative|i\s+(?:don't|do\s+not)\s+(?:believe|think)\s+so|no)\b(?!\.\s?[0-9])(?=\W*$|\s*[,.!;:\u2013\u2014\n\"')\]]|\s+-|\s+way\s*[.!]*\s*$"
+    r"(?<![\w-])(?:(?P<yes>yes|yeah|yep|yup|i\s+(?:believe|think)\s+so)\b(?!-)"
+    r"|(?P<no>nope|nah|i\s+(?:don't|do\s+not)\s+(?:believe|think)\s+so|no)\b(?!\.\s?[0-9])(?=\W*$|\s*[,.!;:\u2013\u2014\n\"')\]]|\s+-|\s+way\s*[.!]*\s*$"
     r"|\s+(?:it|the|he|she|they|this|that|because|since|as|not)\b))",
     re.I,
 )
@@ -43,9 +43,9 @@ _JUDGEMENT = re.compile(
     re.I,
 )
 _FLAT = re.compile(
-    r"^\W*(?P<yes>y|definitely|certainly|absolutely|of\s+course|indeed)\W*$"
-    r"|^\W*(?:n|not\s+(?:really|at\s+all|quite))\W*$"
-    r"|^\W*(?:definitely|certainly|absolutely|probably|of\s+course"
+    r"^\W{0,9}(?P<yes>y|(?:in\s+the\s+)?affirmative|definitely|certainly|absolutely|of\s+course|indeed)\W*$"
+    r"|^\W{0,9}(?:n|(?:in\s+the\s+)?negative|not\s+(?:really|at\s+all|quite))\W*$"
+    r"|^\W{0,9}(?:definitely|certainly|absolutely|probably|of\s+course"
     r"|(?:it|that|this|he|she|they)\s+(?:is|was|are|were|does|did|do|can|could|would))"
     r"(?:\s+not|n't)\W*$",
     re.I | re.M,
@@ -92,9 +92,17 @@ def _corrected(text: str, start: int) -> str | None:
 
 
 def _first_said(text: str) -> _Said | None:
-    """Read a statement: what comes first in it."""
+    """Read a statement: what it is as a whole, or what comes first in it."""
+    flat = _flat(text)
+    if flat is not None:
+        return _Said(len(text), flat)
     said = sorted([*_replies(text), *_judgements(text)], key=lambda one: one.end)
     return said[0] if said else None
+
+
+def _flat(text: str) -> str | None:
+    found = _FLAT.search(text.strip())
+    return None if found is None else "yes" if found["yes"] else "no"
 
 
 def _last_said(text: str) -> str | None:
@@ -106,9 +114,9 @@ def _last_said(text: str) -> str | None:
     if said and _DENIAL.fullmatch(said[-1].text) and not _judgements(said[-1].text):
         return "no"
     for sentence in reversed(said):
-        flat = _FLAT.search(sentence.text)
-        if flat:
-            return "yes" if flat["yes"] else "no"
+        flat = _flat(sentence.text)
+        if flat is not None:
+            return flat
         judgements = _judgements(sentence.text)
         if judgements:
             return judgements[-1].answer

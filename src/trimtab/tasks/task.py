@@ -62,7 +62,8 @@ class Task(ABC):
     Attributes:
         metric: the metric that the task is about; higher is better.
         proportions: metrics whose values are 0 or 1, which get a Wilson interval.
-        bounds: least and largest value of other metrics, where they have any.
+        bounds: least and largest value of other metrics, `(-math.inf, math.inf)` where they have
+            none; the interval of a metric that is not among these is kept to the values seen.
         likelihood: how the likelihoods of a sample's choices are compared (one of
             `COMPARISONS`), where that is the answer; None where answers are generated.
         judged: the judge's rubric that fits the task, such as `correctness`; None where none does.
