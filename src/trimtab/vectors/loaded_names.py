@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -27,13 +27,11 @@ from transformers.core_model_loading import (
 )
 from transformers.pytorch_utils import Conv1D
 
-from trimtab.vectors.delta import Correction, Delta
-from trimtab.vectors.in_memory import Dense, OfAdapter
+from trimtab.vectors.converted import Conversion, Tensors, converted
+from trimtab.vectors.delta import Delta
+from trimtab.vectors.in_memory import OfAdapter
 from trimtab.vectors.sources import ModelFolder
 from trimtab.vectors.tensor_file import StoredTensor
-
-Tensors = Mapping[str, torch.Tensor]
-Conversion = Callable[[Tensors], dict[str, torch.Tensor]]
 
 
 def groups(weights: nn.Module) -> list[tuple[str, ...]]:
@@ -231,7 +229,7 @@ class LoadedNames:
             for name, delta in own.items()
         }
         try:
-            return _converted(self._conversion(target, names), own, shapes)
+            return converted(self._conversion(target, names), own, shapes)
         except (RuntimeError, ValueError, KeyError, IndexError) as error:
             raise _no_way(of, target, list(patterns), error) from error
 
@@ -241,54 +239,12 @@ class LoadedNames:
         own = {name: deltas.get(name) for name in whole}
         shapes = {name: self._tensors[name].shape for name in whole}
         try:
-            made = _converted(self._reverted, own, shapes)
+            made = converted(self._reverted, own, shapes)
         except (RuntimeError, ValueError, KeyError, IndexError) as error:
             raise _no_way(of, whole[0], names, error) from error
         if made.keys() != set(names):
             raise _no_way(of, whole[0], names, f"transformers writes {sorted(made)[0]}")
         return made
-
-
-def _converted(
-    convert: Conversion, deltas: Mapping[str, Delta | None], shapes: Mapping[str, torch.Size]
-) -> dict[str, Delta]:
-    """Return what differences become; None stands for no difference.
-
-    What makes strength 1 exact is moved as the differences are.
-    """
-    made = convert({n: _dense(delta, shapes[n]) for n, delta in deltas.items()})
-    corrections = {
-        name: correction
-        for name, delta in deltas.items()
-        if delta is not None and (correction := delta.corrected(0, math.prod(delta.shape)))
-    }
-    if not corrections:
-        return {name: Dense(tensor.contiguous()) for name, tensor in made.items()}
-    marks = convert({n: _marks(corrections.get(n), shape) for n, shape in shapes.items()})
-    return {n: Dense(tensor.contiguous(), _of_marks(marks[n])) for n, tensor in made.items()}
-
-
-def _dense(delta: Delta | None, shape: torch.Size) -> torch.Tensor:
-    if delta is None:
-        return torch.zeros((), device="cpu").expand(shape)
-    if isinstance(delta, OfAdapter):  # experts are linear layers
-        delta = delta.of_module(transposed=False)
-    return delta.dense().float().cpu()
-
-
-def _marks(correction: Correction | None, shape: torch.Size) -> torch.Tensor:
-    """Return a correction as a tensor, NaN where there is none."""
-    if correction is None:
-        return torch.full((), math.nan, device="cpu").expand(shape)
-    marks = torch.full((math.prod(shape),), math.nan, device="cpu")
-    marks[torch.from_numpy(correction.places)] = torch.from_numpy(correction.values)
-    return marks.view(shape)
-
-
-def _of_marks(marks: torch.Tensor) -> Correction | None:
-    flat = marks.reshape(-1)
-    places = (~flat.isnan()).nonzero()[:, 0]
-    return Correction(places.numpy(), flat[places].numpy()) if len(places) else None
 
 
 def _alike(one: Delta, other: Delta) -> bool:
@@ -299,8 +255,8 @@ def _alike(one: Delta, other: Delta) -> bool:
 
 def _one_tensor(of: str, name: str, other: str) -> ValueError:
     return ValueError(
-        f"Vector {of!r} changes {name} and {other}, which are one tensor in this model, and changes "
-        "them differently. Tied weights can be untied in the model (tie_word_embeddings in "
+        f"Vector {of!r} changes {name} and {other}, which are one tensor in this model, and "
+        "changes them differently. Tied weights can be untied in the model (tie_word_embeddings in "
         "config.json); vectors of files and of models in memory are added as two, not summed first."
     )
 
