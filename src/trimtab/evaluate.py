@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -12,7 +13,7 @@ from typing import Any
 
 from rich.progress import Progress
 
-from trimtab import dated, multiple_choice, record, requirements, segments
+from trimtab import dated, draws, multiple_choice, record, requirements, segments
 from trimtab.decoding import Completion, Generation
 from trimtab.methods import Method
 from trimtab.own_code import described, named
@@ -114,7 +115,7 @@ def _decode_together(open_: Sequence[_Evaluation]) -> None:
     first = open_[0].job
     family = [evaluation.job.method for evaluation in open_]
     asked = [evaluation.conversations for evaluation in open_]
-    answers = first.method.stream_family(family, asked, first.generation)
+    answers = first.method.stream_family(family, asked, first.generation.once())
     for member, completion in open_[0].clock.over(answers):
         open_[member].add(completion)
 
@@ -125,6 +126,7 @@ class _Evaluation:
     def __init__(self, job: Job, samples: Mapping[str, Sample], run: record.RunFolder) -> None:
         self.job = job
         self.run = run
+        self.draws: Mapping[str, Mapping[str, Any]] = {}  # where there are several of a sample
         self.rule = Rule(job.task)
         lines = record.read_samples(run.path)
         self.done = {line["id"]: line for line in lines if line["id"] in samples}
@@ -181,7 +183,8 @@ class _Evaluation:
             samples = {i: self.samples[i] for i in self.conversations}
             yield from self.clock.over(multiple_choice.answer(method, samples, generation, by))
         else:
-            for completion in self.clock.over(method.stream(self.conversations, generation)):
+            answers = method.stream(self.conversations, generation.once())
+            for completion in self.clock.over(answers):
                 yield completion, None
 
     def add(self, completion: Completion, score: Score | None = None) -> dict[str, Any]:
@@ -207,6 +210,7 @@ class _Evaluation:
         return line
 
     def _keep(self, line: dict[str, Any]) -> None:
+        line |= self.draws.get(line["id"], {})
         self.run.append(line)
         self.done[line["id"]] = line
         self.clock.note(self._segment)
@@ -239,9 +243,20 @@ def _evaluation(job: Job, bars: Progress) -> Iterator[_Evaluation]:
     """Open a job's folder for a stretch of work, and close it whatever happens."""
     task, method = job.task, job.method
     requirements.require_task(task)
-    samples = {sample.id: sample for sample in task.samples(job.limit, job.limit_seed)}
+    questions = {sample.id: sample for sample in task.samples(job.limit, job.limit_seed)}
+    wanted = draws.of_samples(questions.values(), job.generation.draws)
+    samples = {i: dataclasses.replace(draw.sample, id=i) for i, draw in wanted.items()}
+    if task.likelihood and job.generation.draws > 1:
+        raise ValueError(
+            f"generation.draws={job.generation.draws}: this task compares likelihoods, and nothing "
+            "is drawn. Leave it at 1."
+        )
     with record.RunFolder(job.folder) as run:
         evaluation = _Evaluation(job, samples, run)
+        if job.generation.draws > 1:
+            evaluation.draws = {
+                i: {"of": draw.sample.id, "draw": draw.number} for i, draw in wanted.items()
+            }
         earlier = evaluation.earlier
         if evaluation.summary is None:
             first = next(iter(samples.values()))
@@ -250,7 +265,7 @@ def _evaluation(job: Job, bars: Progress) -> Iterator[_Evaluation]:
                 method.weigh({}, {})  # says whether it could be asked
             for scorer in job.scorers:
                 scorer.check()
-        content = requirements.content(method, samples.values(), job.generation, job.config)
+        content = requirements.content(method, questions.values(), job.generation, job.config)
         content |= {"day": evaluation.day.isoformat()} if evaluation.day else {}
         prompts = requirements.prompts(method, evaluation.samples)
         if earlier:

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-from trimtab import record
+from trimtab import draws, record
 from trimtab.choices import not_a_choice
 
 _SHORT = 6  # digits of a fingerprint that tell runs apart at a glance
@@ -121,6 +122,9 @@ class Run:
         """
         name = metric or self.metric
         estimate = self.summary["metrics"].get(name)
+        if any("of" in line for line in self.samples):  # then `n` counts samples, not answers
+            scorers = self.summary.get("scorers", {}).values()
+            return max((s["unscored"] for s in scorers if name in s["metrics"]), default=0)
         asked = [
             scorer["scored"] + scorer["unscored"]
             for scorer in self.summary.get("scorers", {}).values()
@@ -137,17 +141,17 @@ class Run:
     def scores(self, metric: str | None = None) -> dict[str, float]:
         """Return a metric of the samples that have it, by their ids; None for the task's own.
 
+        Of a sample that was drawn several times it is the mean.
+
         Raises:
             ValueError: for a metric that no sample has.
         """
         name = metric or self.metric
-        values = {line["id"]: {**line["scores"], **line["measures"]} for line in self.samples}
-        found = {sample_id: own[name] for sample_id, own in values.items() if name in own}
+        lines = [(draws.sample_of(x), {**x["scores"], **x["measures"]}) for x in self.samples]
+        found = draws.by_sample((i, own[name]) for i, own in lines if name in own)
         if not found:
-            raise ValueError(
-                not_a_choice("metric", name, {n for own in values.values() for n in own})
-            )
-        return found
+            raise ValueError(not_a_choice("metric", name, {n for _, own in lines for n in own}))
+        return {sample_id: fmean(values) for sample_id, values in found.items()}
 
 
 def short_ids(runs: Sequence[Run]) -> list[str]:

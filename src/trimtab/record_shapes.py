@@ -105,6 +105,8 @@ sample = fields(
     {
         "choices": each(text),
         "readings": each(maybe(text)),
+        "of": name,
+        "draw": count,
         "verdicts": each(_VERDICT),
         "work": each(fields({"passes": number, "tokens": count})),
     },

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
-from trimtab import behaviour, multiple_choice, statistics
+from trimtab import behaviour, draws, multiple_choice, statistics
 from trimtab import segments as stretches
 from trimtab.methods import Method
 from trimtab.rule import PROPORTIONS
@@ -40,12 +41,12 @@ def summarize(
     Raises:
         ValueError: where no sample has the task's metric.
     """
-    columns: dict[str, list[float]] = {}
+    columns: dict[str, list[tuple[str, float]]] = {}
     for line in records:
         ended = line["stop_reason"] in {"end", "guide", "base", "stop_string"}
         ending = {"ended": float(ended)} if line["stop_reason"] != "choice" else {}
         for name, value in {**line["scores"], **line["measures"], **ending}.items():
-            columns.setdefault(name, []).append(value)
+            columns.setdefault(name, []).append((draws.sample_of(line), value))
     if task.metric not in columns:
         raise ValueError(
             f"None of {len(records)} answers got a score for {task.metric!r}; samples.jsonl says "
@@ -69,8 +70,11 @@ def summarize(
         "agreement": verdicts.agreements(records),
         "dial": {"name": method.dial, "value": method.value} if method.dial else None,
         "metrics": {
-            name: _estimate(values, name in proportions, bounds.get(name)).to_dict()
-            for name, values in columns.items()
+            name: estimate.to_dict()
+            for metric, values in columns.items()
+            for name, estimate in _estimates(
+                metric, draws.by_sample(values), metric in proportions, bounds.get(metric)
+            )
         },
         "cost": {
             "tokens": spoken,
@@ -109,6 +113,30 @@ def _work(
         }
         for role in alone
     }
+
+
+def _estimates(
+    metric: str,
+    by_sample: Mapping[str, Sequence[float]],
+    is_proportion: bool,
+    bounds: tuple[float, float] | None,
+) -> Iterator[tuple[str, statistics.Estimate]]:
+    """Yield a metric's estimate and, where samples were drawn several times, the best of k.
+
+    Samples are what is drawn from a population, so their means are what an interval is of.
+    """
+    means = [fmean(values) for values in by_sample.values()]
+    most = max(map(len, by_sample.values()))
+    if most == 1:
+        yield metric, _estimate(means, is_proportion, bounds)
+        return
+    bounds = (0.0, 1.0) if is_proportion else bounds
+    yield metric, _estimate(means, False, bounds)
+    whole = [values for values in by_sample.values() if len(values) == most]
+    for k in draws.sizes(most):
+        name = f"{metric}_pass@{k}" if is_proportion else f"{metric}_best@{k}"
+        best = [draws.best_of(values, k) for values in whole]
+        yield name, _estimate(best, False, bounds)
 
 
 def _estimate(

@@ -28,6 +28,9 @@ class Generation:
             ensemble's log-probabilities) and the prompts of all its models; nudging takes none. 1
             for none.
         stop_strings: texts that end an answer, which ends before the first that is complete.
+        draws: answers to each sample of a run, each a record of its own, at a temperature above 0;
+            metrics are means over samples of what their draws come to, with pass@k or the best of
+            k. More of them leave the earlier ones as they are.
         draft_length: most tokens that are drafted by a small model at a time and verified together;
             0 for none; changes speed, never the answers.
         seed: decides every random draw, with the sample's id and the position.
@@ -41,11 +44,17 @@ class Generation:
     min_p: float = 0.0
     repetition_penalty: float = 1.0
     stop_strings: Sequence[str] = ()
+    draws: int = 1
     draft_length: int = 16
     seed: int = 0
 
     without_effect: ClassVar[frozenset[str]] = frozenset({"batch_size", "draft_length"})
-    since: ClassVar[Mapping[str, Any]] = {"min_p": 0, "repetition_penalty": 1, "stop_strings": []}
+    since: ClassVar[Mapping[str, Any]] = {
+        "min_p": 0,
+        "repetition_penalty": 1,
+        "stop_strings": [],
+        "draws": 1,
+    }
 
     def __post_init__(self) -> None:
         for name, lowest in (
@@ -53,6 +62,7 @@ class Generation:
             ("batch_size", 1),
             ("top_k", 0),
             ("draft_length", 0),
+            ("draws", 1),
             ("seed", None),
         ):
             value = getattr(self, name)
@@ -73,7 +83,16 @@ class Generation:
         given = self.stop_strings
         if isinstance(given, str) or not all(isinstance(text, str) and text for text in given):
             raise ValueError(f"stop_strings={given!r}: accepted is a list of texts, none empty.")
+        if self.draws > 1 and self.temperature == 0:
+            raise ValueError(
+                f"draws={self.draws!r} at temperature=0: they would all be alike. Give a "
+                "temperature, or generation=sampling."
+            )
         object.__setattr__(self, "stop_strings", tuple(given))  # equal and hashed by what it holds
+
+    def once(self) -> Self:
+        """Return these settings with one draw."""
+        return dataclasses.replace(self, draws=1)
 
     def for_samples(self, count: int) -> Self:
         """Return these settings with a batch that is no larger than some samples can fill."""

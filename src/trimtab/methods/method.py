@@ -273,6 +273,11 @@ class Method(ABC):
         whole = {i: prompt for asked in prompts for i, prompt in asked.items()}
         self._require_compatible()
         self._require_room(whole)
+        if generation.draws > 1:
+            raise ValueError(
+                f"draws={generation.draws!r}: a run draws so often. Here each id is answered once; "
+                "ask under several ids for several draws."
+            )
         generation = generation.for_samples(len(whole))
         self._say_what_is_left_out(generation)
         with self.loading.running():
