@@ -2,7 +2,6 @@
 
 import difflib
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,9 +12,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.utils import instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from trimtab import working_directory
-from trimtab.own_code import declared
-from trimtab.working_directory import get_object
+from trimtab import canonical, working_directory
 
 # The parts that decide a run's results. The roles (base, guide, untuned) count only as far as
 # the method refers to them.
@@ -86,13 +83,13 @@ def digest(parts: Mapping[str, Any], *, users: bool = False) -> str:
         for part, node in parts.items()
         if not (part == "limit_seed" and node is None)  # as before there was one
     }
-    text = json.dumps(_canonical(counted, users), sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    text = canonical.text(counted, users=users)
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:12]
 
 
 def effective(parts: Mapping[str, Any]) -> dict[str, Any]:
     """Return resolved parts without the settings that change no answer; runs no user's code."""
-    return {part: _canonical(node, False) for part, node in parts.items()}
+    return {part: canonical.counted(node, users=False) for part, node in parts.items()}
 
 
 def relevant(config: DictConfig) -> dict[str, Any]:
@@ -152,37 +149,6 @@ def _leaves(key: str, raw: Any, root: dict[str, Any]) -> Iterator[tuple[str, Any
                 yield from _leaves(f"{key}.{name}", child, root)
     else:
         yield key, raw
-
-
-def _canonical(node: Any, users: bool) -> Any:
-    if isinstance(node, dict):
-        without, since = _declared(node.get("_target_"), users)
-        return {
-            name: _canonical(value, users)
-            for name, value in node.items()
-            if name not in without and not (name in since and _same(value, since[name]))
-        }
-    if isinstance(node, list):
-        return [_canonical(child, users) for child in node]
-    # 1 and 1.0 are the same setting, however it was typed.
-    return int(node) if isinstance(node, float) and node.is_integer() else node
-
-
-def _declared(target: Any, users: bool) -> tuple[frozenset[str], Mapping[str, Any]]:
-    """Return the settings that change no answer, and those that came later, of a named class."""
-    ours = isinstance(target, str) and target.startswith(f"{__package__}.")
-    if not isinstance(target, str) or not (ours or users):
-        return frozenset(), {}
-    try:
-        kind = get_object(target)
-    except Exception:  # said where the configuration is checked
-        return frozenset(), {}
-    return frozenset(declared(kind, "without_effect", ())), declared(kind, "since", {})
-
-
-def _same(value: Any, other: Any) -> bool:
-    """Whether two plain values are one setting: numbers by value, and true is no number."""
-    return value == other and isinstance(value, bool) == isinstance(other, bool)
 
 
 ConfigStore.instance().store("schema", Experiment)

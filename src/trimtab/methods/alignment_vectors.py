@@ -98,10 +98,18 @@ class AlignmentVectors(MovedWeights):
         return {f"vectors.{name}": path for name, path in self.vectors.items()}
 
     @property
+    def _names(self) -> list[str]:
+        """Return the vectors' names in an order that does not depend on how they were given.
+
+        Sums round by their order, and settings are known by what they are.
+        """
+        return sorted(self.vectors, key=str)
+
+    @property
     def _all_strengths(self) -> dict[str, float]:
         """Return the strength of each vector; 0 times anything is 0, without a sign."""
         given = self.strengths or {}
-        own = {name: self.strength * given.get(name, 1.0) for name in self.vectors}
+        own = {name: self.strength * given.get(name, 1.0) for name in self._names}
         return {name: strength or 0.0 for name, strength in own.items()}
 
     @property
@@ -132,4 +140,4 @@ class AlignmentVectors(MovedWeights):
     def _opened(self) -> dict[str, Vector]:
         from trimtab.vectors import Vector
 
-        return {name: Vector.open(path) for name, path in self.vectors.items()}
+        return {name: Vector.open(self.vectors[name]) for name in self._names}
