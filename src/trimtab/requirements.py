@@ -164,7 +164,7 @@ def require_same(now: Mapping[str, Any], then: Mapping[str, Any], folder: Path) 
 
 
 def _differs(now: Any, then: Any) -> bool:
-    """Whether what was recorded of a model is another now; what was not, nobody can tell."""
+    """Whether what was recorded of a model is another now; what was not (None), nobody can tell."""
     if isinstance(now, Mapping) and isinstance(then, Mapping):
-        return any(now.get(name) != value for name, value in then.items())
+        return any(now.get(name) != value for name, value in then.items() if value is not None)
     return bool(now != then)

@@ -12,6 +12,7 @@ from huggingface_hub import constants
 from trimtab import Conversation, LanguageModel
 from trimtab import zoo as embedded
 from trimtab.models import hub
+from trimtab.requirements import require_same
 from trimtab.vectors import extract
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -59,6 +60,14 @@ def test_a_model_that_is_not_cached_is_refused_with_what_to_do(
     with pytest.raises(ValueError, match="does not hold v2"):
         _ = missing.tokenizer
     assert "Retry" not in "".join(capfd.readouterr())
+
+
+def test_a_run_that_did_not_record_the_commit_goes_on(tmp_path: Path) -> None:
+    """One that did is compared by it."""
+    now = {"models": {"model": {"content_sha256": None, "commit": COMMIT}}, "data": "d"}
+    require_same(now, {"models": {"model": {"commit": None}}, "data": "d"}, tmp_path)
+    with pytest.raises(ValueError, match=r"begun with other models \(model\)"):
+        require_same(now, {"models": {"model": {"commit": "1" * 40}}, "data": "d"}, tmp_path)
 
 
 def test_a_link_out_of_the_cache_is_not_followed(cache: Path) -> None:

@@ -7,6 +7,7 @@ import re
 import stat
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from trimtab.models.json_file import read_object
 
@@ -161,16 +162,25 @@ def check_weights(folder: Path, *, allow_pickle: bool) -> None:
     named = [read_object(folder / "config.json").get("transformers_weights")]
     for index in files:
         if index.name.endswith(".index.json"):
-            shards = read_object(index).get("weight_map")
-            if not isinstance(shards, dict):
-                raise ValueError(f"{str(index)!r} has no weight_map: it is no index of weights.")
-            named += shards.values()
+            named += indexed(index)
     for name in named:
         if name is not None and (not isinstance(name, str) or Path(name).name != name):
             raise ValueError(
                 f"Model folder {str(folder)!r} names the weights {name!r}, which do not lie "
                 "beside its config.json. Download or write it again."
             )
+
+
+def indexed(index: Path) -> list[Any]:
+    """Return the names of the files that an index of weights names.
+
+    Raises:
+        ValueError: for a file that is none.
+    """
+    shards = read_object(index).get("weight_map")
+    if not isinstance(shards, dict):
+        raise ValueError(f"{str(index)!r} has no weight_map: it is no index of weights.")
+    return list(shards.values())
 
 
 def content_sha256(folder: Path) -> str:

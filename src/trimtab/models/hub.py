@@ -47,7 +47,7 @@ def snapshot(name: str, revision: str | None, patterns: Sequence[str], what: str
         return Path(error.snapshot_path)
     except Exception as error:  # whatever its many layers raise
         if there and not constants.HF_HUB_OFFLINE:
-            why = str(error).strip().splitlines()[0]
+            why = " ".join(filter(None, map(str.strip, str(error).splitlines()[:3])))
             raise ValueError(
                 f"{what} {name!r}: there is no such folder, and the hub gives none: {why}"
             ) from error

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from trimtab import zoo
 from trimtab.models import hub
-from trimtab.models.folder import check_model, check_weights, local_folder
+from trimtab.models.folder import check_model, check_weights, indexed, local_folder
 from trimtab.models.json_file import read_object
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Source:
         """Return the names of a repository's weights: some hold them twice, for other libraries."""
         index = self.folder / "model.safetensors.index.json"
         if index.is_file():
-            return sorted({str(name) for name in read_object(index).get("weight_map", {}).values()})
+            return sorted(set(map(str, indexed(index))))
         return ["model*.safetensors", *(["pytorch_model*.bin"] if self.allow_pickle else [])]
 
     @property
