@@ -255,6 +255,19 @@ def test_listings_have_a_line_for_each_choice(trimtab):
     assert "from a-small-mixed to a-small-law" in out and out in everything
 
 
+def test_listings_have_judges_rewards_launchers_and_choices_of_ones_own(trimtab, tmp_path):
+    _, everything, _ = trimtab("ls")
+    for row in ("correctness  Is the final", "function  A function", "ray             A Ray"):
+        assert " ".join(row.split()) in " ".join(everything.split())
+    (tmp_path / "task").mkdir()
+    (tmp_path / "task" / "mine.yaml").write_text("# Sums [of mine]\n_target_: mine.Sums\n")
+    code, out, _ = trimtab("ls", "tasks", "--config-dir", str(tmp_path))
+    assert code == 0 and f"Sums [of mine] ({tmp_path})" in " ".join(out.split())
+    assert "word-problems" in out
+    code, _, err = trimtab("ls", "--config-dir", str(tmp_path / "nowhere"))
+    assert code == 2 and "no such folder" in err
+
+
 def test_usage(trimtab):
     assert trimtab("--version")[:2] == (0, "trimtab 0.1.0\n")
     assert "run" in trimtab("--help")[1]

@@ -3,6 +3,7 @@ import dataclasses
 import hashlib
 import inspect
 import re
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,6 +151,9 @@ def test_all_mistakes_of_a_command_are_listed_at_once():
         ("~method.shiny", "no such setting"),
         ("method=null", "method is one of"),
         ("base=[a-large-base,x]", "base=x"),
+        ("hydra/launcher=ray", "pip install 'trimtab[ray]'"),
+        ("method.threshold=interval(0,1)", "an interval is searched, by `trimtab search`"),
+        ("task.path=a,b.jsonl", """quoted twice: 'task.path="a,b.jsonl"'"""),
         ("limit=[1", "cannot be read"),
         ("method=nudging,dera", "--multirun"),
         ("tracker.mode=offline", "no such setting"),
@@ -162,6 +166,19 @@ def test_all_mistakes_of_a_command_are_listed_at_once():
 def test_a_mistake_is_explained(override, hint):
     found = mistakes(override)
     assert any(hint in line for line in found), found
+
+
+@pytest.mark.parametrize("path", ["/data/lr=1e-5,b/[x].jsonl", 'say "a{b}"', "a(b", "it's(1,2)"])
+def test_the_way_to_quote_a_value_that_is_told_gives_that_value(path):
+    line = f"task.path={path}"
+    (told,) = (m for m in mistakes("task=local", line) if "quoted twice: " in m)
+    (argument,) = shlex.split(told.split("quoted twice: ")[1].removesuffix("."))
+    assert composed("task=local", argument).task.path == path
+
+
+def test_an_interval_is_not_run_by_a_multirun_either():
+    (found,) = mistakes("method.threshold=interval(0,1)", multirun=True)
+    assert "trimtab search" in found and "method.threshold=0.2,0.4" in found
 
 
 def test_a_choice_of_ones_own_needs_its_folder(tmp_path, monkeypatch):

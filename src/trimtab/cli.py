@@ -37,7 +37,7 @@ _COMMANDS = {
     "search": "look for the best value of a dial (trimtab search --help)",
     "vector": "extract, show and apply alignment vectors (trimtab vector --help)",
     "lm-eval": "lm-evaluation-harness, with trimtab's methods as a model (trimtab lm-eval --help)",
-    "ls": "list models, vectors, methods, tasks and experiments",
+    "ls": "list what can be chosen: models, methods, tasks, judges, launchers ...",
     "table": "what was run, with intervals",
     "report": "tables, figures and a page of what was run",
     "choose": "where the dial should stand, by validation runs",
@@ -161,6 +161,9 @@ def _parser() -> argparse.ArgumentParser:
 
     ls = commands.add_parser("ls", help=_COMMANDS["ls"])
     ls.add_argument("kind", nargs="?", choices=listing.KINDS, help="list these alone")
+    ls.add_argument(
+        "-cd", "--config-dir", type=Path, metavar="DIR", help="a folder of further choices"
+    )
     ls.set_defaults(action=_list)
 
     table = commands.add_parser("table", help=_COMMANDS["table"])
@@ -397,8 +400,10 @@ def _search(arguments: list[str]) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
+    if options.config_dir:
+        overrides.Source(further=(options.config_dir,))  # says if there is none
     for kind in [options.kind] if options.kind else listing.KINDS:
-        _print(listing.listing(kind))
+        _print(listing.listing(kind, options.config_dir))
     return 0
 
 

@@ -5,6 +5,7 @@ a multirun is checked as it will run.
 """
 
 import itertools
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from trimtab.check import check
 from trimtab.config import DIRECTORY, ConfigError, first_line, nearest
+from trimtab.launchers import installed_by
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +103,7 @@ class _Reader:
 
     def _unreadable(self, argument: str, error: HydraException) -> str:
         if "=" in argument:
-            return f"{argument}: cannot be read: {first_line(error)}"
+            return f"{argument}: cannot be read: {first_line(error)}. {_quoted(argument)}"
         choices = [f"{g}={option}" for g in self._own_groups() for option in self.options(g)]
         hint = next((c for c in choices if c.endswith(f"={argument}")), "")
         hint = f" Did you mean {hint}?" if hint else nearest(argument, choices)
@@ -110,14 +112,19 @@ class _Reader:
     def jobs(self, overrides: list[Override], *, multirun: bool) -> Iterator[list[Override]]:
         """Yield the overrides of each job."""
         alternatives = []
+        own_sweeper = any(override.key_or_group == "hydra/sweeper" for override in overrides)
         for override in overrides:
             if not override.is_sweep_override():
                 alternatives.append([override])
-            elif not multirun:
+            elif override.is_interval_sweep() and not own_sweeper:
+                key = override.get_key_element()
                 self.mistakes.append(
-                    f"{override.input_line}: several values need --multirun; "
-                    "for one value with commas, quote it twice: \"'a,b'\"."
+                    f"{override.input_line}: an interval is searched, by `trimtab search` in place "
+                    f"of `trimtab run`. Some of its values, as in {key}=0.2,0.4, need --multirun."
                 )
+            elif not multirun:
+                line = str(override.input_line)
+                self.mistakes.append(f"{line}: several values need --multirun. {_quoted(line)}")
             elif override.is_discrete_sweep():
                 key = override.get_key_element()
                 values = override.sweep_string_iterator()
@@ -169,12 +176,18 @@ class _Reader:
         chosen = value if isinstance(value, list) else [value]
         unknown = [name for name in chosen if name not in options]
         for name in unknown:
-            hint = nearest(str(name), options) or self._own_choice(group, str(name))
+            hint = self._extra(group, str(name)) or nearest(str(name), options)
+            hint = hint or self._own_choice(group, str(name))
             self.mistakes.append(
                 f"{group}={'null' if name is None else name}: no such option.{hint} "
                 f"{group} is one of: {', '.join(options)}."
             )
         return not unknown
+
+    def _extra(self, group: str, name: str) -> str:
+        """Say what a launcher needs that is not installed."""
+        command = installed_by(name) if group == "hydra/launcher" else None
+        return f" It needs: {command}." if command else ""
 
     def _own_choice(self, group: str, name: str) -> str:
         """Say where a user's own choice would be found."""
@@ -228,6 +241,16 @@ class _Reader:
                 )
             node, path = node[name], f"{path}.{part}".lstrip(".")
         return None
+
+
+def _quoted(line: str) -> str:
+    """Say how a value is written that has signs of Hydra's own."""
+    key, _, value = line.partition("=")
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+        value = value[1:-1]
+    value = value.replace('"', '\\"')
+    quoted = shlex.quote(f'{key}="{value}"')
+    return f"One value with such signs is quoted twice: {quoted}."
 
 
 def _dotted(node: dict[str, Any], prefix: str = "") -> Iterator[str]:

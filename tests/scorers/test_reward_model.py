@@ -18,8 +18,10 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from trimtab import zoo
+from trimtab import Generation, LanguageModel, Plain, zoo
+from trimtab.evaluate import Job, evaluate
 from trimtab.scorers import RewardModel
+from trimtab.tasks import WordProblems
 
 CONTEXT = 96
 TEMPLATE = "Q: {question}\nA: {completion}"
@@ -307,6 +309,41 @@ def test_code_that_comes_with_a_model_is_not_run(causal_folder: Path, tmp_path: 
     with pytest.raises(ValueError, match="cannot be loaded"):
         next(RewardModel(path=str(folder)).score(LINES))
     assert not ran.exists()
+
+
+def test_what_could_not_score_is_refused_before_anything_is_generated(
+    causal_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the run: no answer is made, and no weights load."""
+    monkeypatch.setattr(LanguageModel, "load", lambda *_, **__: pytest.fail("weights load"))
+    folders = {name: tmp_path / name for name in ("empty", "two", "broken")}
+    for name in ("empty", "broken"):
+        shutil.copytree(causal_folder, folders[name])
+    (folders["empty"] / "model.safetensors").unlink()
+    causal(folders["two"], padding=0, outputs=2)
+    (folders["broken"] / "chat_template.jinja").write_text("{{ raise_exception('no') }}")
+    said = {
+        str(folders["empty"]): "no weights as safetensors.*allow_pickle",
+        str(folders["two"]): "has 2 outputs",
+        str(folders["broken"]): "The chat template of .* fails",
+        "nobody/has-this-reward-model": "does not answer|has no model",
+    }
+    task = WordProblems()
+    for path, message in said.items():
+        job = Job(
+            task=task,
+            method=Plain(model=LanguageModel(path="zoo:a-small-base", prompt="plain")),
+            generation=Generation(max_new_tokens=2),
+            limit=2,
+            folder=tmp_path / "run",
+            config={},
+            start_tracker=lambda: pytest.fail("it begins"),
+            scorers=[RewardModel(path=path)],
+        )
+        with pytest.raises(ValueError, match=message):
+            evaluate(job)
+        assert not (tmp_path / "run").exists()
+    RewardModel(path=str(causal_folder)).check()
 
 
 def test_a_reward_that_is_no_number_names_the_sample(causal_folder: Path, tmp_path: Path) -> None:

@@ -134,6 +134,24 @@ class RewardModel(Scorer):
             "truncate": self.truncate,
         }
 
+    def check(self) -> None:
+        """Refuse a model that could not be asked, before anything is generated.
+
+        All but its weights is loaded, so that a hub that is out of reach is told first.
+
+        Raises:
+            ValueError: for what cannot be loaded, a model with another number of outputs, and a
+                template that fails.
+        """
+        folder = self._described.folder
+        if folder and not self.allow_pickle and not any(folder.glob("*.safetensors")):
+            raise ValueError(
+                f"Reward model {self.path!r} has no weights as safetensors (*.safetensors). Give "
+                "a folder that has; allow_pickle=true loads pickles, which can run code."
+            )
+        _ = self._config, self._longest
+        self._render(dict.fromkeys(_FIELDS, "1"))
+
     # ------------------------------------------------------------------ what it reads
 
     def score(self, lines: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Verdict]]:
