@@ -286,7 +286,7 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
     run(tmp_path)
     with (tmp_path / "samples.jsonl").open("a") as stream:
         stream.write("\0\0\0\n")
-    with pytest.raises(ValueError, match=r"samples\.jsonl, line 13, is damaged"):
+    with pytest.raises(ValueError, match=r"samples\.jsonl line 13 is damaged"):
         run(tmp_path)
 
 

@@ -13,13 +13,14 @@ from typing import Any
 
 from rich.progress import Progress
 
-from trimtab import dated, draws, multiple_choice, record, requirements, segments
+from trimtab import dated, draws, multiple_choice, record, requirements, segments, smaller_run
 from trimtab.decoding import Completion, Generation
 from trimtab.methods import Method
 from trimtab.own_code import described, named
 from trimtab.progress import Running, bars
 from trimtab.rule import Rule
 from trimtab.scorers import Scorer, verdicts
+from trimtab.smaller_run import SmallerRun
 from trimtab.summary import summarize
 from trimtab.tasks import Sample, Score, Task
 from trimtab.tracking import Tracker
@@ -174,6 +175,19 @@ class _Evaluation:
             named(type(self.job.task)),
         )
 
+    def take_over(self, smaller: SmallerRun) -> None:
+        """Go on from the answers of a run of the same experiment with a smaller limit."""
+        self.done = dict(smaller.lines)
+        for sample_id in self.done:
+            del self.conversations[sample_id]
+        self.facts["segments"] = [*smaller.segments]
+        _log.info(
+            "%d answers are those of %s, which differs in its limit alone; they are not generated "
+            "again.",
+            len(self.done),
+            smaller.folder,
+        )
+
     def stream(self) -> Iterator[tuple[Completion, Score | None]]:
         """Answer what is not answered yet; with a score where the answer is found by one."""
         if self.summary is not None or not self.conversations:
@@ -296,14 +310,24 @@ def _evaluation(job: Job, bars: Progress) -> Iterator[_Evaluation]:
             },
             "rule": evaluation.rule.identity,
             "seeds": {"generation": job.generation.seed},
+            "experiment": smaller_run.experiment(job.config),
             "segments": segments.settled(earlier, len(evaluation.done)),
         }
+        smaller = (
+            None
+            if evaluation.done
+            else smaller_run.find(job.folder, facts, evaluation.samples, method)
+        )
+        if smaller:
+            evaluation.take_over(smaller)
         if earlier and earlier.get("git") != facts["git"]:
             _log.warning("%s was begun at another commit: %s", job.folder, earlier.get("git"))
         run.write_config(job.config)
         now = Running(task.metric, evaluation.done.values(), bars, len(samples), _dial(method))
         with _tracked(job.start_tracker) as tracker:
             with segments.begun(run, facts) as segment:
+                if smaller:
+                    run.write_samples(evaluation.done.values())
                 evaluation.start(tracker, segment, now)
                 yield evaluation
                 summary = evaluation.finish()

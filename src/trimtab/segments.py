@@ -75,6 +75,8 @@ def is_timed(segments: Iterable[Mapping[str, Any]]) -> bool:
 def settled(run: Mapping[str, Any] | None, done: int) -> list[dict[str, Any]]:
     """Return a run's earlier stretches of work; of one that was killed, samples count anew.
 
+    Those whose answers were to be taken over, and are not there, are left out.
+
     Raises:
         ValueError: if they do not say what a stretch is.
     """
@@ -83,6 +85,8 @@ def settled(run: Mapping[str, Any] | None, done: int) -> list[dict[str, Any]]:
         record_shapes.stretches(earlier, "segments")
     except ValueError as error:
         raise ValueError(f"run.json {error}. Move the folder away and run again.") from None
+    if sum(segment["samples"] for segment in earlier if "taken_from" in segment) > done:
+        earlier = [segment for segment in earlier if "taken_from" not in segment]
     if earlier:
         earlier[-1]["samples"] = done - sum(segment["samples"] for segment in earlier[:-1])
     return earlier

@@ -60,6 +60,12 @@ def scores(line: Mapping[str, Any]) -> dict[str, float]:
     return {m: line["scores"][m] for m in _by_scorers(line) if m in line["scores"]}
 
 
+def without(line: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record as it was before any scorer, with what the task's rule gave alone."""
+    own = {m: value for m, value in line["scores"].items() if m not in _by_scorers(line)}
+    return {name: value for name, value in line.items() if name != "verdicts"} | {"scores": own}
+
+
 def _by_scorers(line: Mapping[str, Any]) -> set[str]:
     """Return the metrics of a record that earlier verdicts gave."""
     return {metric for one in line.get("verdicts", {}).values() for metric in one["values"]}
