@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
+from tests.models import hub_server
 
 from trimtab import Conversation, LanguageModel
 from trimtab import zoo as embedded
@@ -60,6 +61,36 @@ def test_a_model_that_is_not_cached_is_refused_with_what_to_do(
     with pytest.raises(ValueError, match="does not hold v2"):
         _ = missing.tokenizer
     assert "Retry" not in "".join(capfd.readouterr())
+
+
+def test_of_a_repository_what_is_needed_is_downloaded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some hold their weights twice, in another format below; a tokenizer needs none of them."""
+    there = shutil.copytree(embedded.path("a-small-chat"), tmp_path / "there")
+    for name in ("original/model.safetensors", "pytorch_model.bin", "own.py"):
+        (there / name).parent.mkdir(exist_ok=True)
+        (there / name).write_text("x")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    with hub_server.serving(there) as (address, downloaded):
+        monkeypatch.setattr(constants, "ENDPOINT", address)
+        files = f"{address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", files)
+        model = LanguageModel(path=hub_server.NAME, prompt="chat")
+        model.render(Conversation(question="Hi"))
+        assert "tokenizer.json" in downloaded
+        assert not {"model.safetensors", "own.py"} & {*downloaded}
+        before = len(downloaded)
+        _ = model.weights
+        assert downloaded[before:] == ["model.safetensors"]
+        _ = LanguageModel(path=hub_server.NAME, prompt="chat").weights
+        assert len(downloaded) == before + 1
+        assert model.identity["commit"] == hub_server.COMMIT
+        with pytest.raises(ValueError, match=r"'somebody/none': .*the hub gives none: .*404"):
+            _ = LanguageModel(path="somebody/none", prompt="plain").tokenizer
 
 
 def test_a_run_that_did_not_record_the_commit_goes_on(tmp_path: Path) -> None:

@@ -34,7 +34,8 @@ class _Encoded(NamedTuple):
 class RewardModel(Scorer):
     """Scores each answer by a sequence classifier with one output (its raw logit).
 
-    What the model reads is the question, without the rest of the prompt, and the answer. A reward
+    What the model reads is the question, without the rest of the prompt, and the answer; of a
+    conversation of several turns, its text up to the question stands before that. A reward
     does not depend on the batch, but for rounding: padding is masked, and a model without a padding
     token reads answers one by one.
 
