@@ -31,7 +31,7 @@ from trimtab.vectors.whole_folder import new_folder, whole_folder
 
 RECORD = "vectors.json"
 # Weights in other formats would contradict those written; code is never carried along.
-_CARRIED_ALONG = ("*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken", "LICENSE*", "NOTICE*")
+_CARRIED_ALONG = ("*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken", "*.md", "LICENSE*")
 
 
 def apply(
@@ -117,7 +117,7 @@ def composition(
 
 
 def _is_carried_along(name: str) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in _CARRIED_ALONG)
+    return name != "README.md" and any(fnmatchcase(name, each) for each in _CARRIED_ALONG)
 
 
 @dataclass

@@ -33,7 +33,7 @@ def require_same_tensors(
         raise ValueError(
             f"The weights of {paths[0]!r} and {paths[1]!r} do not match in {len(problems)} "
             f"tensors:\n{listed(problems)}\nAn alignment vector needs two models of one "
-            "architecture, one fine-tuned from the other."
+            "architecture, one fine-tuned from the other, and saved by one version of transformers."
         )
 
 
