@@ -145,6 +145,15 @@ def test_files_without_a_prefix_are_of_the_same_model(tmp_path: Path, which: str
     assert ("h.0.attn.bias" in read_folder(tmp_path / "out-base")) == (which == "base")
 
 
+def test_a_rank_is_refused_where_no_module_has_a_matrix_of_the_files(tmp_path: Path) -> None:
+    base, aligned = (rewritten(saved(gpt2(seed=i), tmp_path / f"m{i}"), short) for i in (0, 1))
+    with pytest.raises(ValueError, match=r"rank=4: none of the matrices.*save_pretrained"):
+        extract(base=base, aligned=aligned, out=tmp_path / "v", rank=4)
+    for folder in (base, aligned):
+        saved(loaded(folder), Path(folder))
+    assert extract(base=base, aligned=aligned, out=tmp_path / "v", rank=4).rank == 4
+
+
 def with_head(tensors: Tensors) -> Tensors:
     """Return a tied model's tensors as some programs write them: the head once more."""
     return tensors | {"lm_head.weight": tensors["model.embed_tokens.weight"].clone()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,7 +78,7 @@ def extract(
     weights = sum(start.numel for start, _ in pairs.values())
     work = _Extraction(
         kind,
-        _adapter(models[0], rank, kind),
+        _adapter(models[0], rank, kind, pairs),
         step=lambda read: None if progress is None else progress(read, weights),
     )
     with (
@@ -110,12 +110,21 @@ def extract(
     return Vector.open(out)
 
 
-def _adapter(model: ModelFolder, rank: int | None, kind: NumberFormat) -> Adapter | None:
+def _adapter(
+    model: ModelFolder, rank: int | None, kind: NumberFormat, tensors: Iterable[str]
+) -> Adapter | None:
     if rank is None:
         return None
     from trimtab.vectors.adapter import Adapter
 
-    return Adapter(model, rank, kind.label)
+    adapter = Adapter(model, rank, kind.label)
+    if not any(adapter.takes(name, model.tensors[name].shape) for name in tensors):
+        raise ValueError(
+            f"rank={rank}: none of the matrices in the files of {model.name!r} has the name of a "
+            "module that an adapter can be for. Load and save the model with transformers "
+            "(save_pretrained), or leave rank out."
+        )
+    return adapter
 
 
 @dataclass
