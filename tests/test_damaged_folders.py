@@ -96,6 +96,16 @@ def test_python_reads_what_is_good_and_names_the_rest(
                 results.compare(first, run)
 
 
+@pytest.mark.parametrize(
+    "name", sorted(OF_SAMPLES.keys() - {"a line of 100 MB"})
+)  # has no end: is torn
+def test_a_run_does_not_go_on_with_damaged_samples(tmp_path: Path, name: str) -> None:
+    folder = write_run(tmp_path, [1, 0], value=0.2)
+    OF_SAMPLES[name](folder)
+    with pytest.raises((ValueError, OSError)), record.RunFolder(folder):
+        record.read_samples(folder)
+
+
 def test_a_link_to_a_run_is_followed_and_another_named(tmp_path: Path, command: Command) -> None:
     here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
     write_run(here, [1, 0], value=0.2)

@@ -145,3 +145,19 @@ def test_the_table_of_samples_has_a_row_per_sample_and_run(tmp_path: Path) -> No
     first = table[(table["id"] == "2") & (table["value"] == 0.4)].iloc[0]
     assert (first["question"], first["target"], first["tokens"]) == ("What is 2 and 2?", "4", 9)
     assert first["guide_ratio"] == 0.3
+
+
+def test_samples_drawn_several_times_are_paired_by_their_means(tmp_path: Path) -> None:
+    once, thrice = (write_run(tmp_path, [1, 0], method=name) for name in ("base", "guide"))
+    file = thrice / "samples.jsonl"
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    more = [
+        line | {"id": f"{line['id']}#{n}", "of": line["id"], "scores": {"accuracy": n - 2}}
+        for line in lines
+        for n in (2, 3)
+    ]
+    file.write_text("".join(json.dumps(line) + "\n" for line in [*lines, *more]))
+    one, three = results.read([once, thrice])
+    paired = results.compare(three, one)
+    # Means of 1, 0, 1 and of 0, 0, 1, minus 1 and 0.
+    assert (paired.n, paired.difference) == (2, pytest.approx((2 / 3 - 1 + 1 / 3 - 0) / 2))

@@ -188,6 +188,22 @@ def test_comparisons_are_corrected_for_their_number(tmp_path: Path) -> None:
     assert {one.reason for _, one in found if not one.paired} == {"-", "other samples"}
 
 
+def test_other_rows_or_words_under_the_same_settings_are_said(tmp_path: Path) -> None:
+    folders = [write_run(tmp_path, [1, 0, 1], value=value) for value in (0.2, 0.4, 0.6, 0.8)]
+    facts = [{"data": "a"}, {"data": "a"}, {"data": "b"}, {"data": "a", "day": "2026-01-02"}]
+    for folder, content in zip(folders, facts, strict=True):
+        (folder / "run.json").write_text(json.dumps({"content": content}))
+    names = [folder.name[:6] for folder in folders]
+    text = shown(results.read(folders))
+    assert "Not of the same rows as the others" in text
+    assert f"run.json): {names[2]}." in text
+    against = shown(results.read(folders), against=results.read(folders[:1])[0])
+    note = against[against.index("The same rows, but not asked in the same words") :]
+    assert {name for name in names if name in note.partition(":")[2]} == {names[2], names[3]}
+    (folders[2] / "run.json").write_text(json.dumps({"content": {"data": "a"}}))
+    assert "Not of the same rows" not in shown(results.read(folders))
+
+
 def test_settings_that_change_no_answer_are_not_shown(tmp_path: Path) -> None:
     first, second = (write_run(tmp_path, [1, 0], method=name) for name in ("base", "guide"))
     for folder, size in ((first, 8), (second, 16)):

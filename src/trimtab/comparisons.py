@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from trimtab.config import digest
 from trimtab.finished import Row, Run, short_ids
 from trimtab.statistics import Paired, holm, paired
 from trimtab.win_rate import WinRate, win_rate
@@ -46,10 +47,25 @@ def comparisons(runs: Sequence[Run], other: Run) -> list[Comparison]:
     return [replace(one, p_value=corrected.get(place)) for place, one in enumerate(found)]
 
 
-def notes(runs: Sequence[Run], compared: Sequence[Comparison], other: Run) -> list[str]:
-    """Return in words what the comparisons of `runs` are, and of what besides the methods."""
-    (name,) = short_ids([other])
+def notes(
+    runs: Sequence[Run], compared: Sequence[Comparison] = (), other: Run | None = None
+) -> list[str]:
+    """Return in words what runs have in common less than it seems, and what is compared.
+
+    Args:
+        runs: that stand together.
+        compared: each with the other run; none if there is none.
+        other: that run.
+    """
     said = []
+    if odd := _of_other_rows(runs):
+        said.append(
+            "Not of the same rows as the others, though of the same settings (content.data in "
+            f"run.json): {', '.join(odd)}."
+        )
+    if other is None:
+        return said
+    (name,) = short_ids([other])
     if tests := dict.fromkeys(one.paired.test for one in compared if one.paired):
         count = sum(one.p_value is not None for one in compared)
         said.append(
@@ -67,6 +83,21 @@ def notes(runs: Sequence[Run], compared: Sequence[Comparison], other: Run) -> li
             f"examples or a date): {', '.join(otherwise)}."
         )
     return said
+
+
+def _of_other_rows(runs: Sequence[Run]) -> list[str]:
+    """Return the ids of runs over other rows than most that were asked for the same ones."""
+    alike: dict[str, dict[str, list[str]]] = {}
+    for run, name in zip(runs, short_ids(runs), strict=True):
+        if run.data:
+            asked = {part: run.config.get(part) for part in ("task", "limit", "limit_seed")}
+            alike.setdefault(digest(asked), {}).setdefault(run.data, []).append(name)
+    return [
+        name
+        for rows in alike.values()
+        for names in sorted(rows.values(), key=len, reverse=True)[1:]
+        for name in names
+    ]
 
 
 def _comparison(run: Run, other: Run) -> Comparison:
@@ -143,6 +174,8 @@ def _shown(row: Row) -> str:
 def asked_alike(first: Run, second: Run) -> bool:
     """Whether the conversations of two runs over the same rows are the same, as far as is known.
 
-    Where they are not, a system prompt or examples differ: the comparison is of these, too.
+    Where they are not, a system prompt, examples or the day that a template tells differ: the
+    comparison is of these, too.
     """
-    return None in (first.data, second.data) or first.data == second.data
+    same = None in (first.data, second.data) or first.data == second.data
+    return same and first.day == second.day

@@ -96,11 +96,20 @@ class Run:
         """What tells other rows, or rows asked otherwise, under the same names apart."""
         return self.facts.get("content", {}).get("data")
 
+    @property
+    def day(self) -> str | None:
+        """The day that its prompts tell, where they tell one."""
+        return self.facts.get("content", {}).get("day")
+
     @cached_property
     def rows(self) -> dict[str, Row]:
         """What each sample is about, whatever was asked about it: question, target, choices."""
         return {
-            line["id"]: (line.get("question"), line.get("target"), line.get("choices") or {})
+            draws.sample_of(line): (
+                line.get("question"),
+                line.get("target"),
+                line.get("choices") or {},
+            )
             for line in self.samples
         }
 
@@ -122,7 +131,8 @@ class Run:
         """
         name = metric or self.metric
         estimate = self.summary["metrics"].get(name)
-        if any("of" in line for line in self.samples):  # then `n` counts samples, not answers
+        drawn = (self.config.get("generation") or {}).get("draws") or 1
+        if drawn != 1:  # then `n` counts samples, not answers
             scorers = self.summary.get("scorers", {}).values()
             return max((s["unscored"] for s in scorers if name in s["metrics"]), default=0)
         asked = [

@@ -14,6 +14,7 @@ import math
 import os
 import platform
 import subprocess
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -99,7 +100,11 @@ class RunFolder:
                 f"{self.path} is in use by another process that runs the same experiment. "
                 "Wait for it, or stop it; then the same command goes on from where it was."
             ) from None
-        _drop_torn_line(self._samples)
+        try:
+            _drop_torn_line(self._samples)
+        except BaseException:
+            self._lock.release()
+            raise
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -280,11 +285,16 @@ def _line(record: Mapping[str, Any]) -> str:
 
 
 def _drop_torn_line(file: Path) -> None:
-    """Cut off a last line that a power cut or kill -9 left unfinished."""
-    if not file.exists():
-        return
-    content = file.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
+    """Cut off a last line that a power cut or kill -9 left unfinished.
+
+    Raises:
+        ValueError: for what is no file of this folder: it would not be added to, but elsewhere.
+    """
+    whole = size = 0
+    with suppress(FileNotFoundError), whole_files.opened(file, sys.maxsize, file.parent) as stream:
+        for line in stream:
+            size += len(line)
+            whole += len(line) if line.endswith(b"\n") else 0
+    if whole < size:
         with file.open("r+b") as stream:
             stream.truncate(whole)

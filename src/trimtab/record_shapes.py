@@ -59,7 +59,7 @@ run = fields(
     {},
     {
         "status": text,
-        "content": fields({}, {"data": text}),
+        "content": fields({}, {"data": text, "day": text}),
         "git": maybe(fields({"commit": text, "dirty": number})),
         "packages": maybe(each(maybe(text))),
         "hardware": maybe(fields({}, {"platform": text, "gpus": maybe(items(text))})),

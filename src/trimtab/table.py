@@ -46,7 +46,7 @@ class _TaskTable:
                 zip(runs, short_ids(runs), differing(runs), strict=True)
             )
         ]
-        self._notes = notes(runs, compared, against) if against else []
+        self._notes = notes(runs, compared, against)
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         forms = [self._wide(), self._narrow(_SPARE)]

@@ -15,7 +15,7 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from trimtab import quantities
+from trimtab import draws, quantities
 from trimtab.report.study import Study
 from trimtab.results import Run, labels
 from trimtab.scorers import verdicts
@@ -126,7 +126,7 @@ def _readings(run: Run, names: Sequence[str]) -> dict[str, list[Any]]:
 
 
 def _key(run: Run, line: Mapping[str, Any]) -> str:
-    return json.dumps([line["id"], run.rows[line["id"]]])
+    return json.dumps([line["id"], run.rows[draws.sample_of(line)]])
 
 
 def _row(

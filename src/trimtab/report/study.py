@@ -47,9 +47,7 @@ class Study:
 
     @property
     def notes(self) -> list[str]:
-        """What the comparisons are, in words."""
-        if self.against is None:
-            return []
+        """What is to be known of its runs together, in words; see `comparisons.notes`."""
         return notes(self.runs, list(self.comparisons.values()), self.against)
 
     @property
