@@ -50,6 +50,9 @@ def test_a_text_that_two_options_share_is_no_answer() -> None:
         ("Boy, boys, girl.", None),
         ("It is a boy, also called the girl.", None),
         ("The one with the girl is the boy.", "A"),
+        ("I think the answer is A. However, on reflection it's B.", "B"),
+        ("The answer is A? No, C.", None),
+        ("The answer is a or b.", None),
     ],
 )
 def test_read_choice(text: str, label: str | None) -> None:
@@ -69,6 +72,8 @@ def test_read_choice(text: str, label: str | None) -> None:
         ("It is not possible to say.", None),
         ("It is impossible to know.", None),
         ("It is not impossible.", "yes"),
+        ("The answer is yes if he is alive.", None),
+        ("I cannot answer yes.", None),
         ("It is possible for him to fly.", "yes"),
         ("Leave as soon as possible.", None),
         ("So no. Wait, she was there: that is plausible.", "yes"),
@@ -181,6 +186,7 @@ def test_a_date_is_read_however_it_is_written(day: date, form: str) -> None:
         ("Today is 12/24/1937, so tomorrow is 12/25/1937.", "12/25/1937"),
         ("The answer is 12/25/1937, the day after 12/24/1937.", "12/25/1937"),
         ("The answer is 05/01/2021. Wait, it is 05/02/2021.", "05/02/2021"),
+        ("It's 05/01/2021, not 04/30/2021.", "05/01/2021"),
         ("25/12/1937", None),
         ("02/30/2021", None),
         ("12 marbles 2021", None),

@@ -43,6 +43,9 @@ _LOWER_LABEL = re.compile(r"\W*(?:option\s+|choice\s+)?[\"'(\[]*([a-z])(?=\W*$|[
 _DIGIT_LABEL = re.compile(
     r"\W*(?:(?:option|choice|number)\s+)?[\"'(\[]*([0-9]+)(?![\w%/]|[.,][0-9])"
 )
+_OTHER = re.compile(
+    r"[\"')\].]*\s*(?:,?\s*(?:or|and|/|&)|,)\s*(?:option\s+)?[\"'(\[]*(?:[0-9]|[a-z]\b)", re.I
+)
 _REASON = re.compile(r"[\"')\]]*,?\s+(?:since|because)\b", re.I)
 _PREDICATE = re.compile(
     r"\b(?:is|are|was|were|called|known\s+as)\s+(?:the\s+|an?\s+)?[\"'(\[]*$", re.I
@@ -122,7 +125,8 @@ def _of_passage(passage: Passage, choices: Mapping[str, str]) -> tuple[str | Non
         if match:
             label = match[1] if match[1] in choices else match[1].upper()
             if label in choices:
-                return label, passage.start + match.end()
+                ends = passage.start + match.end()
+                return None if _OTHER.match(passage.text, match.end()) else label, ends
     named = [one for one in mentions(passage.text, choices) if not one.denied]
     if not named:
         return None
@@ -155,7 +159,11 @@ def _unstated(text: str, choices: Mapping[str, str]) -> str | None:
         return None if first.denied else first.label
     if lists_all:
         return None
-    predicates = [one for one in named if _PREDICATE.search(before(text, one.start))]
+    predicates = [
+        one
+        for one in named
+        if _PREDICATE.search(before(text, one.start)) and text[one.end : one.end + 1] != "?"
+    ]
     return _only(named) or _only(predicates)
 
 

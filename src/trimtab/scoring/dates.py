@@ -4,7 +4,7 @@ import re
 from datetime import date
 
 from trimtab.scoring.spoken import spoken
-from trimtab.scoring.statements import UNKNOWN, affirmed, stated_either_way, taken_back
+from trimtab.scoring.statements import UNKNOWN, affirmed, before, stated_either_way, taken_back
 
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _ORDINALS = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth"]
@@ -29,6 +29,7 @@ _DATE = re.compile(
     r")(?![0-9]|[/-][0-9])",
     re.IGNORECASE,
 )
+_DENIED = re.compile(r"\bnot\s+(?:on\s+)?$", re.I)
 # What leaves open which of two dates is meant.
 _OR = re.compile(r"\s*,?\s*(?:or|and|to|until|-|\u2013)\s*", re.I)
 
@@ -53,7 +54,7 @@ def read_date(text: str) -> str | None:
             back = taken_back(text, meant.start)
             corrected = list(_DATE.finditer(text, back)) if back is not None else []
             return _written(corrected[-1]) if corrected else _only(first, meant.text)
-    found = list(_DATE.finditer(text))
+    found = [one for one in _DATE.finditer(text) if not _DENIED.search(before(text, one.start()))]
     return _written(found[-1]) if found else None
 
 

@@ -9,11 +9,11 @@ from trimtab.scoring.statements import before
 # What makes a number a part of an expression that is not worked out: "5 + 7", "x + 3".
 _GOES_ON = re.compile(
     r"(?:\s?\^|/(?=[$(]?[0-9])|(?:\s?[a-z]+)?(?:\s*[+*\u00d7÷±·]|\s*-(?=\s*[$(]?[0-9])|\s:(?=\s?[0-9])"
-    r"|\s*x(?=\s?[0-9(])|\s+(?:plus|minus|times|divided\s+by|multiplied\s+by)))\s*[$(√-]*(?:[0-9]|[a-z]\b)",
+    r"|\s*x(?=\s?[0-9(])|\s+(?:log|ln|mod|plus|minus|times|divided\s+by|multiplied\s+by)))\s*[$(√-]*(?:[0-9]|[a-z]\b)",
     re.I,
 )
 _GOES_BEFORE = re.compile(
-    r"(?:[√<≤≥]|(?<![=-])>)\s*[({]?[$]?$|\b(?:twice|double|triple|half)\s+(?:of\s+)?$|(?:[0-9)%]|\b[b-hj-z])(?:\s*[*\u00d7÷±·/^]\s*|\s?[-+]\s?|\s+(?:plus|minus|times)\s+)[$(]*$",
+    r"(?:[√<≤≥]|(?<![=-])>)\s*[({]?[$]?$|\b(?:twice|double|triple|half)\s+(?:of\s+)?$|(?:[0-9)%]|\b[b-hj-z]|π)(?:\s*[*\u00d7÷±·/^]\s*|\s?[-+]\s?|\s+(?:log|mod|plus|minus|times)\s+)[$(]*$",
     re.I,
 )
 # An equation that is to be solved.

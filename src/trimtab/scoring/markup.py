@@ -9,6 +9,7 @@ _WRAPPERS = re.compile(
     r"\\(?:text(?:bf|it|tt|rm|sf|normal)?|math(?:rm|bf|it|tt|sf)|operatorname|underline|emph)\s*\{([^{}]*)\}"
 )
 _FRACTION = re.compile(r"(\d?)\s*\\[dt]?frac\s*\{\s*(-?[\d.,]+)\s*\}\s*\{\s*([\d.,]+)\s*\}")
+_OTHER_FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
 _SHORT_FRACTION = re.compile(r"\\[dt]?frac\s*(\d)\s*(\d)")
 # A program beside the answer; a block without a language may well be the answer.
 _PROGRAM = re.compile(
@@ -65,6 +66,7 @@ def plain(text: str) -> str:
     text = _WRAPPERS.sub(r"\1", text)
     text = _SHORT_FRACTION.sub(r"\\frac{\1}{\2}", text)
     text = _FRACTION.sub(lambda m: f"{m[1]} {m[2]}/{m[3]}" if m[1] else f"{m[2]}/{m[3]}", text)
+    text = _OTHER_FRACTION.sub(r"\1/\2", text)
     text = _unboxed(text)
     for pattern, replacement in _REPLACED:
         text = pattern.sub(replacement, text)

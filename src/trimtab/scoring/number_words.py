@@ -39,7 +39,7 @@ _SCALE = rf"(?:{'|'.join(_SCALES)})"
 _WHOLE = rf"(?:{_SMALL}\b(?:\s+{_SCALE}\b){{0,3}}|an?(?:\s+{_SCALE}\b){{1,3}}|a\s+dozen\b)"
 _PART = rf"(?:{'|'.join(_PARTS)}|halve|fifth|sixth)s?\b"
 _WORD = re.compile(
-    rf"\b(?P<sign>(?:negative|(?<=is\s)minus)\s+|)(?:"
+    rf"\b(?P<sign>(?:negative|(?<=is\s)minus|^minus)\s+|)(?:"
     rf"(?P<share>(?:an?|{'|'.join(_UNITS[1:10])})[\s-])(?P<of>{_PART})"
     rf"|(?P<whole>{_WHOLE}(?:(?:,?\s+(?:and\s+)?)(?:{_SMALL})\b(?:\s+{_SCALE}\b){{0,3}}){{0,9}})"
     rf"(?:\s+point(?P<point>(?:\s+(?:{'|'.join(_UNITS[:10])})\b){{1,9}})"

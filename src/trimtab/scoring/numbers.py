@@ -180,7 +180,9 @@ def _of_prose(text: str) -> list[str | None] | None:
             if UNKNOWN.search(said):
                 return _REMAINS_OPEN
             chosen = _preferred(strong, said)
-            return _with_rivals(chosen, strong, said, _OR) if chosen else _REMAINS_OPEN
+            if chosen is None or chosen.value is None:
+                return _bracketed(said, (chosen or strong[-1]).end)
+            return _with_rivals(chosen, strong, said, _OR)
         if (strong or weak) and fallback is None:
             fallback = [(strong or weak)[-1].value]
     opening = _ONE_WORD.match(text)

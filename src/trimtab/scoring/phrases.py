@@ -18,7 +18,7 @@ __all__ = ["final_phrase", "read_letters", "same_phrase"]
 # What may stand before a phrase: "A:", "it is", the mark of a heading, a list or a quotation.
 _LEAD = re.compile(
     r"(?:(?:a|output|response)\s*:\s*|(?:it|that)(?:'s|\s+is|\s+was|\s+would\s+be)\s+"
-    r"|(?:simply|clearly|definitely|probably|indeed|just)\s+|[#>]+\s+|[-*•]\s+|[0-9]+[.)]\s+)",
+    r"|(?:i'd|i\s+would)\s+(?:say|guess)\s+|,?\s*of\s+course,\s+|(?:simply|clearly|definitely|probably|indeed|just)\s+|[#>]+\s+|[-*•]\s+|[0-9]+[.)]\s+)",
     re.I,
 )
 _PAIRS = {'"': '"', "'": "'", "(": ")", "[": "]", "{": "}", "$": "$", "_": "_", "*": "*", "`": "`"}

@@ -21,7 +21,7 @@ _NEXT_TURN = re.compile(
 )
 # What announces a question that is only said again: "Let me restate it.", "Sure!", a question.
 _ANNOUNCES = re.compile(
-    r"\b(?:restat|rephras|repeat|re-?read|questions?\b|problems?\b|again\b|here(?:'s|\s+is)\b"
+    r"\b(?:restat|understand|rephras|repeat|re-?read|questions?\b|problems?\b|again\b|here(?:'s|\s+is)\b"
     r"|let(?:'s|\s+us|\s+me)\b|sure\b|okay\b|ok\b|certainly\b|of\s+course\b|great\b|given\b)|[:?]\W*$",
     re.I,
 )
@@ -67,7 +67,7 @@ _NO_END = re.compile(
 )
 _TAKEN_BACK = re.compile(
     r"(?:^|[.!?,;:(\n-])\s{0,9}(?:(?:but|hmm|oh|or)\b[\s,.]*)?"
-    r"(?:no\b[\s,.:-]*(?:wait|actually|sorry)|wait|hold\s+on|actually|correction|sorry|oops|scratch\s+that"
+    r"(?:no\b[\s,.:-]*(?:wait|actually|sorry)|(?:however,?\s+)?on\s+(?:reflection|second\s+thought)|wait|hold\s+on|actually|correction|sorry|oops|scratch\s+that"
     r"|(?:i\s+(?:made|see)\s+an?\s+(?:mistake|error))|i\s+was\s+wrong|let\s+me\s+(?:re|correct|fix)\w*"
     r"|that(?:'s|\s+is|\s+was)\s+(?:wrong|incorrect|not\s+(?:right|correct)))\b",
     re.I,
@@ -136,7 +136,11 @@ def stated(text: str, cue: re.Pattern[str] = _CUE) -> list[Passage]:
             continue
         gap = _LEAD.match(text, lead.end())
         start = gap.end() if gap else lead.end()
-        found.append(Passage(start, text[start : _sentence_end(text, start)]))
+        passage = Passage(start, text[start : _sentence_end(text, start)])
+        # "The answer is 5?" is a question, where more is said.
+        rest = text[passage.end :]
+        if not rest.startswith("?") or not re.search(r"\w", rest):
+            found.append(passage)
     found = [passage for passage in found if passage.text.strip()]
     texts = [passage.text for passage in found[-3:]]
     repeats = len(texts) == 3 and texts[0] == texts[1] and texts[1].startswith(texts[2])

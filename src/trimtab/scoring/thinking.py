@@ -1,16 +1,19 @@
 """What of a model's output is its answer: without its thinking, and without the tokens of chats."""
 
+import html
 import re
 
 # Where models think, by the names of the blocks: Qwen, DeepSeek and many more; Magistral; Kimi;
 # Sky-T1; Command; Seed; MedGemma.
-_NAMES = r"(?:\w+:)?(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratchpad)"
+_NAMES = r"(?:\w+:)?(?:think(?:ing)?|thoughts?|analysis|reason(?:ing)?|reflection|scratchpad)"
 _OPENS = re.compile(
-    rf"<{_NAMES}>|\[think\]|◁think▷|<\|begin_of_thought\|>|<\|start_thinking\|>|<unused94>thought\b",
+    rf"<\s?{_NAMES}(?:\s[^<>\n]{{0,40}})?>|\[think\]|◁think▷|<\|begin_of_thought\|>|<\|start_thinking\|>|<unused94>thought\b",
     re.I,
 )
 _CLOSES = re.compile(
-    rf"</{_NAMES}>|\[/think\]|◁/think▷|<\|end_of_thought\|>|<\|end_thinking\|>|<unused95>", re.I
+    rf"<\s?/\s?{_NAMES}\s?>|\[/think\]|◁/think▷|<\|end_of_thought\|>|<\|end_thinking\|>"
+    r"|<unused95>",
+    re.I,
 )
 # gpt-oss answers in channels; without its special tokens their names are left in the text.
 _FINAL_CHANNEL = re.compile(
@@ -18,6 +21,7 @@ _FINAL_CHANNEL = re.compile(
 )
 _OTHER_CHANNEL = re.compile(r"<\|channel\|>\s*(?:analysis|commentary)\b.*", re.S)
 _SPOKEN_CHANNEL = re.compile(r"\s*analysis(?=\W|[A-Z0-9]).*?assistantfinal(?=\W|[A-Z0-9])", re.S)
+_ESCAPED = re.compile(r"&(?:lt|gt|amp|quot|apos|nbsp|#[0-9]{1,6}|#x[0-9a-f]{1,5});", re.I)
 # Tokens that end a turn, and others that a chat consists of.
 _END = re.compile(
     r"<\|user\|>|<\|start_header_id\|>user\b|<start_of_turn>user\b|<\|im_start\|>(?!assistant)|"
@@ -36,6 +40,7 @@ def without_thinking(text: str) -> str:
     What stands in `<think>...</think>` and the like is left out, and what stands before a
     `</think>` that nothing opens; a block that is not closed goes on to the end.
     """
+    text = _ESCAPED.sub(lambda found: html.unescape(found[0]), text)
     spoken = _SPOKEN_CHANNEL.match(text)
     final = _FINAL_CHANNEL.match(text) if "<|channel|>" in text else spoken
     text = text[final.end() :] if final else _OTHER_CHANNEL.sub("", text)

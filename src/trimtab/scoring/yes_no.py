@@ -21,6 +21,7 @@ _OPEN = re.compile(
     r"|\b(?:no|false|implausible)\b[\"']?\s*(?:/|or|and|nor)\s*[\"']?(?:yes|true|plausible)\b"
     r"|\b(?:may|might)\s+or\s+(?:may|might)\s+not\b[^.;:!?\n]*"
     r"|\b(?:whether|if)\b(?:(?!,\s*(?:but|so)\b)[^.;:!?\n])*"
+    r"|\b(?:yes|no)\s+(?:only\s+)?if\b[^.;:!?\n]*|\b(?:cannot|can't)\s+(?:say|answer)\b[^.;:!?\n]*"
     r"|\b(?:hard|difficult|impossible|wrong|incorrect|premature|early)\s+to\s+(?:say|answer)\b[^.;:!?\n]*"
     r"|(?:(?<=[.!?\n])|^)[^.!?\n]*\?(?![\w])"
     # "Certainly! Let us see" is a courtesy.
