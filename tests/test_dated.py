@@ -157,3 +157,11 @@ def test_other_choices_of_the_same_questions_are_other_rows(tmp_path: Path) -> N
     assert evaluate(job(folder, Plain(model=chat(None)), task=rows("Yes."))) == first
     with pytest.raises(ValueError, match="begun with other choices"):
         evaluate(job(folder, Plain(model=chat(None)), task=rows("Yes, surely.")))
+
+
+def test_the_harness_asks_on_one_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    from trimtab.harness import chat as chats
+
+    monkeypatch.setattr(chats, "TODAY", date(2026, 3, 1))
+    rendered = chats.render(chat(), [{"role": "user", "content": "1+1?"}])
+    assert rendered == "On 01 Mar 2026: 1+1?"

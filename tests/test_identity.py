@@ -426,3 +426,15 @@ def test_the_recorded_warning_is_no_noise(tmp_path: Path, caplog: pytest.LogCapt
     run(tmp_path, Plain(model=chat()))
     run(tmp_path, Plain(model=chat()))
     assert "not known" not in caplog.text
+
+
+def test_a_report_names_the_models_that_a_method_holds_in_a_mapping() -> None:
+    from trimtab.results import Run
+
+    method = {
+        "guides": {"large": {"path": "zoo:a"}, "more": [{"path": "b"}]},
+        "draft": {"path": "c"},
+        "strength": 1.0,
+    }
+    run = Run(folder=Path("task/method/f"), config={"method": method}, summary={})
+    assert run.models == "a + b"

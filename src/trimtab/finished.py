@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -46,8 +46,7 @@ class Run:
     def models(self) -> str:
         """The paths of the models that have a say, and the names of vectors, joined by +."""
         method = self.config["method"]
-        nodes = [node for role, node in method.items() if role != "draft"]
-        paths = [str(node["path"]) for node in nodes if isinstance(node, dict) and "path" in node]
+        paths = [path for role, node in method.items() if role != "draft" for path in _paths(node)]
         names = [path.removeprefix("zoo:") for path in paths]
         vectors = method.get("vectors")
         return " + ".join([*names, *(vectors if isinstance(vectors, dict) else ())])
@@ -241,3 +240,12 @@ def _read(folder: Path) -> Run | None:
     if not run.facts:
         record.require_run(folder)
     return run
+
+
+def _paths(node: Any) -> Iterator[str]:
+    """Yield the paths of the models in a method's setting, however deep."""
+    if isinstance(node, dict) and "path" in node:
+        yield str(node["path"])
+    elif isinstance(node, dict | list):
+        for child in node.values() if isinstance(node, dict) else node:
+            yield from _paths(child)

@@ -16,6 +16,7 @@ from typing import Any
 from sqlitedict import SqliteDict
 
 import trimtab
+from trimtab.harness.chat import TODAY
 from trimtab.methods import Method
 from trimtab.models import LanguageModel
 from trimtab.requirements import code
@@ -45,6 +46,7 @@ def _digest(method: Method, seed: int) -> str:
         "own_code": _hashed(sorted(code(method))),
         "trimtab": code_version(),
         "seed": seed,
+        "day": str(TODAY) if any(m.is_dated for m in method.models.values()) else None,
     }
     for role, model in method.participants.items():
         if not any(model.identity[name] for name in ("content_sha256", "commit")):

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import date
 
 from trimtab.models import LanguageModel
 
 Message = Mapping[str, str]
 """A turn: its `role` (`system`, `user` or `assistant`) and its `content`."""
+
+TODAY = date.today()
+"""The day on which all requests of this process are asked, for templates that write it."""
 
 _KEY = "trimtab_chat"
 _START = f'{{"{_KEY}": '
@@ -46,4 +50,4 @@ def render(model: LanguageModel, messages: Sequence[Message]) -> str:
     if model.prompt == "plain":
         return "".join(f"{message['content']}\n" for message in asked) + begun
     turns = [dict(message) for message in asked]
-    return model.chat.render(turns) + begun
+    return model.chat.render(turns, day=TODAY) + begun
