@@ -8,11 +8,13 @@ import hashlib
 import io
 import logging
 import os
+import re
 import select
 import signal
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -26,6 +28,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from trimtab import __version__, config, experiment, listing, overrides, working_directory
+from trimtab.explained import explained
 from trimtab.printable import printable
 
 if TYPE_CHECKING:
@@ -224,7 +227,14 @@ def run(arguments: list[str]) -> int:
             show = hydra.main(
                 version_base=_HYDRA, config_path=str(config.DIRECTORY), config_name="config"
             )
-            show(lambda _: None)()
+            said = io.StringIO()
+            with (
+                redirect_stdout(said if flags.help else sys.stdout),
+                suppress(SystemExit),  # Hydra's own end, after its help
+            ):
+                show(lambda _: None)()
+            if flags.help:
+                _print_help(said.getvalue())
             return 0
         results = _run_jobs(flags, source)
     failures = [result for result in results if isinstance(result, experiment.Failure)]
@@ -233,6 +243,19 @@ def run(arguments: list[str]) -> int:
         heading = f"trimtab: {len(failures)} of {len(results)} runs failed"
         _say(heading, *lines, file=sys.stderr)
     return 1 if failures else 0
+
+
+def _print_help(said: str) -> None:
+    """Print Hydra's help, with what each setting means."""
+    before, experiment_is, rest = said.partition("== The experiment (KEY=VALUE) ==\n")
+    listed, options, after = rest.partition("== Options ==\n")
+    choices = (
+        textwrap.fill(line, 80, subsequent_indent="  ", break_on_hyphens=False)
+        if re.match(r"\w+: ", line)
+        else line
+        for line in before.splitlines()
+    )
+    print("\n".join(choices), experiment_is, explained(listed), options, after, sep="\n")
 
 
 def _taken(arguments: list[str]) -> tuple[int, list[str]]:

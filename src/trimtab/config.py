@@ -28,7 +28,18 @@ DIRECTORY = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[2] / "co
 
 @dataclass
 class Experiment:
-    """The root of the configuration; the nodes are checked against their targets' signatures."""
+    """The root of the configuration; the nodes are checked against their targets' signatures.
+
+    Args:
+        base: a model: the one that is steered.
+        guide: a model: the one that steers.
+        untuned: a model: the guide before it was tuned, for proxy tuning.
+        judge: a language model behind an endpoint that scores the answers; null for none.
+        reward: a model or a function that scores the answers; null for none.
+        limit: evaluate so many samples; null for all of them.
+        limit_seed: draws which samples, where there is a limit; null for the first.
+        results: root of the run folders.
+    """
 
     base: Any = MISSING
     guide: Any = MISSING
