@@ -2,6 +2,7 @@
 
 import difflib
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -159,7 +160,7 @@ def _leaves(key: str, raw: Any, root: dict[str, Any]) -> Iterator[tuple[str, Any
             if name != "_target_":
                 yield from _leaves(f"{key}.{name}", child, root)
     else:
-        yield key, raw
+        yield key, json.dumps(raw, ensure_ascii=False) if isinstance(raw, list) else raw
 
 
 ConfigStore.instance().store("schema", Experiment)

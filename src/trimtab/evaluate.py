@@ -267,6 +267,14 @@ def _evaluation(job: Job, bars: Progress) -> Iterator[_Evaluation]:
         )
     with record.RunFolder(job.folder) as run:
         evaluation = _Evaluation(job, samples, run)
+        bare = sum("by_token" not in line for line in evaluation.done.values())
+        if job.generation.token_records and bare:
+            _log.warning(
+                "generation.token_records: %d answers of %s were given before, without records of "
+                "their tokens. They stay so; in another results folder they are answered anew.",
+                bare,
+                job.folder,
+            )
         if job.generation.draws > 1:
             evaluation.draws = {
                 i: {"of": draw.sample.id, "draw": draw.number} for i, draw in wanted.items()

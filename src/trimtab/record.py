@@ -200,6 +200,7 @@ def sample_record(
         "measures": dict(measures),
         "stop_reason": completion.stop_reason,
         "tokens": completion.tokens,
+        **({"by_token": completion.by_token} if completion.by_token else {}),
         "work": {role: dataclasses.asdict(work) for role, work in completion.work.items()},
     }
 

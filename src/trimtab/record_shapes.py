@@ -85,6 +85,25 @@ def _trace(value: Any, at: str) -> None:
             )
 
 
+_BY_TOKEN = fields(
+    {
+        "ids": items(count),
+        "log_probability": items(number),
+        "entropy": items(number),
+        "kl": items(maybe(number)),
+        "models": each(items(number)),
+    }
+)
+
+
+def _by_token(value: Any, at: str) -> None:
+    """Accept what was kept of an answer's tokens: lists of one length."""
+    _BY_TOKEN(value, at)
+    lists = [*(own for key, own in value.items() if key != "models"), *value["models"].values()]
+    if len({len(own) for own in lists if isinstance(own, list)}) > 1:
+        raise ValueError(f"has lists of several lengths in {at}")
+
+
 _VERDICT = fields(
     {"values": each(number)}, {"reasons": maybe(each(maybe(text))), "problem": maybe(text)}
 )
@@ -105,6 +124,7 @@ sample = fields(
     {
         "choices": each(text),
         "readings": each(maybe(text)),
+        "by_token": _by_token,
         "of": name,
         "draw": count,
         "verdicts": each(_VERDICT),

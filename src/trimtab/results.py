@@ -171,6 +171,36 @@ def samples_table(runs: Iterable[Run]) -> pd.DataFrame:
     )
 
 
+def tokens_table(runs: Iterable[Run]) -> pd.DataFrame:
+    """Return a row per token of the answers that `generation.token_records` kept them of.
+
+    Columns: what tells runs and samples apart; `position` in the answer and the token's `token_id`,
+    the last of them the answer's end; in nats its `log_probability` and the `entropy` there under
+    the method, the `kl` from the reference model where there is one, and `log_probability_ROLE`
+    under each model that was run. `.to_parquet(...)` writes them to a file.
+    """
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "task": run.task,
+            "method": run.method,
+            "models": run.models,
+            "dial": run.dial,
+            "value": run.value,
+            "id": line["id"],
+            "position": position,
+            "token_id": token,
+            **{name: kept[name][position] for name in ("log_probability", "entropy", "kl")},
+            **{f"log_probability_{role}": own[position] for role, own in kept["models"].items()},
+        }
+        for run in runs
+        for line in _samples(run)
+        if (kept := line.get("by_token"))
+        for position, token in enumerate(kept["ids"])
+    )
+
+
 def _samples(run: Run) -> list[dict[str, Any]]:
     """Return the records of a run's samples; of a damaged run, none."""
     try:

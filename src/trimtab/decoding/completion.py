@@ -1,6 +1,7 @@
 """What a method returns for one conversation: the text and the trace of how it came about."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,8 @@ class Completion:
         token_ids: what was drawn, its ending or stop string included; empty where several speakers
             of different tokenizers made the text.
         measures: numbers the method reports of its own working, such as the guide ratio.
+        by_token: lists as long as `token_ids`, where they are asked for: `ids`, and in nats
+            `log_probability`, `entropy`, `kl` and, by role, `models`.
     """
 
     id: str
@@ -57,3 +60,4 @@ class Completion:
     work: dict[str, Work]
     token_ids: tuple[int, ...] = ()
     measures: dict[str, float] = field(default_factory=dict)
+    by_token: dict[str, Any] = field(default_factory=dict)

@@ -34,6 +34,9 @@ class Generation:
         draft_length: most tokens that are drafted by a small model at a time and verified together;
             0 for none; changes speed, never the answers.
         seed: decides every random draw, with the sample's id and the position.
+        token_records: keep in each answer's record, token by token, its id, its log-probability
+            under the method and under each model that is run, and the entropy and divergence there
+            (`trimtab.results.tokens_table`); changes no answer. Nudging has none.
     """
 
     max_new_tokens: int = 256
@@ -47,8 +50,11 @@ class Generation:
     draws: int = 1
     draft_length: int = 16
     seed: int = 0
+    token_records: bool = False
 
-    without_effect: ClassVar[frozenset[str]] = frozenset({"batch_size", "draft_length"})
+    without_effect: ClassVar[frozenset[str]] = frozenset(
+        {"batch_size", "draft_length", "token_records"}
+    )
     since: ClassVar[Mapping[str, Any]] = {
         "min_p": 0,
         "repetition_penalty": 1,
@@ -80,6 +86,8 @@ class Generation:
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if not number or not holds(value):
                 raise ValueError(f"{name}={value!r}: accepted are {accepted}.")
+        if not isinstance(self.token_records, bool):
+            raise ValueError(f"token_records={self.token_records!r}: accepted are true and false.")
         given = self.stop_strings
         if isinstance(given, str) or not all(isinstance(text, str) and text for text in given):
             raise ValueError(f"stop_strings={given!r}: accepted is a list of texts, none empty.")

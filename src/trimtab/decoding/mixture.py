@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from trimtab.decoding.batching import Answer
 from trimtab.decoding.completion import Completion, Span
@@ -11,6 +12,9 @@ from trimtab.decoding.draft import Drafter, DraftLength
 from trimtab.decoding.part import ContextFull, Part
 from trimtab.decoding.stop_strings import STOPPED, StopStrings, cut
 from trimtab.models.codec import Spoken
+
+if TYPE_CHECKING:
+    from trimtab.decoding.token_details import TokenDetails
 
 SPEAKER = "model"
 _DECIMALS = 6
@@ -39,6 +43,7 @@ def speak(
     ending: list[int] = []
     probabilities: list[float] = []
     divergences: list[float] = []
+    details: list[TokenDetails] = []
     stop_reason = "length"
     stops, end = StopStrings(stop_strings), None
     model = next(iter(part.models.values()))
@@ -55,6 +60,8 @@ def speak(
             readings = yield part.ask(sequences, last=len(drafted) + 1)
             for reading, guess in zip(readings, [*drafted, None], strict=True):
                 divergences.append(reading.divergence)
+                if reading.details is not None:
+                    details.append(reading.details)
                 if reading.token in part.stop_tokens:
                     stop_reason = "end"
                     ending = [reading.token]
@@ -87,7 +94,23 @@ def speak(
         work=part.work,
         token_ids=(*tokens, *ending),
         measures=_divergence(divergences),
+        by_token=_by_token([*tokens, *ending], details, divergences),
     )
+
+
+def _by_token(
+    tokens: list[int], details: list[TokenDetails], divergences: list[float]
+) -> dict[str, Any]:
+    if not details:
+        return {}
+    roles = dict.fromkeys(role for own in details for role in own.models)
+    return {
+        "ids": tokens,
+        "log_probability": [round(own.log_probability, _DECIMALS) for own in details],
+        "entropy": [round(own.entropy, _DECIMALS) for own in details],
+        "kl": [None if math.isnan(kl) else round(kl, _DECIMALS) for kl in divergences],
+        "models": {role: [round(own.models[role], _DECIMALS) for own in details] for role in roles},
+    }
 
 
 def _divergence(by_token: list[float]) -> dict[str, float]:

@@ -10,6 +10,7 @@ from trimtab.decoding.sampling import noise_key
 from trimtab.models.session import kept_length
 
 if TYPE_CHECKING:
+    from trimtab.decoding.token_details import TokenDetails
     from trimtab.decoding.voice import Voice
 
 
@@ -24,6 +25,7 @@ class Reading(NamedTuple):
             where that model does not take part.
         log_probability: of the token that was asked about, at temperature 1, in nats; NaN where
             none was.
+        details: of the token that it draws, where they are asked for.
     """
 
     token: int
@@ -31,6 +33,7 @@ class Reading(NamedTuple):
     top_probability: float
     divergence: float = float("nan")
     log_probability: float = float("nan")
+    details: TokenDetails | None = None
 
 
 class Ask(NamedTuple):

@@ -17,6 +17,7 @@ import torch
 from trimtab.decoding.generation import Generation
 from trimtab.decoding.part import Ask, Reading
 from trimtab.decoding.sampling import draw, penalized
+from trimtab.decoding.token_details import token_details
 from trimtab.models.language_model import LanguageModel
 from trimtab.models.session import Session
 
@@ -144,6 +145,8 @@ class Voice:
         mixed_NV = torch.cat(mixed) if len(mixed) > 1 else mixed[0]
         divergences = self._divergences(mixed_NV, logits, ordered)
         readings = self._readings(mixed_NV, divergences, ordered)
+        if self._generation.token_records:
+            readings = self._detailed(readings, mixed_NV, logits, ordered)
         # A probability is a number exactly where every logit is finite, or where some are -inf.
         if any(reading.top_probability != reading.top_probability for reading in readings):
             self._refuse_not_finite(said, mixed_NV, ordered)
@@ -250,6 +253,22 @@ class Voice:
         told_N1 = torch.tensor(told, device=logits_NV.device)[:, None]
         log_probabilities = (logits_NV.gather(1, told_N1)[:, 0] - norms_N).tolist()
         return list(map(Reading, tokens, top_tokens, probabilities, divergences, log_probabilities))
+
+    def _detailed(
+        self,
+        readings: Sequence[Reading],
+        mixed_NV: torch.Tensor,
+        logits: Mapping[str, torch.Tensor],
+        asks: Sequence[Ask],
+    ) -> list[Reading]:
+        speaking = [ask.part.weights for ask in asks for _ in range(ask.last)]
+        taking_part = {
+            role: [place for place, weights in enumerate(speaking) if role in weights]
+            for role in logits
+        }
+        tokens = [reading.token for reading in readings]
+        found = token_details(tokens, mixed_NV, logits, taking_part)
+        return [r._replace(details=own) for r, own in zip(readings, found, strict=True)]
 
     def _refuse_not_finite(
         self, said: Mapping[str, _Said], mixed_NV: torch.Tensor, asks: Sequence[Ask]

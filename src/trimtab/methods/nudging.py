@@ -124,6 +124,12 @@ class Nudging(Method):
                 "speaks follows from the base model's own probabilities. Leave it at 1."
             )
 
+        if generation.token_records:
+            raise ValueError(
+                "token_records=True: the two speakers of nudging have tokens of their own, so none "
+                "has a probability under both. Its trace has each piece's; leave it at false."
+            )
+
         from trimtab.decoding.handoff import Rules, nudge
         from trimtab.decoding.part import Known, Part
         from trimtab.decoding.voice import Voice
