@@ -371,6 +371,13 @@ def test_what_is_killed_leaves_nothing_for_long(tmp_path: Path, models, monkeypa
         process.kill()
     assert process.returncode == -signal.SIGKILL
     assert not out.exists()
+    prefix = whole_folder._PREFIX
+    (tmp_path / f"{prefix}own").mkdir()  # of somebody who likes such names
+    (tmp_path / f"{prefix}trap").mkdir()
+    (tmp_path / "precious").write_text("kept")
+    (tmp_path / f"{prefix}trap" / ".lock").symlink_to(tmp_path / "precious")
     extract(base=models[0], aligned=models[1], out=out)
-    assert {file.name for file in tmp_path.iterdir()} == {"out", "beside"}
+    kept = {"precious", f"{prefix}own", f"{prefix}trap"}
+    assert {file.name for file in tmp_path.iterdir()} == {"out", "beside", *kept}
+    assert (tmp_path / "precious").read_text() == "kept"
     assert read_folder(models[0]).keys() == Vector.open(out).deltas.keys()

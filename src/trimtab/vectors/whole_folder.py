@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 _LOCK = ".lock"
-_PREFIX = ".trimtab-"  # of folders in the making
+_PREFIX = ".trimtab-part-"  # of folders in the making
 _JUST_BEGUN = 60.0  # seconds in which one may not be locked yet
 _log = logging.getLogger(__name__)
 
@@ -88,10 +88,16 @@ def whole_folder(out: Path, *, size: int = 0) -> Iterator[Path]:
 def _remove_leftovers(parent: Path) -> None:
     for left in parent.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError, Timeout):  # its process works, or is another user's
-            if _is_folder(left) and time.time() - left.stat().st_mtime > _JUST_BEGUN:
+            if _is_ours(left) and time.time() - left.stat().st_mtime > _JUST_BEGUN:
                 with FileLock(left / _LOCK, timeout=0):
                     shutil.rmtree(left)
                 _log.info("%s, which a process that was killed left, is removed.", left)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Tell what is made here from what merely has such a name; links are never followed."""
+    lock = folder / _LOCK
+    return _is_folder(folder) and lock.is_file() and not lock.is_symlink()
 
 
 def _umask() -> int:
