@@ -18,6 +18,7 @@ PARTS = (
     "{% for part in m.content %}{% if part.type == 'text' %}{{ part.text }}{% endif %}{% endfor %}"
     "{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
 )
+TURNS = "{% for m in messages %}[{{ m.role }}] {{ m.content }} {% endfor %}"
 ENDLESS = (
     "{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(99999) %}"
     "{% endfor %}{% endfor %}{% endfor %}"
@@ -44,9 +45,6 @@ def model_with(template: str) -> LanguageModel:
         num_attention_heads=1,
     )
     return LanguageModel.of(LlamaForCausalLM(config), tokenizer, prompt="chat")
-
-
-TURNS = "{% for m in messages %}[{{ m.role }}] {{ m.content }} {% endfor %}"
 
 
 @pytest.mark.parametrize(
@@ -95,12 +93,18 @@ def test_a_template_that_wants_parts_gets_parts() -> None:
         ("{{ raise_exception('not today') }}", "fails: not today"),
         (ENDLESS, "fails: it ran for more than 1,000,000 steps"),
         ("{{ lipsum(n=99999999) }}", "fails: it ran for more than"),
+        ("{{ 9**9**9**9 }}" + TURNS, r"raises numbers to powers \(\*\*\)"),
     ],
 )
 def test_a_template_that_does_not_ask_is_an_error(template: str, message: str) -> None:
     expected = rf"(?s)The chat template of 'in-memory' .*{message}.*chat_template=<file\.jinja>"
     with pytest.raises(ValueError, match=expected):
         model_with(template).render(ASKED)
+
+
+def test_stars_that_are_text_are_no_powers() -> None:
+    model = model_with("**Chat** {{ '**' }} " + TURNS)
+    assert model.render(Conversation(question="Hi")) == "**Chat** ** [user] Hi "
 
 
 def test_a_template_that_loops_over_its_answers_alone_is_ended_too() -> None:

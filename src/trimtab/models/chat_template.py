@@ -117,6 +117,12 @@ class ChatTemplate:
 
     def _fitting(self, roles: tuple[str, ...], ends: bool) -> _Form:
         """Return the first form in which every turn's text is in the prompt."""
+        if _has_powers(self._template):
+            raise ValueError(
+                f"The chat template of {self._name!r} raises numbers to powers (**), which no "
+                "prompt needs and which can take for ever. Give another by "
+                "chat_template=<file.jinja>."
+            )
         probe = [
             {"role": role, "content": f"Turn {i} is about {_WORDS[i % len(_WORDS)]}."}
             for i, role in enumerate(roles)
@@ -128,6 +134,8 @@ class ChatTemplate:
                 text = self._apply(form.of(probe), ends)
             except Exception as error:  # whatever a template can raise
                 problems.append(f"fails: {error}")
+                if isinstance(error, _Endless):
+                    break
                 continue
             lost = [turn["role"] for turn in probe if turn["content"] not in text]
             if not lost:
@@ -167,6 +175,21 @@ def _calendar(template: str, day: date | None) -> Iterator[None]:
         seen[_NOW] = before
 
 
+def _has_powers(template: str) -> bool:
+    """Whether a template has the operator that no count of steps can stop: 9**9**9 is one."""
+    from jinja2 import Environment, TemplateSyntaxError
+
+    try:
+        signs = [(kind, text) for _, kind, text in Environment().lex(template)]
+    except TemplateSyntaxError:  # said when it is rendered
+        return False
+    return ("operator", "**") in signs
+
+
+class _Endless(Exception):
+    """A template has run for longer than any known one does."""
+
+
 @contextmanager
 def _bounded() -> Iterator[None]:
     """End a template that runs on and on: jinja's sandbox bounds a loop, but not loops in loops."""
@@ -181,7 +204,7 @@ def _bounded() -> Iterator[None]:
             return None
         left -= event == "line"
         if left < 0:
-            raise RuntimeError(f"it ran for more than {_STEPS:,} steps")
+            raise _Endless(f"it ran for more than {_STEPS:,} steps")
         return count
 
     before = sys.gettrace()
