@@ -188,6 +188,20 @@ def test_comparisons_are_corrected_for_their_number(tmp_path: Path) -> None:
     assert {one.reason for _, one in found if not one.paired} == {"-", "other samples"}
 
 
+def test_runs_that_another_version_of_the_rule_scored_are_said(tmp_path: Path) -> None:
+    folders = [write_run(tmp_path, [1, 0, 1], value=value) for value in (0.2, 0.4, 0.6)]
+    assert "Not scored by the same version" not in shown(results.read(folders))
+    for folder in folders[:2]:
+        summary = json.loads((folder / "summary.json").read_text())
+        summary["task"]["rule"] = "readers-2"
+        (folder / "summary.json").write_text(json.dumps(summary))
+    text = shown(results.read(folders))
+    assert "Not scored by the same version" in text
+    assert f"summary.json): {folders[2].name[:6]}." in text
+    against = shown(results.read(folders[:2]), against=results.read(folders[2:])[0])
+    assert f"summary.json): {folders[2].name[:6]}." in against
+
+
 def test_other_rows_or_words_under_the_same_settings_are_said(tmp_path: Path) -> None:
     folders = [write_run(tmp_path, [1, 0, 1], value=value) for value in (0.2, 0.4, 0.6, 0.8)]
     facts = [{"data": "a"}, {"data": "a"}, {"data": "b"}, {"data": "a", "day": "2026-01-02"}]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from trimtab.config import digest
@@ -63,6 +63,12 @@ def notes(
             "Not of the same rows as the others, though of the same settings (content.data in "
             f"run.json): {', '.join(odd)}."
         )
+    if odd := _scored_otherwise([*runs, *([other] if other else [])]):
+        said.append(
+            "Not scored by the same version of the task's rule as the others (task.rule in "
+            f"summary.json): {', '.join(odd)}. Repeat the commands of the older ones: their "
+            "answers are scored anew, and none is generated."
+        )
     if other is None:
         return said
     (name,) = short_ids([other])
@@ -87,15 +93,27 @@ def notes(
 
 def _of_other_rows(runs: Sequence[Run]) -> list[str]:
     """Return the ids of runs over other rows than most that were asked for the same ones."""
+    return _apart(runs, ("task", "limit", "limit_seed"), lambda run: run.data)
+
+
+def _scored_otherwise(runs: Sequence[Run]) -> list[str]:
+    """Return the ids of runs whose answers were scored by another rule than most of their task."""
+    return _apart(runs, ("task",), lambda run: str(run.summary["task"].get("rule")))
+
+
+def _apart(
+    runs: Sequence[Run], settings: Sequence[str], what: Callable[[Run], str | None]
+) -> list[str]:
+    """Return the ids of runs that have something else than most that share some settings."""
     alike: dict[str, dict[str, list[str]]] = {}
     for run, name in zip(runs, short_ids(runs), strict=True):
-        if run.data:
-            asked = {part: run.config.get(part) for part in ("task", "limit", "limit_seed")}
-            alike.setdefault(digest(asked), {}).setdefault(run.data, []).append(name)
+        if has := what(run):
+            asked = {part: run.config.get(part) for part in settings}
+            alike.setdefault(digest(asked), {}).setdefault(has, []).append(name)
     return [
         name
-        for rows in alike.values()
-        for names in sorted(rows.values(), key=len, reverse=True)[1:]
+        for groups in alike.values()
+        for names in sorted(groups.values(), key=len, reverse=True)[1:]
         for name in names
     ]
 
