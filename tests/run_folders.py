@@ -26,6 +26,7 @@ def write_run(
     split: str | None = "validation",
     measures: dict[str, Sequence[float]] | None = None,
     beta: float | None = None,
+    seed: int = 0,
 ) -> Path:
     """Write a finished run with a given score, and given measures, of each sample."""
     measures = measures or {}
@@ -42,7 +43,7 @@ def write_run(
     config = {
         "method": settings,
         "task": {"split": split},
-        "generation": {"seed": 0},
+        "generation": {"seed": seed},
         "limit": len(scores),
     }
     columns = {metric: scores, **measures}

@@ -8,7 +8,16 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab.statistics import bootstrapped, holm, mean, paired, proportion, seen_bounds, summarize
+from trimtab.statistics import (
+    bootstrapped,
+    holm,
+    mean,
+    paired,
+    proportion,
+    repeated,
+    seen_bounds,
+    summarize,
+)
 
 
 @given(st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
@@ -211,3 +220,46 @@ def test_holms_correction_rejects_what_his_procedure_rejects(p_values, level):
     while left and p_values[left[0]] <= level / len(left):
         rejected.add(left.pop(0))
     assert {i for i, p in enumerate(holm(p_values)) if p <= level} == rejected
+
+
+@pytest.mark.parametrize(
+    ("n", "runs", "of_samples", "of_runs", "least"),
+    [
+        (20, 3, 1.5, 0.0, 0.93),
+        (60, 2, 1.5, 0.0, 0.93),
+        (100, 5, 1.5, 0.0, 0.93),
+        (60, 3, 0.0, 0.0, 0.93),
+        (100, 5, 1.5, 0.3, 0.92),
+    ],
+)
+def test_repeated_runs_hold_their_level(n, runs, of_samples, of_runs, least):
+    rng = np.random.default_rng(0)
+    apart = rng.normal(0.4, math.hypot(of_samples, of_runs), 1_000_000)
+    truth = (1 / (1 + np.exp(-apart))).mean()
+    held, naive, repeats = 0, 0, 600
+    for _ in range(repeats):
+        ability = 0.4 + rng.normal(0, of_samples, n) + rng.normal(0, of_runs, (runs, 1))
+        scores = (rng.random((runs, n)) < 1 / (1 + np.exp(-ability))).astype(float)
+        low, high = repeated(scores.tolist()).ci95
+        held += low <= truth <= high
+        # As if each answer were to a question of its own, which they are not.
+        low, high = proportion(int(scores.sum()), scores.size).ci95
+        naive += low <= truth <= high
+    assert least <= held / repeats <= 0.99
+    if of_samples:
+        assert naive < held
+
+
+def test_repeated_runs_that_agree_are_one_run():
+    scores = [0.0, 1.0, 1.0, 0.0, 1.0, 1.0]
+    once, thrice = mean(scores), repeated([scores] * 3)
+    assert (thrice.value, thrice.n) == (once.value, once.n)
+    assert thrice.stderr == pytest.approx(once.stderr)
+    marks = [1.0, 5.0, 2.5, 4.0, 3.0, 3.5, 9.0]
+    assert repeated([marks] * 2).ci95 == pytest.approx(mean(marks).ci95)
+    low, high = repeated([[1.0] * 9] * 2).ci95
+    assert low < proportion(9, 9).ci95[0] < high == 1
+    assert repeated([[1.0], [0.0]]).ci95 is None
+    for wrong in ([scores], [scores, scores[:5]], []):
+        with pytest.raises(ValueError, match="two or more runs over the same samples"):
+            repeated(wrong)

@@ -13,6 +13,7 @@ from trimtab.config import digest
 from trimtab.differences import differing, in_words
 from trimtab.finished import Run, survey
 from trimtab.record import Damaged
+from trimtab.seeds import Repeated, over_seeds, seed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Curve",
     "OtherRows",
+    "Repeated",
     "Run",
     "asked_alike",
     "by_question",
@@ -27,6 +29,7 @@ __all__ = [
     "compare_wins",
     "curves",
     "labels",
+    "over_seeds",
     "read",
     "require_same_rows",
     "runs_table",
@@ -150,7 +153,10 @@ def runs_table(runs: Iterable[Run]) -> pd.DataFrame:
 
 
 def samples_table(runs: Iterable[Run]) -> pd.DataFrame:
-    """Return a row per sample and run: the dial, the answer, its scores and its measures."""
+    """Return a row per sample and run: the dial, the seed, the answer, its scores and measures.
+
+    `run` is the name of the run's folder.
+    """
     import pandas as pd
 
     columns = ("id", "question", "completion", "prediction", "target", "stop_reason")
@@ -161,6 +167,8 @@ def samples_table(runs: Iterable[Run]) -> pd.DataFrame:
             "models": run.models,
             "dial": run.dial,
             "value": run.value,
+            "run": run.folder.absolute().name,
+            "seed": seed(run),
             **{column: line[column] for column in columns},
             **line["scores"],
             **line["measures"],

@@ -59,13 +59,8 @@ def proportion(successes: int, n: int) -> Estimate:
     if n < 1 or not 0 <= successes <= n:
         raise ValueError(f"successes={successes}, n={n}: accepted are 0 <= successes <= n, n >= 1.")
     share = successes / n
-    shrink = 1 / (1 + _Z**2 / n)
-    center = (share + _Z**2 / (2 * n)) * shrink
-    half = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2)) * shrink
-    # Rounding must not put the end of the interval on the wrong side of the share itself.
-    low = 0.0 if successes == 0 else center - half
-    high = 1.0 if successes == n else center + half
-    return Estimate(value=share, n=n, stderr=math.sqrt(share * (1 - share) / n), ci95=(low, high))
+    stderr = math.sqrt(share * (1 - share) / n)
+    return Estimate(value=share, n=n, stderr=stderr, ci95=_wilson(share, n, _Z))
 
 
 def mean(values: Sequence[float], bounds: tuple[float, float] = (-math.inf, math.inf)) -> Estimate:
@@ -116,6 +111,49 @@ def bootstrapped(values: Sequence[float], *, resamples: int = 2000, seed: int = 
     levels = ndtr(bias + ends / (1 - acceleration * ends))
     low, high = np.quantile(means, np.clip(levels, 0, 1)).tolist()
     return dataclasses.replace(estimate, ci95=(low, high))
+
+
+def repeated(runs: Sequence[Sequence[float]]) -> Estimate:
+    """Return the mean of repeated runs over the same samples, with its interval.
+
+    Samples and repetitions both count as drawn, each from all there could be: the variance of the
+    mean is that of a two-way layout with both effects random (Satterthwaite, "An approximate
+    distribution of estimates of variance components", Biometrics Bulletin 2, 1946), never below
+    what either says alone. Of scores that are 0 or 1 the interval is Wilson's, for as many
+    independent samples as have this variance.
+
+    Args:
+        runs: scores by repetition, each of the same samples in the same order.
+
+    Raises:
+        ValueError: for fewer than two repetitions, or repetitions of different samples.
+    """
+    if len(runs) < 2 or len({len(run) for run in runs}) > 1:
+        raise ValueError("Accepted are two or more runs over the same samples.")
+    scores = np.array([_checked(run) for run in runs])
+    times, n = scores.shape
+    center = float(scores.mean())
+    if n == 1:
+        return Estimate(value=center, n=n, stderr=None, ci95=None)
+    by_run, by_sample = scores.mean(axis=1), scores.mean(axis=0)
+    rest = scores - by_run[:, None] - by_sample + center
+    of_runs, of_samples = n * by_run.var(ddof=1), times * by_sample.var(ddof=1)
+    of_rest = (rest**2).sum() / ((n - 1) * (times - 1))
+    spread = float(max(of_samples, of_runs, of_samples + of_runs - of_rest))
+    # With as much noise as chance gives the runs, theirs is none of its own.
+    parts = of_samples**2 / (n - 1)
+    if of_runs > of_rest:
+        parts += of_runs**2 / (times - 1) + of_rest**2 / ((n - 1) * (times - 1))
+    freedom = max(1.0, spread**2 / parts) if parts else n - 1
+    stderr = math.sqrt(spread / (n * times))
+    width = float(stdtrit(freedom, _TAIL))
+    if np.isin(scores, (0, 1)).all():
+        alike = center * (1 - center) / stderr**2 if stderr else n
+        interval = _wilson(center, alike, width)
+    else:
+        low, high = seen_bounds(scores.ravel().tolist())
+        interval = (max(low, center - width * stderr), min(high, center + width * stderr))
+    return Estimate(value=center, n=n, stderr=stderr, ci95=interval)
 
 
 def summarize(values: Sequence[float], *, binary: bool) -> Estimate:
@@ -173,6 +211,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
     corrected = np.empty_like(p)
     corrected[order] = np.minimum(1.0, np.maximum.accumulate(remaining * p[order]))
     return corrected.tolist()
+
+
+def _wilson(share: float, n: float, z: float) -> tuple[float, float]:
+    shrink = 1 / (1 + z**2 / n)
+    center = (share + z**2 / (2 * n)) * shrink
+    half = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) * shrink
+    # Rounding must not put the end of the interval on the wrong side of the share itself.
+    return (0.0 if share == 0 else center - half), (1.0 if share == 1 else center + half)
 
 
 def _mcnemar(*, wins: int, losses: int, n: int) -> Paired:

@@ -1,0 +1,58 @@
+"""Runs of several seeds, taken together."""
+
+import json
+import statistics
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from run_folders import write_run
+
+from trimtab import results
+from trimtab.table import render
+
+SCORES = ([1, 0, 1, 1, 0, 1, 1, 0], [1, 0, 1, 0, 0, 1, 1, 1], [1, 1, 1, 1, 0, 1, 0, 0])
+
+
+def text(runs: list[results.Run]) -> str:
+    console = Console(width=400)
+    with console.capture() as capture:
+        console.print(render(runs))
+    return " ".join(capture.get().split())
+
+
+def test_seeds_of_one_experiment_are_said_together(tmp_path: Path) -> None:
+    for seed, scores in enumerate(SCORES):
+        write_run(tmp_path, scores, value=0.4, seed=seed)
+    write_run(tmp_path, SCORES[0], value=0.6)
+    write_run(tmp_path, SCORES[0], method="dera", value=0.4, seed=1)
+    found = results.read([tmp_path])
+    (together,) = results.over_seeds(found)
+    assert [run.config["generation"]["seed"] for run in together.runs] == [0, 1, 2]
+    means = [sum(scores) / 8 for scores in SCORES]
+    assert together.estimate.value == pytest.approx(sum(means) / 3)
+    assert together.estimate.n == 8
+    assert together.spread == pytest.approx(statistics.stdev(means))
+    shown = text(found)
+    assert "seeds 0, 1, 2 of one experiment. accuracy 0.625 [" in shown
+    assert "over 8 samples and 3 seeds" in shown
+    assert "of one experiment" not in text(results.read([tmp_path / "word-problems" / "dera"]))
+
+
+def test_other_samples_are_not_taken_together(tmp_path: Path) -> None:
+    write_run(tmp_path, SCORES[0], value=0.4)
+    other = write_run(tmp_path, SCORES[1], value=0.4, seed=1)
+    assert len(results.over_seeds(results.read([tmp_path]))) == 1
+    lines = (other / "samples.jsonl").read_text().splitlines()
+    lines[3] = json.dumps(json.loads(lines[3]) | {"question": "What else?"})
+    (other / "samples.jsonl").write_text("\n".join([*lines, ""]))
+    assert results.over_seeds(results.read([tmp_path])) == []
+
+
+def test_the_table_of_samples_tells_runs_apart(tmp_path: Path) -> None:
+    folders = [write_run(tmp_path, s, value=0.4, seed=n) for n, s in enumerate(SCORES)]
+    table = results.samples_table(results.read([tmp_path]))
+    assert table.groupby("run")["seed"].unique().map(list).to_dict() == {
+        folder.name: [number] for number, folder in enumerate(folders)
+    }
+    assert len(table.drop_duplicates(["run", "id"])) == len(table) == 24
