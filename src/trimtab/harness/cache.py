@@ -21,6 +21,9 @@ from trimtab.methods import Method
 from trimtab.models import LanguageModel
 from trimtab.requirements import code
 
+# What tells which weights a model has: of a folder, of the hub, or given as loaded.
+_CONTENT = ("content_sha256", "commit", "in_memory_sha256")
+
 
 def keep_apart(cache: SqliteDict, method: Method, seed: int) -> None:
     """Turn a cache to the table of one method.
@@ -49,8 +52,8 @@ def _digest(method: Method, seed: int) -> str:
         "day": str(TODAY) if any(m.is_dated for m in method.models.values()) else None,
     }
     for role, model in method.participants.items():
-        if not any(model.identity[name] for name in ("content_sha256", "commit")):
-            raise _unknown(f"the weights of {role}, {model.path!r}, which come from no file")
+        if not any(model.identity.get(name) for name in _CONTENT):
+            raise _unknown(f"the weights of {role}, {model.path!r}")
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
 
 
