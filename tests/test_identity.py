@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -280,6 +281,33 @@ def test_answers_without_their_facts_are_not_gone_on_with(
         assert (tmp_path / "samples.jsonl").read_text() == before
     (tmp_path / "samples.jsonl").unlink()  # nothing is left that could be mixed
     assert run(tmp_path, Plain(model=chat()))["metrics"]["accuracy"]["n"] == 3
+
+
+@pytest.mark.parametrize("unfinished", [False, True])
+def test_what_a_run_leaves_outlasts_a_power_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unfinished: bool
+) -> None:
+    synced: set[int] = set()
+    sync = os.fsync
+
+    def noted(number: int) -> None:
+        synced.add(os.fstat(number).st_ino)
+        sync(number)
+
+    class Failing(Plain):
+        def stream(self, conversations: Any, generation: Generation) -> Any:
+            yield next(iter(super().stream(conversations, generation)))
+            raise FloatingPointError
+
+    monkeypatch.setattr(os, "fsync", noted)
+    if unfinished:
+        with pytest.raises(FloatingPointError):
+            run(tmp_path, Failing(model=chat()))
+    else:
+        run(tmp_path, Plain(model=chat()))
+    names = {file.name for file in tmp_path.iterdir() if file.stat().st_ino in synced}
+    left = {"config.yaml", "run.json", "samples.jsonl"}
+    assert names == (left if unfinished else left | {"summary.json"})
 
 
 # ------------------------------------------------------------------ models
