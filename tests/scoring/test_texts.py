@@ -14,7 +14,7 @@ from trimtab.scoring.choices import read_choice
 from trimtab.scoring.dates import read_date
 from trimtab.scoring.letters import read_letters
 from trimtab.scoring.markup import plain
-from trimtab.scoring.phrases import final_phrase
+from trimtab.scoring.phrases import final_phrase, same_phrase
 from trimtab.scoring.yes_no import read_yes_no
 
 CITIES = {"A": "york", "B": "new york", "C": "london", "D": "st. john's"}
@@ -116,6 +116,32 @@ def test_any_text_can_be_read(text: str) -> None:
     letters, day = read_letters(text), read_date(text)
     assert letters is None or (letters.isalpha() and letters == letters.lower())
     assert day is None or len(day) == 10
+    phrase = final_phrase(text)
+    assert phrase is None or same_phrase(phrase, phrase)
+
+
+@pytest.mark.parametrize(
+    ("phrase", "target", "same"),
+    [
+        ("Paris, the capital of France", "Paris", True),
+        ("Paris, Texas", "Paris", False),
+        ("Paris or Rome", "Paris", False),
+        ("Paris. It is the capital.", "Paris", True),
+        ("Paris\nRome", "Paris", False),
+        ("The capital is Paris", "Paris", True),
+        ("The capital is not Paris", "Paris", False),
+        ("I doubt that it is Paris", "Paris", False),
+        ("(B) Paris", "Paris", True),
+        ("C++", "C", False),
+        ("C#", "C#", True),
+        ("F(x)", "f", False),
+        (None, "Paris", False),
+    ],
+)
+def test_what_is_added_to_a_phrase_is_told_from_another_phrase(
+    phrase: str | None, target: str, same: bool
+) -> None:
+    assert same_phrase(phrase, target) is same
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ _REPLACED = [
         "\n",
     ),
     (re.compile(r"\\/"), "/"),
+    (re.compile(r"\[([^\[\]\n]+)\]\(https?://[^)\s]*\)"), r"\1"),
     (re.compile(r"~~[^~\n]*~~"), ""),
     (re.compile(r"<sup>\s*([^<>]{1,9}?)\s*</sup>", re.I), r"^\1"),
     (re.compile(r"</?(?:b|i|u|em|strong|sub|code|p|span|center|mark)\s*/?>", re.I), ""),

@@ -25,7 +25,7 @@ _PAIRS = {'"': '"', "'": "'", "(": ")", "[": "]", "{": "}", "$": "$", "_": "_", 
 _QUOTED = re.compile(r'"([^"\n]+)"(?!\w)')
 # What goes on after a phrase, without being a part of it.
 _ASIDE = re.compile(
-    r"\s*(?:[;(\u2014]|\s-\s|,\s*(?=(?:the|an?|which|who|where|not|because|since|as|so|but|and\s+not|of\s+course)\b)"
+    r"\s*(?:[;\u2014]|\s\(|\s-\s|,\s*(?=(?:the|an?|which|who|where|not|because|since|as|so|but|and\s+not|of\s+course)\b)"
     r"|\s(?=(?:because|since|which|not|rather\s+than|instead\s+of)\b)|:\s(?=(?:the|an?)\s)).*",
     re.S,
 )
