@@ -129,6 +129,7 @@ CELLS: list[tuple[str, Any, str]] = [
     ("answer", "\udc00", "half of a surrogate pair"),
     ("id", None, "has no text or number in 'id'"),
     ("id", ["1"], "has no text or number in 'id'"),
+    ("id", "\ud83d", "has no text or number in 'id'"),
 ]
 
 

@@ -37,10 +37,11 @@ class OwnFile(Task):
         """Read the file, in the format that its name says."""
         rows = read_rows(Path(self.path).expanduser())
         named = [sample_id(row.get("id")) is not None for row in rows]
-        if any(named) and not all(named):
+        given = [self.row(row, n).value("id") not in (None, "") for n, row in enumerate(rows)]
+        if any(given) and not all(named):
             raise ValueError(
-                f"Row {named.index(False) + 1} of {self.path!r} has no text or number in 'id', and "
-                "other rows have. Give each row an id, or none."
+                f"Row {named.index(False) + 1} of {self.path!r} has no text or number in 'id' that "
+                "could name it. Give each row an id, or none."
             )
         return rows
 

@@ -138,7 +138,8 @@ class Task(ABC):
         if len(set(ids)) < len(ids):
             twice = next(i for i in ids if ids.count(i) > 1)
             raise ValueError(
-                f"{self.source} has the id {twice!r} more than once; ids name samples."
+                f"{self.source} has the id {twice!r} more than once; ids name samples. "
+                "Give each its own."
             )
         return samples
 
