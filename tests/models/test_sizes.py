@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from trimtab import DeRa, Generation, LanguageModel, Plain
+from trimtab import Conversation, DeRa, Generation, LanguageModel, Plain
 from trimtab import zoo as embedded
 
 ASKED = ["Tom has 3 pens", "Once upon a time"]
@@ -58,7 +58,9 @@ def test_a_text_with_a_token_that_the_model_has_no_row_for_names_it(tokenizer) -
     model = model_of(ROWS, tokenizer)
     with pytest.raises(ValueError, match=r"beyond the 768 of its embedding.*'<two>' \(769\)"):
         Plain(model=model).complete(["Hello <two> there"], BRIEF)
-    assert model_of(ROWS + 2, tokenizer).encode("<two>") == [769]
+    with pytest.raises(ValueError, match=r"'<one>' \(768\)"):
+        list(Plain(model=model).weigh({"1": Conversation(question="Hi")}, {"1": ["a", "<one>"]}))
+    assert model.encode("<two>") == [769]
 
 
 def test_a_mixture_has_the_tokens_that_all_its_models_have(tokenizer) -> None:

@@ -334,6 +334,8 @@ class Method(ABC):
         for sample_id, conversation in conversations.items():
             text = {role: m.render(conversation) for role, m in self.models.items()}
             tokens = {role: m.encode(text[role]) for role, m in self.models.items()}
+            for role, model in self.models.items():
+                model.require_rows(tokens[role])
             prompts[sample_id] = Prompts(text, tokens)
         return prompts
 

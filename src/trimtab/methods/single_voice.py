@@ -187,6 +187,8 @@ class SingleVoice(Method):
                 length = len(prompt.tokens[role]) + longest - 1  # nothing follows the last
                 if not prompt.tokens[role]:
                     raise ValueError(f"Sample {sample_id!r}: the prompt for {role} has no tokens.")
+                for tokens in (prompt.tokens[role], *continuations[sample_id]):
+                    model.require_rows(tokens)
                 if length > model.context_length:
                     raise ValueError(
                         f"Sample {sample_id!r}: prompt and continuation are {length} tokens for "

@@ -32,7 +32,6 @@ class Codec:
         special_tokens: ids that are control signs and never text.
         prompts_have_bos: tells whether a chat template writes the beginning-of-sequence token,
             wherever in the prompt that is.
-        rows: how many tokens the model has a row for, if not for all.
     """
 
     def __init__(
@@ -41,12 +40,10 @@ class Codec:
         special_tokens: frozenset[int],
         *,
         prompts_have_bos: Callable[[], bool] = lambda: False,
-        rows: int | None = None,
     ) -> None:
         self._tokenizer = tokenizer
         self._special_tokens = special_tokens
         self._prompts_have_bos = prompts_have_bos
-        self._rows = rows
         self._encode_short = functools.lru_cache(maxsize=_REMEMBERED)(self._encode)
 
     def encode(self, text: str) -> list[int]:
@@ -59,21 +56,7 @@ class Codec:
 
     def encode_bare(self, text: str) -> list[int]:
         """Return the tokens of `text` and nothing else."""
-        tokens = (self._encode_short if len(text) <= _SHORT else self._encode)(text)
-        if self._rows is not None:
-            self._require_rows(tokens, self._rows)
-        return list(tokens)
-
-    def _require_rows(self, tokens: Sequence[int], rows: int) -> None:
-        odd = sorted({token for token in tokens if token >= rows})
-        if odd:
-            signs = self._tokenizer.convert_ids_to_tokens(odd)
-            named = ", ".join(f"{sign!r} ({i})" for i, sign in zip(odd, signs, strict=True))
-            raise ValueError(
-                f"The tokenizer has tokens that the model has no row for, beyond the {rows} of "
-                f"its embedding, and a text has {named}. Take such signs out of prompts and "
-                "templates, or take the tokenizer that the model was trained with."
-            )
+        return list((self._encode_short if len(text) <= _SHORT else self._encode)(text))
 
     def _encode(self, text: str) -> Sequence[int]:
         if self._backend is None:

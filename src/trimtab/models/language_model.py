@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -271,7 +271,6 @@ class LanguageModel:
             self.tokenizer,
             self.special_tokens,
             prompts_have_bos=lambda: self.prompt == "chat" and self.chat.writes_bos(),
-            rows=self._rows if self._rows < self._tokenizer_width else None,
         )
 
     @cached_property
@@ -319,6 +318,23 @@ class LanguageModel:
         Logits beyond the tokenizer's are padding; tokens beyond the model's cannot be read.
         """
         return min(self._tokenizer_width, self._rows)
+
+    def require_rows(self, tokens: Sequence[int]) -> None:
+        """Refuse tokens that the model's embedding has no row for, by their signs."""
+        if self._has_all_rows:
+            return
+        if odd := sorted({token for token in tokens if token >= self._rows}):
+            signs = self.tokenizer.convert_ids_to_tokens(odd)
+            named = ", ".join(f"{sign!r} ({i})" for i, sign in zip(odd, signs, strict=True))
+            raise ValueError(
+                f"The tokenizer of {self.path!r} has tokens that the model has no row for, beyond "
+                f"the {self._rows} of its embedding, and a text has {named}. Take such signs out "
+                "of prompts and templates, or take the tokenizer that the model was trained with."
+            )
+
+    @cached_property
+    def _has_all_rows(self) -> bool:
+        return self._tokenizer_width <= self._rows
 
     @property
     def _tokenizer_width(self) -> int:

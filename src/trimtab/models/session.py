@@ -115,6 +115,8 @@ class Session:
             tokens[kept_length(self._cached[slot], tokens, n) :]
             for slot, tokens, n in zip(slots, sequences, last, strict=True)
         ]
+        for new in news:
+            self.model.require_rows(new)
         read, wanted = [], dict[int, range]()
         offset = 0
         for group, step in self._passes(
