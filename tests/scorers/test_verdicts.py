@@ -135,7 +135,7 @@ def test_a_finished_run_is_scored_without_being_answered_again(tmp_path: Path) -
 def test_another_version_of_a_scorer_scores_anew(tmp_path: Path) -> None:
     first = run(tmp_path, Evenness())
     second = run(tmp_path, Evenness(version=2, puzzled_by=(0,)))
-    assert second["scorers"]["evenness"]["identity"] == {"version": 2}
+    assert second["scorers"]["evenness"]["identity"]["version"] == 2
     assert second["metrics"]["even"]["n"] == 9
     total = sum(line["scores"].get("even", 0) for line in record.read_samples(tmp_path))
     assert second["metrics"]["even"]["value"] == pytest.approx(total / 9)
