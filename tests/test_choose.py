@@ -436,3 +436,30 @@ def test_a_mistake_is_a_message(arguments, message, command, tmp_path):
     assert err.count("trimtab: error") == 1
     assert message in err
     assert "Traceback" not in err
+
+
+def test_seeds_are_repetitions_of_one_choice(tmp_path: Path) -> None:
+    chance = np.random.default_rng(3)
+    chances = {0.2: 0.3, 0.6: 0.8}
+    scores = {
+        value: [[float(x) for x in chance.random(40) < p] for _ in range(3)]
+        for value, p in chances.items()
+    }
+    for value, by_seed in scores.items():
+        for seed, own in enumerate(by_seed):
+            write_run(tmp_path, own, value=value, seed=seed)
+    write_run(tmp_path, [1.0] * 40, value=0.6, seed=9)  # which only one value was run with
+    (choice,), _ = choose.choose_each(results.read([tmp_path]))
+    assert choice.seeds == [0, 1, 2]
+    low, high = choice.positions
+    assert choice.best is high and not low.indistinguishable
+    means = {value: np.mean(by_seed, axis=0) for value, by_seed in scores.items()}
+    assert high.score["value"] == pytest.approx(means[0.6].mean())
+    assert low.against_best is not None
+    assert low.against_best.difference == pytest.approx((means[0.2] - means[0.6]).mean())
+    assert low.p_value == pytest.approx(scipy.stats.ttest_rel(means[0.2], means[0.6]).pvalue)
+    (left,) = choice.left_out
+    assert "0.6: seed 9, which not every value was run with" in left
+    console = Console(file=io.StringIO(), width=100)
+    console.print(choose.render([choice]))
+    assert "n = 40, over seeds 0, 1, 2" in console.file.getvalue()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -12,10 +13,11 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from trimtab import statistics
+from trimtab import seeds, statistics
 from trimtab.choices import not_a_choice
+from trimtab.comparisons import compare_repeated
 from trimtab.printable import printable
-from trimtab.results import Curve, Run, compare, curves, labels
+from trimtab.results import Curve, Run, curves, labels
 
 LEVEL = 0.05
 
@@ -29,16 +31,21 @@ class Position:
     """A value of the dial, compared with the best one.
 
     Attributes:
-        run: the run at this value.
+        runs: the runs at this value, by their seeds.
         score: its metric: `value`, `n`, `stderr`, `ci95`.
         against_best: the paired comparison, this value minus the best; None for the best itself.
         p_value: of that comparison, corrected for all those of the curve; 1 for the best itself.
     """
 
-    run: Run
+    runs: Sequence[Run]
     score: Mapping[str, Any]
     against_best: statistics.Paired | None
     p_value: float
+
+    @property
+    def run(self) -> Run:
+        """The run at this value; of several seeds, the first."""
+        return self.runs[0]
 
     @property
     def value(self) -> float:
@@ -54,8 +61,8 @@ class Position:
     @property
     def guide_ratio(self) -> float | None:
         """The guide's mean share of the words; None for a method that does not measure it."""
-        ratio = self.run.summary["metrics"].get("guide_ratio")
-        return ratio["value"] if ratio else None
+        ratios = [run.summary["metrics"].get("guide_ratio") for run in self.runs]
+        return fmean(ratio["value"] for ratio in ratios) if all(ratios) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +103,13 @@ class Choice:
     @property
     def betas(self) -> list[float]:
         """The KL weights that the runs record; the aligned model was trained with one."""
-        recorded = (p.run.config["method"].get("beta") for p in self.positions)
+        recorded = (run.config["method"].get("beta") for p in self.positions for run in p.runs)
         return sorted({beta for beta in recorded if isinstance(beta, int | float)})
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds that every value was run with."""
+        return [seeds.seed(run) for run in self.best.runs]
 
     def kl_weight(self, position: Position) -> float | None:
         """Return the KL weight to retrain at for what DeRa does there: beta / strength.
@@ -122,6 +134,7 @@ class Choice:
             "models": run.models,
             "dial": run.dial,
             "metric": self.metric,
+            "seeds": self.seeds,
             "best": self.best.value,
             "indistinguishable": [p.value for p in self.indistinguishable],
             "cheapest": self.cheapest.value if self.cheapest else None,
@@ -136,6 +149,7 @@ class Choice:
                     "guide_ratio": p.guide_ratio,
                     "kl_weight": self.kl_weight(p),
                     "folder": str(p.run.folder),
+                    "folders": [str(run.folder) for run in p.runs],
                 }
                 for p in self.positions
             ],
@@ -149,9 +163,10 @@ def choose(curve: Curve, metric: str | None = None, *, name: str | None = None) 
     The best has the highest mean; of several, it is the one nearest to 0, where the dial changes
     least: at strength 0 a model is as it was, at threshold 0 the base speaks wherever it may.
 
-    Each other value is compared with the best over the same samples (`statistics.paired`), and the
-    p-values are corrected for their number (`statistics.holm`). A value whose corrected p-value is
-    at least 0.05 is *indistinguishable* from the best. What that means, and what it does not:
+    Each other value is compared with the best over the same samples (`statistics.paired`; with
+    several seeds, by the samples' means over those that every value was run with), and the p-values
+    are corrected for their number (`statistics.holm`). A value whose corrected p-value is at least
+    0.05 is *indistinguishable* from the best. What that means, and what it does not:
 
     - It is a lack of evidence, not evidence of equality: with few samples, the set is wide.
     - The best was picked by the same samples, so luck favours it. Its own score and interval are a
@@ -161,7 +176,7 @@ def choose(curve: Curve, metric: str | None = None, *, name: str | None = None) 
       that is truly best is itself left out in 2 to 3 %. (Measured by simulation.)
 
     Args:
-        curve: runs that differ in the dial alone.
+        curve: runs that differ in the dial alone, or in their seeds too.
         metric: a score of the task, of which more is better; None for the task's own.
         name: what to call the curve; None for its own name.
 
@@ -173,20 +188,23 @@ def choose(curve: Curve, metric: str | None = None, *, name: str | None = None) 
     metric = metric or curve.runs[0].metric
     if curve.dial is None:
         raise NoChoice(f"{name}: has no dial.")
-    runs, left_out = _comparable(curve)
-    if len(runs) < 2:
-        values = ", ".join(f"{run.value:g}" for run in runs) or "none"
+    by_value, left_out = _comparable(curve)
+    if len(by_value) < 2:
+        values = ", ".join(f"{value:g}" for value in by_value) or "none"
         alone = f"{name}: has no two values of {curve.dial} to compare, but {values}."
         raise NoChoice("\n  ".join([alone, *left_out]))
-    scores = {score for line in runs[0].samples for score in line["scores"]}
+    first = next(iter(by_value.values()))[0]
+    scores = {score for line in first.samples for score in line["scores"]}
     if metric not in scores:
         raise NoChoice(not_a_choice(f"{name}: score", metric, scores))
 
-    def height(run: Run) -> float:
-        return run.summary["metrics"][metric]["value"]
-
-    best = min(runs, key=lambda run: (-height(run), _turn(run.value)))
-    against = {run.value: compare(run, best, metric) for run in runs if run is not best}
+    scored = {value: seeds.estimate(group, metric) for value, group in by_value.items()}
+    best = min(by_value, key=lambda value: (-scored[value]["value"], _turn(value)))
+    against = {
+        value: compare_repeated(group, by_value[best], metric)
+        for value, group in by_value.items()
+        if value != best
+    }
     # One sample of a score that is not 0 or 1 has no p-value: it tells nothing from the best.
     p_values = [1.0 if pair.p_value is None else pair.p_value for pair in against.values()]
     corrected = dict(zip(against, statistics.holm(p_values), strict=True))
@@ -195,12 +213,12 @@ def choose(curve: Curve, metric: str | None = None, *, name: str | None = None) 
         metric=metric,
         positions=[
             Position(
-                run=run,
-                score=run.summary["metrics"][metric],
-                against_best=against.get(run.value),
-                p_value=corrected.get(run.value, 1.0),
+                runs=group,
+                score=scored[value],
+                against_best=against.get(value),
+                p_value=corrected.get(value, 1.0),
             )
-            for run in runs
+            for value, group in by_value.items()
         ],
         left_out=left_out,
     )
@@ -221,7 +239,7 @@ def choose_each(
     """
     runs = list(runs)
     others = Counter(_on(run.split) for run in runs if run.split != split)
-    found = curves(run for run in runs if run.split == split)
+    found = curves((run for run in runs if run.split == split), repeated=True)
     if not found:
         seen = ", ".join(f"{count} {on}" for on, count in others.items()) or "none at all"
         raise ValueError(
@@ -256,26 +274,34 @@ def _turn(value: float | None) -> tuple[float, bool]:
     return abs(value), value < 0
 
 
-def _comparable(curve: Curve) -> tuple[list[Run], list[str]]:
-    """Return a run for each value, all over the same rows with the same weights, and the others."""
+def _comparable(curve: Curve) -> tuple[dict[float, list[Run]], list[str]]:
+    """Return the runs of each value, all over the same rows with the same weights, and the others.
+
+    Of several seeds those count that every value was run with.
+    """
     alike: dict[str, list[Run]] = {}
     for run in curve.runs:
         alike.setdefault(run.content, []).append(run)
     most = max((group for group in alike.values() if group[0].samples), key=len, default=[])
-    kept: dict[float | None, Run] = {}
+    common = seeds.common(most)
+    kept: dict[float, dict[int, Run]] = {}
     left_out = []
     for run in curve.runs:
+        assert run.value is not None
+        one = seeds.seed(run)
         if not run.samples:
             reason = "its samples are gone"
         elif run.content != most[0].content:
             reason = "other rows or weights than most of its curve"
-        elif run.value in kept:
+        elif one not in common:
+            reason = f"seed {one}, which not every value was run with"
+        elif one in kept.get(run.value, {}):
             reason = "the same again"
         else:
-            kept[run.value] = run
+            kept.setdefault(run.value, {})[one] = run
             continue
         left_out.append(f"{run.dial} {run.value:g}: {reason}, {run.folder}.")
-    return list(kept.values()), left_out
+    return {value: [own[one] for one in sorted(own)] for value, own in kept.items()}, left_out
 
 
 # ---------------------------------------------------------------------------- as text
@@ -294,7 +320,7 @@ def _table(choice: Choice) -> Table:
             "\n"
             + printable(f"{run.task} ({run.source}): {choice.metric} [95 % interval]")
             + "\n"
-            + printable(f"{choice.name}, n = {choice.best.score['n']}")
+            + printable(f"{choice.name}, n = {choice.best.score['n']}{_seeds(choice)}")
         ),
         title_justify="left",
         title_style="bold",
@@ -320,6 +346,11 @@ def _table(choice: Choice) -> Table:
         verdict = "indistinguishable" if p.indistinguishable else "worse"
         table.add_row(*map(Text, [*row, verdict if against else "best"]))
     return table
+
+
+def _seeds(choice: Choice) -> str:
+    several = len(choice.seeds) > 1
+    return f", over seeds {', '.join(map(str, choice.seeds))}" if several else ""
 
 
 def _conclusion(choice: Choice) -> Table:

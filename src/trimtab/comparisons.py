@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from trimtab import seeds
 from trimtab.config import digest
 from trimtab.finished import Row, Run, short_ids
 from trimtab.statistics import Paired, holm, paired
@@ -69,6 +70,7 @@ def notes(
             f"summary.json): {', '.join(odd)}. Repeat the commands of the older ones: their "
             "answers are scored anew, and none is generated."
         )
+    said += map(seeds.note, seeds.over_seeds(runs))
     if other is None:
         return said
     (name,) = short_ids([other])
@@ -144,6 +146,24 @@ def compare(first: Run, second: Run, metric: str | None = None) -> Paired:
         ValueError: for runs over different samples, and for a metric that a run does not have.
     """
     return paired(*_in_common(first, second, metric))
+
+
+def compare_repeated(first: Sequence[Run], second: Sequence[Run], metric: str) -> Paired:
+    """Compare two methods that were run with several seeds each, by samples' means over these.
+
+    Draws are independent from sample to sample, so that what they add to a mean is in the spread
+    over the samples, by which the test goes.
+
+    Raises:
+        ValueError: as `compare`.
+    """
+    if len(first) == len(second) == 1:
+        return compare(first[0], second[0], metric)
+    for run in (*first, *second):
+        require_same_rows(run, first[0])
+    own = [seeds.means(runs, metric) for runs in (first, second)]
+    both = own[0].keys() & own[1].keys()
+    return paired(*({i: value for i, value in means.items() if i in both} for means in own))
 
 
 def compare_wins(first: Run, second: Run, metric: str | None = None) -> WinRate:

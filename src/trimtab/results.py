@@ -13,7 +13,7 @@ from trimtab.config import digest
 from trimtab.differences import differing, in_words
 from trimtab.finished import Run, survey
 from trimtab.record import Damaged
-from trimtab.seeds import Repeated, over_seeds, seed
+from trimtab.seeds import Repeated, over_seeds, seed, without_seed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,11 +71,16 @@ def read(roots: Iterable[Path]) -> list[Run]:
     return list(found.runs)
 
 
-def curves(runs: Iterable[Run]) -> list[Curve]:
-    """Return the runs as curves; each run is in one, and one without a dial is its own."""
+def curves(runs: Iterable[Run], *, repeated: bool = False) -> list[Curve]:
+    """Return the runs as curves; each run is in one, and one without a dial is its own.
+
+    Args:
+        runs: any runs.
+        repeated: whether runs that differ in their seed too are of one curve.
+    """
     groups: dict[tuple[str, ...], list[Run]] = {}
     for run in runs:
-        key = (run.task, run.method, run.metric, _all_but_dial(run))
+        key = (run.task, run.method, run.metric, _all_but_dial(run, repeated))
         groups.setdefault(key, []).append(run)
     found = [
         Curve(runs=sorted(group, key=lambda run: run.value or 0.0)) for group in groups.values()
@@ -88,9 +93,10 @@ def _place(curve: Curve) -> tuple[Any, ...]:
     return run.task, run.method, run.metric, run.models, run.value or 0.0, str(run.folder)
 
 
-def _all_but_dial(run: Run) -> str:
-    method = {name: value for name, value in run.config["method"].items() if name != run.dial}
-    return digest({**run.config, "method": method})
+def _all_but_dial(run: Run, repeated: bool) -> str:
+    config = without_seed(run.config) if repeated else run.config
+    method = {name: value for name, value in config["method"].items() if name != run.dial}
+    return digest({**config, "method": method})
 
 
 def labels(found: Sequence[Curve]) -> list[str]:

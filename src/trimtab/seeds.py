@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import statistics as numbers
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from trimtab.config import digest
 from trimtab.finished import Run, short_ids
@@ -39,16 +41,50 @@ def over_seeds(runs: Iterable[Run], metric: str | None = None) -> list[Repeated]
     """
     alike: dict[tuple[str, str | None, str], list[Run]] = {}
     for run in runs:
-        generation = {**(run.config.get("generation") or {}), "seed": None}
-        key = digest({**run.config, "generation": generation})
+        key = digest(without_seed(run.config))
         alike.setdefault((key, run.data, run.task), []).append(run)
     groups = (sorted(group, key=seed) for group in alike.values() if len(group) > 1)
     return [found for group in groups if (found := _together(group, metric))]
 
 
+def without_seed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration as it is with any seed of its draws."""
+    return {**config, "generation": {**(config.get("generation") or {}), "seed": None}}
+
+
 def seed(run: Run) -> int:
     """Return the seed of a run's draws."""
     return int((run.config.get("generation") or {}).get("seed") or 0)
+
+
+def means(runs: Sequence[Run], metric: str) -> dict[str, float]:
+    """Return each sample's mean over some runs, of the samples that all of them scored."""
+    scores = [run.scores(metric) for run in runs]
+    return {
+        i: numbers.fmean(own[i] for own in scores) for i in scores[0] if all(i in s for s in scores)
+    }
+
+
+def estimate(runs: Sequence[Run], metric: str) -> Mapping[str, Any]:
+    """Return a metric of runs of several seeds, as a summary has it: `value`, `n`, `ci95` ..."""
+    if len(runs) == 1:
+        found: Mapping[str, Any] = runs[0].summary["metrics"][metric]
+        return found
+    samples = means(runs, metric)
+    by_run = [[run.scores(metric)[i] for i in samples] for run in runs]
+    return repeated(by_run).to_dict()
+
+
+def common(runs: Iterable[Run]) -> list[int]:
+    """Return the seeds that every value of a dial was run with; one, the most frequent, if none."""
+    by_value: dict[float | None, set[int]] = {}
+    for run in runs:
+        by_value.setdefault(run.value, set()).add(seed(run))
+    shared = set.intersection(*by_value.values()) if by_value else set()
+    if shared or not by_value:
+        return sorted(shared)
+    times = Counter(sorted(one for found in by_value.values() for one in found))
+    return [times.most_common(1)[0][0]]
 
 
 def note(found: Repeated) -> str:

@@ -13,7 +13,6 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from trimtab import seeds
 from trimtab.comparisons import Comparison, comparisons, notes
 from trimtab.differences import differing, in_words
 from trimtab.finished import short_ids
@@ -47,7 +46,7 @@ class _TaskTable:
                 zip(runs, short_ids(runs), differing(runs), strict=True)
             )
         ]
-        self._notes = [*notes(runs, compared, against), *map(seeds.note, seeds.over_seeds(runs))]
+        self._notes = notes(runs, compared, against)
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         forms = [self._wide(), self._narrow(_SPARE)]
