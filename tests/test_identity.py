@@ -198,6 +198,65 @@ def test_files_and_functions_that_settings_name_count(stranger: Import, tmp_path
     assert "pieces.py" not in hashes(behind(kind(model=chat())))
 
 
+@pytest.mark.parametrize(
+    ("code", "file"),
+    [
+        ('(HERE.parent / "data" / "x.txt").read_text()', "mine/data/x.txt"),  # above the code
+        ('(HERE.parents[1] / "x.txt").read_text()', "x.txt"),  # beside its package
+        ('(HERE / "data" / "en" / "x.txt").read_text()', "mine/deep/data/en/x.txt"),
+        ('(HERE / "data" / f"{self.name}.txt").read_text()', "mine/deep/data/x.txt"),
+        ('[p.read_text() for p in (HERE / "data").rglob("*.txt")]', "mine/deep/data/en/x.txt"),
+        ('open(ROOT + "/x.txt")', "elsewhere/x.txt"),
+    ],
+)
+def test_files_that_code_names_by_their_folders_count(
+    stranger: Import, tmp_path: Path, code: str, file: str
+) -> None:
+    deep = tmp_path / "code/mine/deep"
+    deep.mkdir()
+    (deep / "__init__.py").write_text("")
+    root = tmp_path / "code/elsewhere"
+    (deep / "reads.py").write_text(f"ROOT = {str(root)!r}\nclass Reads:\n  def f(self): {code}\n")
+    named = tmp_path / "code" / file
+    named.parent.mkdir(parents=True, exist_ok=True)
+    named.write_text("one")
+    reads = stranger("mine.deep.reads").Reads
+    before = hashes(behind(reads()))
+    named.write_text("two")
+    assert hashes(behind(reads())) != before
+
+
+def test_a_folder_that_a_setting_names_counts_with_all_in_it_but_runs(
+    stranger: Import, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = tmp_path / "words"
+    (words / "run").mkdir(parents=True)
+    (words / "run/run.json").write_text("{}")
+    (words / "a.txt").write_text("one")
+    method = stranger("mine.methods").Mine(model=chat(), words=str(words))
+    before = hashes(behind(method))
+    (words / "run/samples.jsonl").write_text("{}")
+    assert hashes(behind(method)) == before
+    (words / "a.txt").write_text("two")
+    assert hashes(behind(method)) != before
+    for number in range(1000):
+        (words / f"{number}.txt").touch()
+    behind(method)
+    assert "more than 1000 files" in caplog.text
+
+
+def test_what_lies_in_folders_that_code_makes_is_no_source(
+    stranger: Import, tmp_path: Path
+) -> None:
+    code = "import os\nclass Keeps:\n  def f(self): os.makedirs('kept', exist_ok=True)\n"
+    (tmp_path / "code/keeps.py").write_text(code)
+    keeps = stranger("keeps").Keeps
+    before = hashes(behind(keeps()))
+    (tmp_path / "code/kept").mkdir()
+    (tmp_path / "code/kept/answer.txt").write_text("one")
+    assert hashes(behind(keeps())) == before
+
+
 def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()

@@ -10,6 +10,7 @@ import functools
 import hashlib
 import inspect
 import json
+import logging
 import os
 import re
 import sys
@@ -21,18 +22,23 @@ from trimtab import working_directory
 from trimtab.own_code import file_of, is_installed, is_own, is_users
 from trimtab.parts import parts
 
+_log = logging.getLogger(__name__)
 _OURS = f"{__package__}."
 _LONGEST_NAME = 200  # of a file that code names
 _WRITTEN = re.compile(r"[wax]b?t?\+?")  # modes of open(): what is written is no source
 _OF_WEIGHTS = {".safetensors", ".bin", ".json", ".jinja", ".model"}
 _LOGS = (".log", ".lock", ".tmp")
+_MAKES_FOLDERS = ("mkdir", "makedirs")  # what lies in these is no source either
+_MOST_FILES, _MOST_BYTES = 1000, 2**26  # of a folder, and of a file in it
+_PASSED = ("__pycache__", ".")  # begin the names of what is no source
 
 
 def sources(*things: Any) -> list[Path]:
     """Return the files of some classes or functions, as far as they are a user's.
 
     These are the files that define them and what they inherit from, all that these import wherever
-    they do, installed libraries aside, and the files that lie beside the code and are named in it.
+    they do, installed libraries aside, and the files and folders that lie beside the code, or above
+    it in its package, and are named in it.
     """
     users: set[str] = set()
     modules = set()
@@ -107,7 +113,8 @@ def _of_setting(value: Any) -> set[Path]:
         return {path}
     if os.path.isdir(path):
         files = {file for file in path.iterdir() if file.suffix in _OF_WEIGHTS}
-        return files if any(file.name.endswith("config.json") for file in files) else set()
+        is_model = any(file.name.endswith("config.json") for file in files)
+        return _within(path) | (files if is_model else set())
     module = str(value).rpartition(".")[0]
     search = _Search(set())
     if module in sys.modules:
@@ -211,10 +218,46 @@ def _named_in(tree: ast.AST, folder: Path) -> Iterator[Path]:
         for text in set(_texts(tree)) - written
         if 0 < len(text) <= _LONGEST_NAME and text.isprintable() and not text.endswith(_LOGS)
     }
-    folders = {folder, Path.cwd()}
-    below = {place / name for place in folders for name in names if os.path.isdir(place / name)}
-    for place in folders | below:
+    names |= {name.strip("/") for name in names}  # as in folder + "/name"
+    calls = {_called(node) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    whole = calls.isdisjoint(_MAKES_FOLDERS)
+    seen, starts = set[Path](), [*_up(folder), Path.cwd()]
+    places = [*starts]
+    for place in places:  # which grows: names may follow on names of folders
         for name in names:
-            file = Path(os.path.abspath(place / name))
-            if file.is_file() and not is_installed(file):
-                yield file
+            path = Path(os.path.abspath(place / name))
+            if path in seen or path in starts or path == path.parent:
+                continue
+            seen.add(path)
+            if path.is_file() and not is_installed(path):
+                yield path
+            elif path.is_dir() and (path.is_relative_to(place) or place in starts):
+                places.append(path)
+                yield from _within(path) if whole and path.is_relative_to(place) else ()
+
+
+def _up(folder: Path) -> Iterator[Path]:
+    """Yield the folder of some code, and those above it up to that of its outermost package."""
+    yield folder
+    while (folder / "__init__.py").is_file() and folder != folder.parent:
+        folder = folder.parent
+        yield folder
+
+
+def _within(folder: Path) -> set[Path]:
+    """Return the files in a folder and below; runs, what is hidden and what is huge aside."""
+    found: set[Path] = set()
+    for place, folders, names in os.walk(folder):
+        is_run = "run.json" in names or is_installed(Path(place))
+        folders[:] = [name for name in folders if not (is_run or name.startswith(_PASSED))]
+        ours = [n for n in names if not (is_run or n.startswith(_PASSED) or n.endswith(_LOGS))]
+        files = (Path(os.path.abspath(place), name) for name in ours)
+        found |= {f for f in files if f.is_file() and f.stat().st_size <= _MOST_BYTES}
+        if len(found) > _MOST_FILES:
+            _log.warning(
+                "%s has more than %d files: whether they change between runs is not looked at.",
+                folder,
+                _MOST_FILES,
+            )
+            return set()
+    return found
