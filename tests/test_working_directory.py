@@ -116,6 +116,22 @@ def test_what_a_setting_names_is_found_with_all_that_it_imports(here: Path) -> N
         importlib.import_module("stranger_unnamed")
 
 
+def test_a_fingerprint_asks_a_class_that_nothing_has_named_before(here: Path) -> None:
+    (here / "stranger_silent.py").write_text(
+        "class Thing:\n"
+        "    without_effect = frozenset({'speed'})\n"
+        "    def __init__(self, speed): ...\n"
+    )
+    slow, fast = ({"task": {"_target_": "stranger_silent.Thing", "speed": s}} for s in (1, 2))
+    assert config.digest(slow, users=True) == config.digest(fast, users=True)
+
+
+def test_a_text_that_is_too_long_for_a_file_names_none(here: Path) -> None:
+    (here / "stranger_long.py").write_text(f"PROMPT = '{'問' * 150}'\nclass Thing:\n    pass\n")
+    thing = config.build({"_target_": "stranger_long.Thing"})
+    assert [file.name for file in own_files.sources(type(thing))] == ["stranger_long.py"]
+
+
 def test_what_hydra_is_to_get_is_named(here: Path) -> None:
     (here / "stranger_function.py").write_text("def f():\n    return 7\n")
     node: dict[str, Any] = {"_target_": "hydra.utils.get_method", "path": "stranger_function.f"}

@@ -10,9 +10,8 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from hydra.utils import get_object
-
 from trimtab.own_code import declared, is_own
+from trimtab.working_directory import get_object
 
 _IN_ORDER = "\0in order"  # marks a mapping whose order counts, or whose keys are not text
 

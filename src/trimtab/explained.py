@@ -7,9 +7,8 @@ import re
 import textwrap
 from collections.abc import Iterator
 
-from hydra.utils import get_object
-
 from trimtab.config import Experiment
+from trimtab.working_directory import get_object
 
 _NODE = re.compile(r"(\w+):$")
 _TARGET = re.compile(r"  _target_: (\S+)$")

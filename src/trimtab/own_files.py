@@ -6,7 +6,6 @@ They are read, not run: what a function imports only when it is called counts li
 from __future__ import annotations
 
 import ast
-import functools
 import hashlib
 import inspect
 import json
@@ -18,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from trimtab import working_directory
+from trimtab import whole_files, working_directory
 from trimtab.own_code import file_of, is_installed, is_own, is_users
 from trimtab.parts import parts
 
@@ -78,29 +77,17 @@ def digest(files: Iterable[Path]) -> str | None:
 def hashes(files: Iterable[Path]) -> dict[str, str]:
     """Return the hashes of some files, by the end of each path that tells it from the others."""
     files = sorted(set(files))
-    parts = {file: 1 for file in files}
+    lengths = dict.fromkeys(files, 1)
     named: dict[str, Path] = {}
     while len(named) < len(files):
         named = {}
         for file in files:
-            name = "/".join(file.parts[-parts[file] :])
+            name = "/".join(file.parts[-lengths[file] :])
             if name in named:
-                parts[file] += 1
-                parts[named[name]] += 1
+                lengths[file] += 1
+                lengths[named[name]] += 1
             named[name] = file
-    return {name: sha256(file) for name, file in sorted(named.items())}
-
-
-def sha256(file: Path) -> str:
-    """Return the hash of a file's content."""
-    status = file.stat()
-    return _sha256(file, status.st_size, status.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=4096)  # the jobs of a sweep ask again and again
-def _sha256(file: Path, size: int, changed: int) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return {name: whole_files.sha256(file) for name, file in sorted(named.items())}
 
 
 def _of_setting(value: Any) -> set[Path]:
@@ -229,9 +216,9 @@ def _named_in(tree: ast.AST, folder: Path) -> Iterator[Path]:
             if path in seen or path in starts or path == path.parent:
                 continue
             seen.add(path)
-            if path.is_file() and not is_installed(path):
+            if os.path.isfile(path) and not is_installed(path):
                 yield path
-            elif path.is_dir() and (path.is_relative_to(place) or place in starts):
+            elif os.path.isdir(path) and (path.is_relative_to(place) or place in starts):
                 places.append(path)
                 yield from _within(path) if whole and path.is_relative_to(place) else ()
 

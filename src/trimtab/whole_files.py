@@ -1,13 +1,14 @@
-"""Whole files: read within bounds, and written so that none is ever seen half-written."""
+"""Whole files: read within bounds, hashed, and written so that none is ever seen half-written."""
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import os
 import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -29,7 +30,7 @@ def opened(file: Path, most: int, within: Path) -> IO[bytes]:
     """
     if file.is_symlink() and not file.resolve().is_relative_to(within.resolve()):
         raise ValueError(f"{file} is a link that leads out of its folder. Put the file there.")
-    return open(file, "rb", opener=partial(_open_regular, most))
+    return open(file, "rb", opener=functools.partial(_open_regular, most))
 
 
 def _open_regular(most: int, name: str, flags: int) -> int:
@@ -42,6 +43,18 @@ def _open_regular(most: int, name: str, flags: int) -> int:
     if not regular:
         raise ValueError(f"{name} is no regular file.")
     raise ValueError(f"{name} has {found.st_size:,} bytes, of which {most:,} are accepted.")
+
+
+def sha256(file: Path) -> str:
+    """Return the hash of a file's content."""
+    status = file.stat()
+    return _sha256(file, status.st_size, status.st_mtime_ns)
+
+
+@functools.cache  # the jobs of a sweep ask again and again, and weights are large
+def _sha256(file: Path, size: int, changed: int) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """What a local model folder must hold, told before anything is loaded from it."""
 
-import functools
 import hashlib
 import os
 import re
@@ -9,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from trimtab import whole_files
 from trimtab.models.json_file import read_object
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -204,16 +204,5 @@ def further_sha256(folder: Path, *, code: bool) -> str | None:
 
 
 def _files_sha256(files: Iterable[Path]) -> str:
-    listed = "".join(f"{file.name} {_file_sha256(file)}\n" for file in files)
+    listed = "".join(f"{file.name} {whole_files.sha256(file)}\n" for file in files)
     return hashlib.sha256(listed.encode()).hexdigest()
-
-
-def _file_sha256(file: Path) -> str:
-    status = file.stat()
-    return _sha256_of(file, status.st_size, status.st_mtime_ns)
-
-
-@functools.cache  # the jobs of a sweep ask again and again, and weights are large
-def _sha256_of(file: Path, size: int, changed: int) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -14,7 +14,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from trimtab import own_files, working_directory
+from trimtab import own_files, whole_files, working_directory
 from trimtab.choices import not_a_choice
 from trimtab.own_code import described
 from trimtab.scorers.scorer import Scorer, Verdict
@@ -71,7 +71,7 @@ class FunctionReward(Scorer):
         return {
             "function": f"{named.__module__}.{named.__qualname__}",
             **settings,
-            "file_sha256": own_files.sha256(file) if file else None,
+            "file_sha256": whole_files.sha256(file) if file else None,
             **({"further_sha256": further} if further else {}),
         }
 
