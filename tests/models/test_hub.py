@@ -10,9 +10,8 @@ import pytest
 from huggingface_hub import constants
 from tests.models import hub_server
 
-from trimtab import Conversation, LanguageModel
+from trimtab import Conversation, LanguageModel, network
 from trimtab import zoo as embedded
-from trimtab.models import hub
 from trimtab.requirements import require_same
 from trimtab.vectors import extract
 
@@ -117,8 +116,8 @@ def test_a_host_that_does_not_answer_is_given_up_soon(monkeypatch: pytest.Monkey
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.setattr(hub, "_PATIENCE", 0.1)
-    assert not hub.is_reachable("https://192.0.2.1")
+    monkeypatch.setattr(network, "_SOON", 0.1)
+    assert not network.answers_soon("https://192.0.2.1")
 
 
 def test_a_revision_of_a_local_folder_is_refused() -> None:

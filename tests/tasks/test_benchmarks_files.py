@@ -228,7 +228,7 @@ def test_a_hub_that_gives_no_rows(error: Exception, monkeypatch: pytest.MonkeyPa
     def load_dataset(*arguments: Any, **options: Any) -> Dataset:
         raise error
 
-    monkeypatch.setattr(hub_rows, "is_reachable", lambda endpoint: True)
+    monkeypatch.setattr(hub_rows, "answers_soon", lambda endpoint: True)
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     with pytest.raises(ValueError, match=rf"tau/commonsense_qa.*{error}.*task.data_dir=FOLDER"):
         tasks.CommonsenseQA().samples()
@@ -253,7 +253,7 @@ def test_a_hub_that_is_not_found_is_not_waited_for(
 
 def test_a_host_behind_a_proxy_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "http://localhost:1")
-    assert hub_rows.is_reachable("https://hub.invalid")
+    assert hub_rows.answers_soon("https://hub.invalid")
 
 
 def test_a_local_file_has_no_revision(tmp_path: Path) -> None:

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-import socket
-import threading
-import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
-_PATIENCE = 2.0  # seconds that a host has to answer
+from trimtab.network import answers_soon
 
 
 def snapshot(name: str, revision: str | None, patterns: Sequence[str], what: str) -> Path:
@@ -32,7 +25,7 @@ def snapshot(name: str, revision: str | None, patterns: Sequence[str], what: str
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import IncompleteSnapshotError
 
-    there = constants.HF_HUB_OFFLINE or is_reachable(constants.ENDPOINT)
+    there = constants.HF_HUB_OFFLINE or answers_soon(constants.ENDPOINT)
     try:
         return Path(
             snapshot_download(
@@ -64,31 +57,3 @@ def snapshot(name: str, revision: str | None, patterns: Sequence[str], what: str
 def commit_of(folder: Path) -> str:
     """Return the commit that a folder of the cache is of."""
     return folder.name
-
-
-def is_reachable(endpoint: str) -> bool:
-    """Whether a server answers, as far as we can tell: a proxy may reach it where we do not.
-
-    What was found is remembered for a minute, as several models ask one after another.
-    """
-    if getproxies().keys() & {"http", "https", "all"}:
-        return True
-    return _answers(endpoint, int(time.monotonic() // 60))
-
-
-@functools.lru_cache(maxsize=8)
-def _answers(endpoint: str, minute: int) -> bool:
-    address = urlsplit(endpoint)
-    port = address.port or (80 if address.scheme == "http" else 443)
-    answered = threading.Event()
-
-    def connect() -> None:
-        with suppress(OSError):
-            socket.create_connection((address.hostname or "", port), timeout=_PATIENCE).close()
-            answered.set()
-
-    # Looking a name up has no timeout of its own.
-    attempt = threading.Thread(target=connect, daemon=True)
-    attempt.start()
-    attempt.join(_PATIENCE)
-    return answered.is_set()

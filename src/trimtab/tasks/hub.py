@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from trimtab.models.hub import is_reachable
+from trimtab.network import answers_soon
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -29,7 +29,7 @@ def load_rows(name: str, config: str | None, *, split: str, revision: str | None
 
     if not os.path.isabs(name) and os.path.exists(name):
         raise ValueError(f"{os.path.abspath(name)} would be read in its place. Move it away.")
-    if is_reachable(constants.ENDPOINT):
+    if answers_soon(constants.ENDPOINT):
         return load_dataset(name, config, split=split, revision=revision)
     try:
         with _offline():
