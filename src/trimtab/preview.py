@@ -11,6 +11,7 @@ from trimtab import config, requirements
 from trimtab.dated import asked_on, day_of
 from trimtab.methods import Method
 from trimtab.models import LanguageModel
+from trimtab.printable import printable
 from trimtab.tasks import Task
 
 _WIDTH = 79  # of the lines between prompts
@@ -77,5 +78,4 @@ def _shown(model: LanguageModel, text: str, tokens: list[int]) -> str:
     first = model.codec.decode(tokens[:1])
     added = tokens[:1] and tokens[0] in model.special_tokens and not text.startswith(first)
     body = text.rstrip("\n")
-    printable = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in body)
-    return (first if added else "") + printable + _END * (len(text) - len(body))
+    return (first if added else "") + printable(body, keep="\n") + _END * (len(text) - len(body))

@@ -52,7 +52,8 @@ def _digest(method: Method, seed: int) -> str:
         "day": str(TODAY) if any(m.is_dated for m in method.models.values()) else None,
     }
     for role, model in method.participants.items():
-        if not any(model.identity.get(name) for name in _CONTENT):
+        identity = model.identity  # of a loaded model, a hash of all its weights
+        if not any(identity.get(name) for name in _CONTENT):
             raise _unknown(f"the weights of {role}, {model.path!r}")
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from trimtab.printable import printable
+
 _NUMBER = re.compile(r"(?=.*[0-9])[-+]?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)?(?:\.[0-9]+)?")
 _NAMES = 6  # of the parts of a cell that an error shows
 
@@ -94,9 +96,9 @@ class Row:
         try:
             value.encode()
         except UnicodeEncodeError as error:
-            half = value[error.start].encode("unicode_escape").decode()
             raise self.unusable(
-                f"has {half} in {column!r}, half of a surrogate pair. Write the whole character"
+                f"has {printable(value[error.start])} in {column!r}, half of a surrogate pair. "
+                "Write the whole character"
             ) from error
         return value
 
