@@ -120,6 +120,20 @@ def test_a_host_that_does_not_answer_is_given_up_soon(monkeypatch: pytest.Monkey
     assert not network.answers_soon("https://192.0.2.1")
 
 
+@pytest.mark.parametrize("setting", ["http_proxy=http://localhost:1", "no_proxy=hub.invalid"])
+def test_a_proxy_of_other_hosts_is_none(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("https_proxy", "http://localhost:1")
+    assert network.answers_soon("https://hub.invalid")
+    if setting.startswith("http_proxy"):
+        monkeypatch.delenv("https_proxy")
+        monkeypatch.delenv("HTTPS_PROXY", raising=False)
+    monkeypatch.setenv(*setting.split("="))
+    assert not network.answers_soon("https://hub.invalid")
+
+
 def test_a_revision_of_a_local_folder_is_refused() -> None:
     folder = str(embedded.path("a-small-base"))
     for path in (folder, "zoo:a-small-base"):
