@@ -1,6 +1,7 @@
 """Shared models: the embedded family, each loaded once."""
 
 import functools
+import os
 
 import pytest
 import torch
@@ -8,6 +9,8 @@ import torch
 from trimtab import LanguageModel
 
 torch.set_num_threads(1)
+# As wide wherever the tests run; those about width say theirs.
+os.environ["COLUMNS"] = "160"
 
 
 @functools.cache

@@ -224,7 +224,8 @@ def assert_tells(told, folder):
     for part in ("method", "task", "generation"):
         for key, value in folder.config[part].items():
             if not isinstance(value, dict) and key != "_target_":
-                assert told.config[f"{part}.{key}"] == value
+                said = json.dumps(value) if isinstance(value, list) else value
+                assert told.config[f"{part}.{key}"] == said
     assert told.config["limit"] == folder.config["limit"]
     assert told.exit_code == 0
     assert told.summary[metric] == estimate["value"]
