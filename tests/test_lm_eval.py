@@ -489,6 +489,16 @@ class Loud(Plain):
     assert said[0] == said[0].upper() and said[0] != said[1] != said[1].upper()
 
 
+def test_a_method_that_answers_conversations_in_its_own_way_is_refused(zoo: Zoo) -> None:
+    class Loud(Plain):
+        def stream(self, conversations, generation):
+            for completion in super().stream(conversations, generation):
+                yield dataclasses.replace(completion, text=completion.text.upper())
+
+    with pytest.raises(ValueError, match=r"Loud.* answers by a stream\(\) of its own.*decode\(\)"):
+        answers(MethodLM(Loud(model=zoo("a-small-base")), Generation()), [FARM])
+
+
 def test_what_a_cache_cannot_know_is_refused(zoo: Zoo, tmp_path) -> None:
     base = zoo("a-small-base")
     with pytest.raises(ValueError, match=r"cannot know method\.scale, of type object"):

@@ -1,5 +1,7 @@
 """What holds for every method: batches, order and slots change nothing; bad dials are refused."""
 
+import dataclasses
+
 import pytest
 
 from trimtab import (
@@ -131,3 +133,22 @@ def test_an_answer_that_fills_the_context_stops_there(zoo) -> None:
 def test_questions_of_another_kind_are_refused(zoo, questions) -> None:
     with pytest.raises(ValueError, match="accepted is a list of strings and Conversations"):
         Plain(model=zoo("a-small-chat")).complete(questions)
+
+
+@pytest.mark.parametrize("door", ["stream", "decode"])
+def test_a_subclass_that_answers_in_its_own_way_decodes_alone(zoo, door: str) -> None:
+    """A sweep that decodes all values together would pass its way by."""
+
+    def loudly(self, asked, generation):
+        for completion in getattr(DeRa, door)(self, asked, generation):
+            yield dataclasses.replace(completion, text=completion.text.upper())
+
+    loud = dataclasses.dataclass(frozen=True, kw_only=True)(type("Loud", (DeRa,), {door: loudly}))
+    models = {"reference": zoo("a-small-sft"), "aligned": zoo("a-small-dpo")}
+    family = [loud(**models, strength=strength) for strength in (0.2, 0.8)]
+    assert not family[0].goes_with(family[1])
+    asked = {"1": Conversation(question="Tell me about the farm.")}
+    with pytest.raises(ValueError, match="decode apart"):
+        next(family[0].stream_family(family, [asked, asked], Generation()))
+    plain = dataclasses.dataclass(frozen=True, kw_only=True)(type("Renamed", (DeRa,), {}))
+    assert plain(**models, strength=0.2).goes_with(plain(**models, strength=0.8))

@@ -27,6 +27,7 @@ from trimtab.harness.settings import cut, read_settings
 from trimtab.methods import Method
 from trimtab.methods.method import Prompts
 from trimtab.methods.single_voice import SingleVoice
+from trimtab.own_code import named
 
 _log = logging.getLogger(__name__)
 # The command's own default, which it gives where there is no such device too; trimtab's default is
@@ -88,6 +89,11 @@ class MethodLM(LM):
         Raises:
             ValueError: for settings that a method cannot honour, and prompts no model can hold.
         """
+        if self.method.redefines("stream", beside="decode"):
+            raise ValueError(
+                f"{named(type(self.method))} answers by a stream() of its own, which takes "
+                "conversations. The harness gives whole prompts: let it redefine decode()."
+            )
         groups: dict[Generation, dict[str, int]] = {}
         seen: Counter[str] = Counter()
         until = []

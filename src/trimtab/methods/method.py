@@ -232,7 +232,23 @@ class Method(ABC):
         """Whether another method can decode together with this one: dials alone differ."""
         if self.dial is None or type(self) is not type(other) or not dataclasses.is_dataclass(self):
             return False
+        if any(self.redefines(name, beside="stream_family") for name in ("stream", "decode")):
+            return False
         return self.turned({dial: getattr(other, dial) for dial in self.dials}) == other
+
+    @classmethod
+    def redefines(cls, name: str, *, beside: str) -> bool:
+        """Whether a subclass answers in a way of its own, which another door would pass by.
+
+        Args:
+            name: how it answers, such as `stream`.
+            beside: the other door, which it has left as it was.
+        """
+        first, second = (
+            next(i for i, kind in enumerate(cls.__mro__) if door in vars(kind))
+            for door in (name, beside)
+        )
+        return first < second
 
     @property
     def dials(self) -> tuple[str, ...]:
