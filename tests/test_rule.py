@@ -16,6 +16,7 @@ import pytest
 
 from trimtab import Conversation, Generation, LanguageModel, Plain, record
 from trimtab.evaluate import Job, evaluate
+from trimtab.finished import survey
 from trimtab.own_code import described
 from trimtab.own_files import sources
 from trimtab.rule import Rule
@@ -270,6 +271,26 @@ def test_a_finished_run_keeps_its_scores_where_the_new_rule_fails(
         run(tmp_path, task("7.0 if text else 0.0"))
     assert {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()} == files
     assert run(tmp_path, task("1.0")) == first
+
+
+@pytest.mark.parametrize("at", ["write_samples", "write_config", "write_summary"])
+def test_a_rule_that_was_tried_and_taken_back_leaves_no_score(
+    tmp_path: Path, task: Write, at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever the scoring anew was broken off."""
+
+    def broken_off(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    config = {"method": {}, "task": {}, "generation": {}}
+    first = run(tmp_path, task("0.0"), config=config)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(record.RunFolder, at, broken_off)
+        run(tmp_path, task("1.0"), config=config)
+    assert not survey([tmp_path]).runs  # the summary may be of other scores than the records
+    assert run(tmp_path, task("0.0"), config=config)["metrics"] == first["metrics"]
+    assert scored(tmp_path) == [0.0] * 6
+    assert len(survey([tmp_path]).runs) == 1
 
 
 def test_a_rule_that_fails_on_an_empty_answer_stops_before_anything_is_made(

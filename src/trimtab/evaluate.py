@@ -27,6 +27,7 @@ from trimtab.tracking import Tracker
 
 _log = logging.getLogger(__name__)
 _STAGES = 50  # at which running scores are logged
+_CHANGING = "changing"  # the rule of answers that are being scored anew
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +136,7 @@ class _Evaluation:
         self.earlier = _facts(run.path, required=bool(lines or finished))
         self.day = dated.day_of(job.method, self.earlier, job.day)
         self.samples = dated.asked_on(samples, self.day)
+        self._finished_before = bool(finished)
         self._scorers_before = finished.get("scorers", {})
         self.summary = finished if self._is_whole(finished) else None
         left = {i: sample for i, sample in self.samples.items() if i not in self.done}
@@ -149,6 +151,7 @@ class _Evaluation:
         return (
             len(self.done) == len(self.samples)
             and (task.get("metric"), task.get("rule")) == (self.job.task.metric, self.rule.identity)
+            and (self.earlier or {}).get("rule") == self.rule.identity  # by which the lines are
             and not verdicts.missing(summary, self.job.scorers)
         )
 
@@ -167,6 +170,8 @@ class _Evaluation:
         if not old:
             return
         self.done |= {line["id"]: self.rule.again(line, self.samples[line["id"]]) for line in old}
+        if changed:  # where this ends before the facts say by which rule they are, again it is
+            self.run.write_run({**(self.earlier or {}), "rule": _CHANGING})
         self.run.write_samples(self.done.values())
         _log.info(
             "%d answers of %s are scored anew by %s.score(), none is generated again.",
@@ -242,8 +247,11 @@ class _Evaluation:
         try:
             for scorer in self.job.scorers:
                 verdicts.add(lines, scorer, self._now.follow(scorer.name, len(lines)))
-        finally:
-            self.run.write_samples(lines)
+        except BaseException:
+            if not self._finished_before:  # else its summary is of the verdicts that are there
+                self.run.write_samples(lines)
+            raise
+        self.run.write_samples(lines)
         scorers = verdicts.describe(lines, self.job.scorers, self._scorers_before)
         task, method = self.job.task, self.job.method
         stretches = self.facts["segments"]

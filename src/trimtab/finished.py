@@ -239,7 +239,9 @@ def _read(folder: Path) -> Run | None:
     run = Run(folder=folder, config=record.read_config(folder), summary=summary)
     if not run.facts:
         record.require_run(folder)
-    return run
+    rule = run.facts.get("rule")
+    # Where another rule has scored the answers since, the summary is of scores that are gone.
+    return run if rule is None or rule == summary["task"].get("rule") else None
 
 
 def _paths(node: Any) -> Iterator[str]:

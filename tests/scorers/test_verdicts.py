@@ -153,6 +153,17 @@ def test_a_scorer_that_fails_loses_no_answer_and_no_verdict(tmp_path: Path) -> N
     assert "weights" not in vars(method.model)
 
 
+def test_a_finished_run_keeps_its_verdicts_where_another_version_fails(tmp_path: Path) -> None:
+    first = run(tmp_path, Evenness())
+    lines = record.read_samples(tmp_path)
+    with pytest.raises(ValueError, match="the judge is gone"):
+        run(tmp_path, Evenness(version=2, fails_at=4))
+    assert record.read_samples(tmp_path) == lines
+    assert run(tmp_path, Evenness()) == first == record.read_summary(tmp_path)
+    run(tmp_path, Evenness(version=2))
+    assert record.read_samples(tmp_path) != lines
+
+
 def test_a_task_that_a_judge_scores_needs_one(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"nothing gives its metric 'even', but words.*evenness"):
         run(tmp_path, task=OnlyJudged())
