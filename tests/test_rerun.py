@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from trimtab import cli, record, zoo
+from trimtab import cli, record, rerun, zoo
 
 Command = Callable[..., tuple[int, str, str]]
 RUN = ("run", "base=a-large-base", "guide=a-small-chat", "limit=3", "generation.max_new_tokens=8")
@@ -139,6 +139,40 @@ def test_a_folder_runs_no_code_of_others(
     code, _, err = trimtab("rerun", str(moved))
     assert code == 1 and str(change["_target_"]) in err and "--trust" in err
     assert not Path("ran").exists()
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_folder_runs_no_code_that_it_comes_with(
+    trimtab: Command, moved: Path, inside: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither where the command is given in it, nor beside it, where its name is a package's."""
+    folder = Path.cwd() / "from_afar" / "run"
+    shutil.copytree(moved, folder)
+    ran = folder.parent / "ran"
+    for place in (folder, folder.parent):
+        (place / "other_task.py").write_text(f"open({str(ran)!r}, 'w')")
+    config = record.read_config(folder)
+    config["task"] = {"_target_": f"{'' if inside else 'from_afar.'}other_task.Task"}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    if inside:
+        monkeypatch.chdir(folder)
+    code, _, err = trimtab("rerun", "." if inside else str(folder))
+    assert code == 1 and "other_task.Task" in err and "--trust" in err
+    assert not ran.exists()
+
+
+def test_a_folder_does_not_say_where_its_run_again_goes(trimtab: Command, moved: Path) -> None:
+    facts = record.read_run(moved)
+    assert facts
+    for odd in ("../../elsewhere", "..", "/tmp/elsewhere", ""):
+        facts["launch"]["choices"] = {"task": odd, "method": odd}
+        (moved / "run.json").write_text(json.dumps(facts))
+        placed = rerun.place(moved, rerun.read(moved))
+        assert placed.parents[2] == Path.cwd() / "reruns"
+    facts["launch"]["scorers"] = [1]
+    (moved / "run.json").write_text(json.dumps(facts))
+    code, _, err = trimtab("rerun", str(moved))
+    assert code == 1 and "launch.scorers" in err
 
 
 def test_code_that_comes_with_a_model_is_asked_for_by_name(trimtab: Command, moved: Path) -> None:

@@ -90,6 +90,28 @@ def hashes(files: Iterable[Path]) -> dict[str, str]:
     return {name: whole_files.sha256(file) for name, file in sorted(named.items())}
 
 
+def located(module: str) -> Path | None:
+    """Return where a module is, without importing it; None for one that is in no file."""
+    if loaded := file_of(module):
+        return loaded
+    top, *below = module.split(".")
+    try:
+        spec = working_directory.spec_of(top)
+    except (ImportError, ValueError):
+        return None
+    if spec is None:
+        return None
+    if not below:
+        file = Path(spec.origin).absolute() if spec.origin else None
+        return file if file and file.is_file() else None
+    for place in spec.submodule_search_locations or ():
+        path = Path(place).absolute().joinpath(*below)
+        for file in (path / "__init__.py", path.with_name(f"{path.name}.py")):
+            if file.is_file():
+                return file
+    return None
+
+
 def _of_setting(value: Any) -> set[Path]:
     if inspect.isfunction(value) or (isinstance(value, type) and is_own(value)):
         return {*sources(value)}
@@ -125,7 +147,7 @@ class _Search:
         package = module.rpartition(".")[0]
         if package:
             self.visit(package)
-        file = _file(module)
+        file = located(module)
         if file is None or (is_installed(file) and module.partition(".")[0] not in self._installed):
             return
         self.found.add(file)
@@ -139,28 +161,6 @@ class _Search:
         for name in _imported(tree, module if is_package else package):
             self.visit(name)
         self.found |= set(_named_in(tree, file.parent))
-
-
-def _file(module: str) -> Path | None:
-    """Return where a module is, without importing it; None for one that is in no file."""
-    if loaded := file_of(module):
-        return loaded
-    top, *below = module.split(".")
-    try:
-        spec = working_directory.spec_of(top)
-    except (ImportError, ValueError):
-        return None
-    if spec is None:
-        return None
-    if not below:
-        file = Path(spec.origin).absolute() if spec.origin else None
-        return file if file and file.is_file() else None
-    for place in spec.submodule_search_locations or ():
-        path = Path(place).absolute().joinpath(*below)
-        for file in (path / "__init__.py", path.with_name(f"{path.name}.py")):
-            if file.is_file():
-                return file
-    return None
 
 
 def _imported(tree: ast.AST, package: str) -> Iterator[str]:

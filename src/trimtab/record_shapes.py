@@ -64,6 +64,10 @@ run = fields(
         "packages": maybe(each(maybe(text))),
         "hardware": maybe(fields({}, {"platform": text, "gpus": maybe(items(text))})),
         "segments": items(_SEGMENT),
+        "launch": fields(
+            {},
+            {"directory": text, "choices": each(text), "scorers": each(anything)},
+        ),
     },
 )
 """What `run.json` holds."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from trimtab import config, record
+from trimtab import config, own_files, record
 from trimtab.check import check
 from trimtab.own_code import is_users
 
@@ -67,7 +68,8 @@ def read(folder: Path, overrides: Sequence[str] = (), *, trust: bool = False) ->
     Args:
         folder: of the run.
         overrides: as in `trimtab run`, such as `method.base.path=models/here`.
-        trust: run whatever code it names; otherwise this package's and a user's own alone.
+        trust: run whatever code it names; otherwise this package's and a user's own alone, which
+            does not lie with the run.
 
     Raises:
         ValueError: for a folder that holds no run, or one that names code of others; for all
@@ -92,7 +94,7 @@ def read(folder: Path, overrides: Sequence[str] = (), *, trust: bool = False) ->
         _apply(line, cfg)
     if not trust:
         content = config.container(cfg, resolve=True)
-        if named := sorted({*_code_of_others(content)}):
+        if named := sorted({*_code_of_others(content, _root(folder))}):
             raise ValueError(
                 f"{folder} names what a downloaded folder could use to run code of others: "
                 f"{', '.join(named)}. Where you trust it, add --trust."
@@ -107,10 +109,9 @@ def place(folder: Path, cfg: DictConfig) -> Path:
     Raises:
         ValueError: where that holds other answers than those of such a run.
     """
-    choices = _launch(folder).get("choices") or {}
-    parents = folder.absolute()
-    task = choices.get("task") or parents.parent.parent.name or "task"
-    method = choices.get("method") or parents.parent.name or "method"
+    choices, above = _launch(folder).get("choices") or {}, folder.absolute().parent
+    task = _name(choices.get("task")) or above.parent.name or "task"
+    method = _name(choices.get("method")) or above.name or "method"
     found = Path(os.path.abspath(os.path.expanduser(cfg.results)))
     found = found / task / method / config.fingerprint(cfg)
     if record.read_run(found) and _launch(found).get("again_of") != str(folder.resolve()):
@@ -166,6 +167,18 @@ def _launch(folder: Path) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
+def _name(choice: str | None) -> str | None:
+    """Return a choice that can name a folder; one of a downloaded run could lead elsewhere."""
+    return choice if choice and choice == Path(choice).name != ".." else None
+
+
+def _root(folder: Path) -> Path:
+    """Return the folder that a run came with: of those above it the last below this one."""
+    whole, here = folder.resolve(), Path.cwd()
+    above = [place for place in whole.parents if here in place.parents]
+    return above[-1] if above else whole
+
+
 def _apply(line: str, cfg: DictConfig) -> None:
     try:
         override = OverridesParser.create().parse_override(line)
@@ -185,19 +198,29 @@ def _dotted(node: Any, above: str = "") -> Iterator[str]:
             yield from _dotted(below, f"{above}{name}.")
 
 
-def _code_of_others(node: Any) -> Iterator[str]:
-    """Yield what a configuration names to be run that is neither this package's nor a user's."""
+def _code_of_others(node: Any, root: Path) -> Iterator[str]:
+    """Yield what a configuration names to be run that is neither this package's nor a user's.
+
+    Nothing below `root` is a user's, and none of it is imported.
+    """
     if isinstance(node, list):
         for child in node:
-            yield from _code_of_others(child)
+            yield from _code_of_others(child, root)
     if not isinstance(node, Mapping):
         return
     for name, value in node.items():
-        yield from _code_of_others(value)
+        yield from _code_of_others(value, root)
         if name in _BY_NAME and value:
             yield f"{name}={value}"
-        if name in ("_target_", "function") and isinstance(value, str) and not _is_known(value):
+        is_named = name in ("_target_", "function") and isinstance(value, str)
+        if is_named and (_comes_with(value, root) or not _is_known(value)):
             yield value
+
+
+def _comes_with(target: str, root: Path) -> bool:
+    modules = itertools.accumulate(target.split("."), "{}.{}".format)
+    files = map(own_files.located, modules)
+    return any(file is not None and file.resolve().is_relative_to(root) for file in files)
 
 
 def _is_known(target: str) -> bool:
