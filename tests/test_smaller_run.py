@@ -72,6 +72,16 @@ def test_a_larger_limit_leaves_what_it_leaves_alone(
     assert stretches(tmp_path / "root" / "more") == [(3, True), (4, True), (1, False)]
 
 
+def test_records_of_tokens_are_of_all_answers_or_of_none(tmp_path: Path, method: Plain) -> None:
+    told = dataclasses.replace(SAMPLING, token_records=True)
+    run(tmp_path / "few", method, 3)
+    many = run(tmp_path / "many", method, 5, generation=told)
+    assert all("by_token" in line for line in many)
+    more = run(tmp_path / "more", method, 6)
+    assert not any("by_token" in line for line in more)
+    assert stretches(tmp_path / "more") == [(3, True), (3, False)]
+
+
 def test_a_draw_begins_with_each_smaller_draw_of_its_seed() -> None:
     task = WordProblems()
     for few, many in ((1, 2), (100, 200), (100, None)):

@@ -332,7 +332,13 @@ def _evaluation(job: Job, bars: Progress) -> Iterator[_Evaluation]:
         smaller = (
             None
             if evaluation.done
-            else smaller_run.find(job.folder, facts, evaluation.samples, method)
+            else smaller_run.find(
+                job.folder,
+                facts,
+                evaluation.samples,
+                method,
+                by_token=job.generation.token_records,
+            )
         )
         if smaller:
             evaluation.take_over(smaller)

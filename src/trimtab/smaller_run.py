@@ -50,7 +50,12 @@ def experiment(parts: Mapping[str, Any]) -> str | None:
 
 
 def find(
-    folder: Path, facts: Mapping[str, Any], samples: Mapping[str, Sample], method: Method
+    folder: Path,
+    facts: Mapping[str, Any],
+    samples: Mapping[str, Sample],
+    method: Method,
+    *,
+    by_token: bool = False,
 ) -> SmallerRun | None:
     """Return the largest finished run beside `folder` that answered some of these samples.
 
@@ -62,6 +67,7 @@ def find(
         facts: what that one is made of, as in `run.json`.
         samples: what it asks, by id.
         method: what answers.
+        by_token: whether its answers have records of their tokens; so do those of the smaller run.
     """
     found: SmallerRun | None = None
     if facts["experiment"] is None or not folder.parent.is_dir():
@@ -76,6 +82,8 @@ def find(
             lines = {line["id"]: verdicts.without(line) for line in recorded.read_samples(other)}
             stretches = segments.settled(run, len(lines))
         except (Damaged, ValueError):
+            continue
+        if any(("by_token" in line) != by_token for line in lines.values()):
             continue
         if len(lines) > len(found.lines if found else ()) and _asks_alike(lines, samples, method):
             taken = [{**stretch, "taken_from": str(other)} for stretch in stretches]
