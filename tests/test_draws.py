@@ -63,7 +63,7 @@ def test_a_run_draws_several_answers_to_each_sample(zoo, tmp_path: Path) -> None
     # Estimates are over samples, whose draws are no independent answers.
     scores = {i: [line["scores"]["accuracy"] for line in three if line["of"] == i] for i in asked}
     metrics = summary["metrics"]
-    over_samples = statistics.mean([fmean(own) for own in scores.values()], (0.0, 1.0))
+    over_samples = statistics.share([fmean(own) for own in scores.values()])
     assert metrics["accuracy"] == over_samples.to_dict()
     assert metrics["accuracy"]["n"] == 6
     for k in (2, 3):
@@ -85,6 +85,14 @@ def test_a_run_of_several_draws_resumes(zoo, tmp_path: Path) -> None:
     assert again["metrics"] == whole["metrics"]
     told = [json.loads(line) for line in before.splitlines()]
     assert record.read_samples(tmp_path) == told
+
+
+@pytest.mark.parametrize("every", [0.0, 1.0, 0.5])
+def test_shares_that_are_all_alike_claim_no_certainty(every: float) -> None:
+    """Ten samples of which all draws are right say no more than ten that are right once."""
+    low, high = statistics.share([every] * 10).ci95
+    assert (low, high) == statistics.proportion(round(10 * every), 10).ci95
+    assert statistics.share([every] * 9 + [0.4]) == statistics.mean([every] * 9 + [0.4], (0, 1))
 
 
 def test_draws_that_mean_nothing_are_refused(zoo) -> None:

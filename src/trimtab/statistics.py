@@ -76,6 +76,18 @@ def mean(values: Sequence[float], bounds: tuple[float, float] = (-math.inf, math
     return Estimate(value=center, n=n, stderr=stderr, ci95=interval)
 
 
+def share(values: Sequence[float]) -> Estimate:
+    """Return the mean of shares, one of each sample, as `mean` does within 0 and 1.
+
+    Samples that are all alike say nothing about the spread: then the interval is Wilson's, as if
+    each had been asked once.
+    """
+    estimate = mean(values, (0.0, 1.0))
+    if estimate.n == 1 or np.ptp(values) > 0:
+        return estimate
+    return dataclasses.replace(estimate, ci95=_wilson(estimate.value, estimate.n, _Z))
+
+
 def seen_bounds(values: Sequence[float]) -> tuple[float, float]:
     """Return bounds for values of which none are known: those that they seem to have.
 

@@ -130,13 +130,12 @@ def _estimates(
     if most == 1:
         yield metric, _estimate(means, is_proportion, bounds)
         return
-    bounds = (0.0, 1.0) if is_proportion else bounds
-    yield metric, _estimate(means, False, bounds)
+    yield metric, statistics.share(means) if is_proportion else _estimate(means, False, bounds)
     whole = [values for values in by_sample.values() if len(values) == most]
     for k in draws.sizes(most):
         name = f"{metric}_pass@{k}" if is_proportion else f"{metric}_best@{k}"
         best = [draws.best_of(values, k) for values in whole]
-        yield name, _estimate(best, False, bounds)
+        yield name, statistics.share(best) if is_proportion else _estimate(best, False, bounds)
 
 
 def _estimate(
