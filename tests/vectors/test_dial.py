@@ -223,6 +223,15 @@ def test_moving_leaves_both_models_untouched() -> None:
     assert all(same(old, state(new)) for old, new in zip(before, (base, aligned), strict=True))
 
 
+def test_a_moved_model_is_not_taken_for_its_base() -> None:
+    base, aligned = models("a-small-sft", "a-small-expert")
+    vectors = {"v": between(base, aligned)}
+    half, whole = (move(base, vectors, {"v": strength}) for strength in (0.5, 1.0))
+    assert base not in (half, whole) and half != whole
+    told = [model.identity.get("in_memory_sha256") for model in (base, half, whole)]
+    assert len({*told}) == 3 and told[0] is None
+
+
 def test_tied_weights_stay_tied() -> None:
     base, aligned = models("a-small-sft", "a-small-expert")
     moved = move(base, {"v": between(base, aligned)}, {"v": 0.5}).weights

@@ -149,6 +149,4 @@ def move(
             f"{odd}: the sum is not of finite numbers. {base.path!r} or a vector hold NaN or "
             f"infinite weights, or the strengths lead beyond what {weights.dtype} holds."
         )
-    moved = copy.copy(base)
-    moved.__dict__["weights"] = weights
-    return moved
+    return base.holding(weights)
