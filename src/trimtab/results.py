@@ -34,6 +34,7 @@ __all__ = [
     "require_same_rows",
     "runs_table",
     "samples_table",
+    "tokens_table",
 ]
 _log = logging.getLogger(__name__)
 
@@ -168,13 +169,7 @@ def samples_table(runs: Iterable[Run]) -> pd.DataFrame:
     columns = ("id", "question", "completion", "prediction", "target", "stop_reason")
     return pd.DataFrame(
         {
-            "task": run.task,
-            "method": run.method,
-            "models": run.models,
-            "dial": run.dial,
-            "value": run.value,
-            "run": run.folder.absolute().name,
-            "seed": seed(run),
+            **_told_apart(run),
             **{column: line[column] for column in columns},
             **line["scores"],
             **line["measures"],
@@ -188,20 +183,16 @@ def samples_table(runs: Iterable[Run]) -> pd.DataFrame:
 def tokens_table(runs: Iterable[Run]) -> pd.DataFrame:
     """Return a row per token of the answers that `generation.token_records` kept them of.
 
-    Columns: what tells runs and samples apart; `position` in the answer and the token's `token_id`,
-    the last of them the answer's end; in nats its `log_probability` and the `entropy` there under
-    the method, the `kl` from the reference model where there is one, and `log_probability_ROLE`
-    under each model that was run. `.to_parquet(...)` writes them to a file.
+    Columns: what tells runs and samples apart, as in `samples_table`; `position` in the answer and
+    the token's `token_id`, the last of them the answer's end; in nats its `log_probability` and the
+    `entropy` there under the method, the `kl` from the reference model where there is one, and
+    `log_probability_ROLE` under each model that was run. `.to_parquet(...)` writes them to a file.
     """
     import pandas as pd
 
     return pd.DataFrame(
         {
-            "task": run.task,
-            "method": run.method,
-            "models": run.models,
-            "dial": run.dial,
-            "value": run.value,
+            **_told_apart(run),
             "id": line["id"],
             "position": position,
             "token_id": token,
@@ -213,6 +204,19 @@ def tokens_table(runs: Iterable[Run]) -> pd.DataFrame:
         if (kept := line.get("by_token"))
         for position, token in enumerate(kept["ids"])
     )
+
+
+def _told_apart(run: Run) -> dict[str, Any]:
+    """Return, by column, what tells the rows of one run from those of others."""
+    return {
+        "task": run.task,
+        "method": run.method,
+        "models": run.models,
+        "dial": run.dial,
+        "value": run.value,
+        "run": run.folder.absolute().name,
+        "seed": seed(run),
+    }
 
 
 def _samples(run: Run) -> list[dict[str, Any]]:

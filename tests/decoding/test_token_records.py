@@ -76,6 +76,9 @@ def test_a_run_keeps_them_for_a_table(dera, tmp_path: Path, caplog) -> None:
     table = tokens_table([run])
     assert list(table["id"]) == [line["id"] for line in lines for _ in line["by_token"]["ids"]]
     assert list(table["token_id"]) == [i for line in lines for i in line["by_token"]["ids"]]
+    assert {(r, s) for r, s in zip(table["run"], table["seed"], strict=True)} == {
+        (tmp_path.name, 0)
+    }
     assert {"log_probability_reference", "log_probability_aligned", "kl"} <= set(table.columns)
     # Answers that were given without them are named, and stay.
     bare = [{k: v for k, v in line.items() if k != "by_token"} for line in lines]
