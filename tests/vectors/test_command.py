@@ -1,6 +1,7 @@
 """`trimtab vector` as a user types it: what it writes, what it says, and what it refuses."""
 
 import json
+import shutil
 import subprocess
 import sys
 import warnings
@@ -98,6 +99,18 @@ def test_apply_is_the_aligned_model_unless_told_otherwise(tmp_path: Path, vector
     main(["apply", "base=zoo:a-small-sft", f"vector={vector}", f"out={tmp_path / 'out'}"])
     expert = read_folder(zoo.path("a-small-expert"))
     assert bits_differ(read_folder(tmp_path / "out"), expert) == []
+
+
+def test_apply_carries_along_what_lies_beside_the_weights(tmp_path: Path, vector: str) -> None:
+    """A licence may ask for its notice; code and the base's own card stay behind."""
+    base = tmp_path / "base"
+    shutil.copytree(zoo.path("a-small-sft"), base)
+    told = {"LICENSE", "NOTICE", "USE_POLICY.md"}
+    for name in (*told, "README.md", "own.py"):
+        (base / name).write_text("of the base")
+    main(["apply", f"base={base}", f"vector={vector}", f"out={tmp_path / 'out'}"])
+    same = {f.name for f in (tmp_path / "out").iterdir() if f.read_bytes() == b"of the base"}
+    assert same == told
 
 
 def test_apply_says_when_a_vector_is_of_another_model(tmp_path: Path, vector: str, capsys) -> None:

@@ -22,7 +22,8 @@ from trimtab.models.json_file import read_object
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-_DESCRIPTION = ("*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken", "LICENSE*")
+DESCRIPTION = ("*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken", "LICENSE*", "NOTICE*")
+"""What lies beside the weights and says what they are; no code."""
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.|$)")
 _IMPLEMENTATIONS = ("attn_implementation", "experts_implementation")
 _log = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ class Source:
         """The folder, checked; of a hub id that of the cache, with everything but weights."""
         code = ("*.py",) if self.trust_remote_code else ()
         folder = self.local or hub.snapshot(
-            self.path, self.revision, (*_DESCRIPTION, *code), "Model"
+            self.path, self.revision, (*DESCRIPTION, *code), "Model"
         )
         check_model(folder)
         return folder

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from trimtab.models.folder import folder_files
+from trimtab.models.source import DESCRIPTION
 from trimtab.printable import printable
 from trimtab.vectors.delta import blocks
 from trimtab.vectors.file_names import by_names_in_files
@@ -31,7 +32,7 @@ from trimtab.vectors.whole_folder import new_folder, whole_folder
 
 RECORD = "vectors.json"
 # Weights in other formats would contradict those written; code is never carried along.
-_CARRIED_ALONG = ("*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken", "*.md", "LICENSE*")
+_CARRIED_ALONG = (*DESCRIPTION, "*.md")
 
 
 def apply(

@@ -13,10 +13,8 @@ from typing import Any
 from trimtab.models import hub
 from trimtab.models.folder import content_sha256, local_folder
 from trimtab.models.json_file import read_object
-from trimtab.models.source import Source
+from trimtab.models.source import DESCRIPTION, Source
 from trimtab.vectors.tensor_file import StoredTensor, TensorFolder
-
-_WANTED = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "LICENSE*"]
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ def downloaded(name: str, revision: str | None, what: str) -> Path:
     """
     if folder := local_folder(name, what):
         return folder
-    return hub.snapshot(name, revision, _WANTED, what)
+    return hub.snapshot(name, revision, ("*.safetensors", *DESCRIPTION), what)
 
 
 def total_bytes(tensors: Iterable[StoredTensor]) -> int:
