@@ -49,6 +49,30 @@ def test_other_samples_are_not_taken_together(tmp_path: Path) -> None:
     assert results.over_seeds(results.read([tmp_path])) == []
 
 
+def test_other_weights_under_the_same_names_are_said_and_are_no_other_seed(tmp_path: Path) -> None:
+    folders = [write_run(tmp_path, s, value=0.4, seed=n) for n, s in enumerate(SCORES)]
+    folders.append(write_run(tmp_path, SCORES[0], value=0.6))
+    for folder, weights in zip(folders, "aaba", strict=True):
+        content = {"models": {"base": {"content_sha256": weights, "commit": None}}}
+        (folder / "run.json").write_text(json.dumps({"status": "finished", "content": content}))
+    found = results.read([tmp_path])
+    (together,) = results.over_seeds(found)
+    assert [run.folder for run in together.runs] == folders[:2]
+    shown = text(found)
+    assert "Not of the same weights or code as the others" in shown
+    assert f"content.code in run.json): {folders[2].name[:6]}." in shown
+
+
+def test_a_copy_of_a_run_is_no_repetition(tmp_path: Path) -> None:
+    for root in ("one", "other"):
+        write_run(tmp_path / root, SCORES[0], value=0.4)
+    found = results.read([tmp_path])
+    assert results.over_seeds(found) == []
+    write_run(tmp_path / "other", SCORES[1], value=0.4, seed=1)
+    (together,) = results.over_seeds(results.read([tmp_path]))
+    assert len(together.runs) == 2
+
+
 def test_the_table_of_samples_tells_runs_apart(tmp_path: Path) -> None:
     folders = [write_run(tmp_path, s, value=0.4, seed=n) for n, s in enumerate(SCORES)]
     table = results.samples_table(results.read([tmp_path]))

@@ -64,6 +64,11 @@ def notes(
             "Not of the same rows as the others, though of the same settings (content.data in "
             f"run.json): {', '.join(odd)}."
         )
+    if odd := _by_others([*runs, *([other] if other else [])]):
+        said.append(
+            "Not of the same weights or code as the others, though of the same names "
+            f"(content.models and content.code in run.json): {', '.join(odd)}."
+        )
     if odd := _scored_otherwise([*runs, *([other] if other else [])]):
         said.append(
             "Not scored by the same version of the task's rule as the others (task.rule in "
@@ -98,6 +103,12 @@ def _of_other_rows(runs: Sequence[Run]) -> list[str]:
     return _apart(runs, ("task", "limit", "limit_seed"), lambda run: run.data)
 
 
+def _by_others(runs: Sequence[Run]) -> list[str]:
+    """Return the ids of runs of other weights or code than most whose method is the same."""
+    distinct = {run.folder.resolve(): run for run in runs}.values()
+    return _apart([*distinct], ("method",), lambda run: run.makers)
+
+
 def _scored_otherwise(runs: Sequence[Run]) -> list[str]:
     """Return the ids of runs whose answers were scored by another rule than most of their task."""
     return _apart(runs, ("task",), lambda run: str(run.summary["task"].get("rule")))
@@ -111,6 +122,8 @@ def _apart(
     for run, name in zip(runs, short_ids(runs), strict=True):
         if has := what(run):
             asked = {part: run.config.get(part) for part in settings}
+            if "method" in asked:
+                asked["method"] = {k: v for k, v in run.config["method"].items() if k != run.dial}
             alike.setdefault(digest(asked), {}).setdefault(has, []).append(name)
     return [
         name

@@ -96,6 +96,13 @@ class Run:
         return self.facts.get("content", {}).get("data")
 
     @property
+    def makers(self) -> str:
+        """What tells other weights, or code, under the same names apart; "" where none is known."""
+        content = self.facts.get("content", {})
+        known = {name: content[name] for name in ("models", "code") if content.get(name)}
+        return json.dumps(known, sort_keys=True) if known else ""
+
+    @property
     def day(self) -> str | None:
         """The day that its prompts tell, where they tell one."""
         return self.facts.get("content", {}).get("day")

@@ -30,20 +30,21 @@ class Repeated:
 
 
 def over_seeds(runs: Iterable[Run], metric: str | None = None) -> list[Repeated]:
-    """Return what is repeated among some runs: the same rows and settings, another seed.
+    """Return what is repeated among some runs: the same rows, weights and settings, another seed.
 
     Runs whose samples are not the same, or of which a judge left out an answer, are not taken
-    together.
+    together; of two with one seed, as of a copy, the first counts.
 
     Args:
         runs: finished runs.
         metric: a score of theirs; None for the task's own.
     """
-    alike: dict[tuple[str, str | None, str], list[Run]] = {}
+    alike: dict[tuple[str | None, ...], dict[int, Run]] = {}
     for run in runs:
-        key = digest(without_seed(run.config))
-        alike.setdefault((key, run.data, run.task), []).append(run)
-    groups = (sorted(group, key=seed) for group in alike.values() if len(group) > 1)
+        key = (digest(without_seed(run.config)), run.data, run.makers, run.task)
+        alike.setdefault(key, {}).setdefault(seed(run), run)
+    several = [group for group in alike.values() if len(group) > 1]
+    groups = ([group[one] for one in sorted(group)] for group in several)
     return [found for group in groups if (found := _together(group, metric))]
 
 
