@@ -332,3 +332,16 @@ def test_summaries_are_flat_numbers():
     }
     alone = {"metrics": {"reward": {"value": 0.5, "n": 1, "stderr": None, "ci95": None}}}
     assert flat_summary(alone)["reward/ci95_low"] is None
+
+
+def test_an_address_that_is_none_does_not_fail_a_run(monkeypatch, tmp_path, caplog) -> None:
+    monkeypatch.setenv("WANDB_BASE_URL", "http://user:s3cret-pass@[::1")
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    url = os.environ["WANDB_BASE_URL"]
+    monkeypatch.setattr(WandbTracker, "_open_somehow", lambda *_: tracking.unreachable(url))
+    run = WandbTracker(mode="online").start(
+        run_id="i", name="n", job_type="j", config={}, folder=tmp_path
+    )
+    assert isinstance(run, NoTracker)
+    assert "W&B failed (start: Invalid IPv6 URL)" in caplog.text
+    assert "s3cret" not in caplog.text

@@ -26,7 +26,11 @@ def redact(text: str, secrets: Iterable[str]) -> str:
 
 def secrets_of(url: str) -> Iterator[str]:
     """Yield what nobody should read of a private address: itself, where it is, what it carries."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # such as http://[host, which nobody can be asked at
+        yield url
+        return
     yield from (url, url.rstrip("/"), f"{parts.scheme}://{parts.netloc}{parts.path}", parts.netloc)
     yield from (parts.netloc.rpartition("@")[2], parts.hostname or "")
     yield from (parts.username or "", parts.password or "")
