@@ -89,6 +89,7 @@ def test_what_is_not_as_it_was_is_said(trimtab: Command, moved: Path, tmp_path: 
     assert facts
     facts["packages"]["torch"] = "0.1"
     facts["git"] = {"commit": "0" * 40, "dirty": False}
+    del facts["own_git"]  # which earlier versions did not record
     (moved / "run.json").write_text(json.dumps(facts))
     weights = tmp_path / "weights"
     shutil.copytree(zoo.path("a-small-sft"), weights)
@@ -97,7 +98,7 @@ def test_what_is_not_as_it_was_is_said(trimtab: Command, moved: Path, tmp_path: 
     assert "packages.torch: 0.1, now" in out
     assert "git.commit: 000000000000, now" in out
     assert "content.models.guide.content_sha256" in out
-    assert "content.models.base" not in out
+    assert "content.models.base" not in out and "own_git" not in out
 
 
 def test_the_old_folder_is_not_taken_for_the_new(

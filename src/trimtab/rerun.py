@@ -240,12 +240,16 @@ def _differing(name: str, then: Any, now: Any) -> Iterator[str]:
         for key in dict.fromkeys([*then, *now]):
             below = f"{name}.{key}" if name else str(key)
             yield from _differing(below, then.get(key), now.get(key))
-    elif then != now:
+    elif then != now and not (_is_none(then) and _is_none(now)):
         yield f"{name}: {_short(then)}, now {_short(now)}"
 
 
 def _short(value: Any) -> str:
-    if value in (None, [], {}):
+    if _is_none(value):
         return "none"
     text = str(value)
     return text[:_SHOWN] if len(text) in (40, 64) and text.isalnum() else text
+
+
+def _is_none(value: Any) -> bool:
+    return value is None or value == [] or value == {}
