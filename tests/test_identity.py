@@ -288,6 +288,18 @@ def test_a_folder_of_before_code_was_recorded_goes_on_with_a_warning(
     assert "methods.py" in caplog.text and "not known" in caplog.text
 
 
+def test_answers_of_a_class_that_no_file_holds_are_given_again_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as one that is written in a notebook."""
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
+    mine = type("Mine", (Plain,), {"__module__": "__main__"})
+    run(tmp_path / "run", mine(model=chat()))
+    assert "not known" not in caplog.text
+    run(tmp_path / "run", mine(model=chat()))
+    assert "Whether Mine changed since is not known" in caplog.text
+
+
 def test_the_users_commit_is_recorded(stranger: Import, tmp_path: Path) -> None:
     code = tmp_path / "code"
     git = ["git", "-C", str(code), "-c", "user.name=u", "-c", "user.email=u@example.org"]

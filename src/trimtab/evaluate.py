@@ -300,6 +300,7 @@ def _evaluation(job: Job, bars: Progress) -> Iterator[_Evaluation]:
         prompts = requirements.prompts(method, evaluation.samples)
         if earlier:
             requirements.require_same(content, earlier["content"], job.folder)
+            requirements.say_what_no_file_holds(method, task, job.folder)
             requirements.require_asked(evaluation.done, samples, job.folder)
             if earlier.get("prompts", prompts) != prompts:
                 raise requirements.begun_with_other("prompts", job.folder)

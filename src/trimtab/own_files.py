@@ -66,6 +66,17 @@ def behind(*wholes: Any) -> set[Path]:
     return files
 
 
+def in_no_file(*wholes: Any) -> list[str]:
+    """Return the names of the user's classes, of some objects and what these hold, in no file."""
+    held = [*wholes, *(part for whole in wholes for _, part in parts(whole))]
+    kinds = dict.fromkeys(kind for one in held for kind in type(one).__mro__ if is_own(kind))
+    return [
+        kind.__qualname__
+        for kind in kinds
+        if kind.__module__ == "__main__" and not file_of("__main__")
+    ]
+
+
 def digest(files: Iterable[Path]) -> str | None:
     """Return one hash of some files, that of the file itself where it is one; None without any."""
     found = hashes(files)

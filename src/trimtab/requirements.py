@@ -163,6 +163,17 @@ def require_same(now: Mapping[str, Any], then: Mapping[str, Any], folder: Path) 
         )
 
 
+def say_what_no_file_holds(method: Method, task: Task, folder: Path) -> None:
+    """Warn of code that a folder's answers or scores are of, whose changes nobody can tell."""
+    if names := own_files.in_no_file(method, task):
+        _log.warning(
+            "%s holds answers of before. Whether %s changed since is not known, as no file holds "
+            "it: what is written in a notebook counts once it is in a module.",
+            folder,
+            ", ".join(names),
+        )
+
+
 def _differs(now: Any, then: Any) -> bool:
     """Whether what was recorded of a model is another now; what was not (None), nobody can tell."""
     if isinstance(now, Mapping) and isinstance(then, Mapping):
