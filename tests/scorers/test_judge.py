@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from types import SimpleNamespace
 from urllib.parse import quote, unquote_plus
 
 import pytest
@@ -745,7 +744,7 @@ def test_a_server_that_is_slow_to_accept_is_not_down(start, monkeypatch):
         raise TimeoutError
 
     start()
-    monkeypatch.setattr(network, "socket", SimpleNamespace(create_connection=slow))
+    monkeypatch.setattr(network, "_connect", slow)
     judge().check()
 
 
