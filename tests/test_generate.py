@@ -425,3 +425,14 @@ def test_what_no_processor_can_do_is_refused(zoo) -> None:
 
 
 # ------------------------------------------------------------------ README
+
+
+def test_a_method_that_answers_in_its_own_way_is_not_passed_by(zoo) -> None:
+    class Loud(DeRa):
+        def stream(self, conversations, generation):
+            yield from super().stream(conversations, generation)
+
+    method = Loud(reference=zoo("a-small-sft"), aligned=zoo("a-small-dpo"))
+    given = inputs(method.reference, asked(Stories, 1))
+    with pytest.raises(ValueError, match=r"Loud .*answers by a stream\(\) of its own"):
+        method.reference.weights.generate(**given, custom_generate=method, max_new_tokens=4)

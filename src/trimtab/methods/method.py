@@ -250,6 +250,15 @@ class Method(ABC):
         )
         return first < second
 
+    def _require_no_other_way(self, door: str) -> None:
+        """Refuse a door of generate() that would pass by how a subclass answers."""
+        for name in ("stream", "decode"):
+            if self.redefines(name, beside=door):
+                raise ValueError(
+                    f"{named(type(self))} answers by a {name}() of its own, which generate() would "
+                    "pass by. Ask it by complete()."
+                )
+
     @property
     def dials(self) -> tuple[str, ...]:
         """All fields in which methods may differ that decode together."""

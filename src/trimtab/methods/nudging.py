@@ -112,6 +112,7 @@ class Nudging(Method):
         """
         from trimtab.generate import Call, answer_nudging
 
+        self._require_no_other_way("__call__")
         call = Call.read({"base": self.base}, model, input_ids, seed=seed, **given)
         return answer_nudging(self, call, guide_prompts)
 

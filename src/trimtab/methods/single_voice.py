@@ -87,6 +87,7 @@ class SingleVoice(Method):
         """
         from trimtab.generate import Call, answer_single_voice
 
+        self._require_no_other_way("__call__")
         call = Call.read(self.all_models, model, input_ids, seed=seed, **given)
         return answer_single_voice(self, call)
 
