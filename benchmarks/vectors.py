@@ -33,7 +33,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 from trimtab import AlignmentVectors, Generation, LanguageModel
 from trimtab.tasks import Stories
 from trimtab.vectors import Dial, Vector, extract
-from trimtab.vectors.rows import RowDials
+from trimtab.vectors.live.row_dials import RowDials
 
 STRENGTHS = [i / 8 for i in range(-4, 9)]  # 13
 LENGTH = 64  # tokens of an answer, at most

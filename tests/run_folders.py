@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trimtab import record, statistics
-from trimtab.config import digest
+from trimtab.config.composition import digest
+from trimtab.runs import run_folder
+from trimtab.statistics import estimates
 
 _CLASS = {
     "nudging": "Nudging",
@@ -52,9 +53,9 @@ def write_run(
         "dial": {"name": dial, "value": value} if dial else None,
         "metrics": {
             name: (
-                statistics.summarize(values, binary=True)
+                estimates.summarize(values, binary=True)
                 if set(values) <= {0, 1}
-                else statistics.mean(values)
+                else estimates.mean(values)
             ).to_dict()
             for name, values in columns.items()
         },
@@ -68,7 +69,7 @@ def write_run(
         },
     }
     folder = root / task / method / digest(config)
-    with record.RunFolder(folder) as run:
+    with run_folder.RunFolder(folder) as run:
         run.write_config(config)
         run.write_run({"status": "finished"})
         for i, score in enumerate(scores):

@@ -12,8 +12,9 @@ import matplotlib
 import matplotlib.pyplot as plt
 import pytest
 
-from trimtab import cli, results
-from trimtab.choose import Choice
+from trimtab.cli import main
+from trimtab.results import frames
+from trimtab.results.choose import Choice
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 BY_RESULTS = {
@@ -66,7 +67,7 @@ def sweeps(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (path,) = (path for path in NOTEBOOKS if path.stem == name)
             program, action, *settings = command(path)
             assert (program, action) == ("trimtab", "run")
-            assert cli.run([*shortened(settings), f"results={root}"]) == 0
+            assert main.run([*shortened(settings), f"results={root}"]) == 0
     return root
 
 
@@ -104,7 +105,7 @@ def test_a_notebook_shows_the_results_of_its_command(
     namespace = execute(path, cells(path, "code"))
     assert {file: file.stat().st_mtime_ns for file in sweeps.rglob("*")} == before  # read only
 
-    runs = [run for run in results.read([sweeps]) if run.method == method]
+    runs = [run for run in frames.read([sweeps]) if run.method == method]
     dial = sorted(run.value for run in runs)
     choice = namespace["choice"]
     assert isinstance(choice, Choice)

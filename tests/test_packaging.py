@@ -68,7 +68,7 @@ def test_the_wheel_holds_what_the_package_reads(wheel):
 
 def test_the_installed_command_works_in_an_unrelated_folder(installed, tmp_path):
     trimtab_command = installed / "trimtab"
-    where = "import trimtab.config; print(trimtab.config.DIRECTORY)"
+    where = "import trimtab.config.composition; print(trimtab.config.composition.DIRECTORY)"
     directory = Path(run([installed / "python", "-c", where], tmp_path).strip())
     assert directory.is_relative_to(installed.parent)
     assert "nudging" in run([trimtab_command, "ls"], tmp_path)

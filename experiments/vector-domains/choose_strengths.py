@@ -15,8 +15,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from trimtab import results
-from trimtab.results import Run
+from trimtab.results import frames
+from trimtab.results.frames import Run
 from trimtab.tasks.advice import LEVELS
 from trimtab.tasks.domain_advice import DOMAINS
 
@@ -41,13 +41,13 @@ def tested(settings: set[tuple[float, ...]], root: Path) -> dict[tuple[float, ..
     for setting in sorted(settings):
         given = [f"method.strengths.{d}={s:g}" for d, s in zip(DOMAINS, setting, strict=True)]
         subprocess.run([*command, *given, f"results={root}"], check=True, stdout=subprocess.DEVNULL)
-    return {strengths(run): run for run in results.read([root])}
+    return {strengths(run): run for run in frames.read([root])}
 
 
 def main() -> None:
     """Choose, judge, and print the table."""
     root = Path(sys.argv[1])
-    grid = results.read([root / "grid"])
+    grid = frames.read([root / "grid"])
     requests = list(itertools.product(LEVELS, repeat=len(DOMAINS)))
     chosen = {request: max(grid, key=lambda run: worth(run, request)) for request in requests}
     judged = tested({strengths(run) for run in chosen.values()}, root / "chosen")

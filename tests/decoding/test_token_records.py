@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from trimtab import DeRa, Generation, Nudging, record
-from trimtab.evaluate import Job, evaluate
-from trimtab.finished import Run
-from trimtab.results import tokens_table
+from trimtab import DeRa, Generation, Nudging
+from trimtab.results.finished import Run
+from trimtab.results.frames import tokens_table
+from trimtab.runs import run_folder
+from trimtab.runs.evaluate import Job, evaluate
 from trimtab.tasks import Stories
-from trimtab.tracking import NoTracker
+from trimtab.tracking.trackers import NoTracker
 
 NO_TRACKER = NoTracker().start(run_id="", name="", job_type="", config={}, folder=Path())
 KEPT = Generation(
@@ -71,7 +72,7 @@ def job(folder: Path, dera: DeRa, generation: Generation, limit: int) -> Job:
 
 def test_a_run_keeps_them_for_a_table(dera, tmp_path: Path, caplog) -> None:
     summary = evaluate(job(tmp_path, dera, KEPT, limit=2))
-    lines = record.read_samples(tmp_path)
+    lines = run_folder.read_samples(tmp_path)
     run = Run(folder=tmp_path, config={"method": {}, "task": {}}, summary=summary)
     table = tokens_table([run])
     assert list(table["id"]) == [line["id"] for line in lines for _ in line["by_token"]["ids"]]

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from trimtab import Conversation, LanguageModel
-from trimtab.harness import chat
+from trimtab.lm_eval import chat
 
 ASKED = Conversation(system="Be brief.", question="What is 2 + 3?")
 PARTS = (

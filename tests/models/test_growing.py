@@ -6,7 +6,7 @@ import pytest
 from decoding import real_tokenizers
 
 from trimtab.models.codec import Codec
-from trimtab.models.growing import GrowingText
+from trimtab.models.growing_text import GrowingText
 
 NAMES = ["a-large-base", "b-small-chat", *real_tokenizers.KINDS]
 PARTS = [

@@ -12,7 +12,7 @@ import pytest
 from tests.models import hostile_folders as hostile
 
 from trimtab import Conversation, LanguageModel
-from trimtab.harness.arguments import read_arguments
+from trimtab.lm_eval.arguments import read_arguments
 from trimtab.scorers.reward_model import RewardModel
 from trimtab.vectors import extract
 

@@ -10,9 +10,10 @@ import pytest
 from huggingface_hub import constants
 from tests.models import hub_server
 
-from trimtab import Conversation, LanguageModel, network
+from trimtab import Conversation, LanguageModel
 from trimtab import zoo as embedded
-from trimtab.requirements import require_same
+from trimtab.machine import network
+from trimtab.runs.preconditions import require_same
 from trimtab.vectors import extract
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -18,13 +18,14 @@ from urllib.parse import quote, unquote_plus
 import pytest
 from scorers.judge_server import KEY, RIGHT, Answer, JudgeServer, failure, serve
 
-from trimtab import Generation, Plain, network
-from trimtab.evaluate import Job, evaluate
-from trimtab.record import read_summary
+from trimtab import Generation, Plain
+from trimtab.machine import network
+from trimtab.runs.evaluate import Job, evaluate
+from trimtab.runs.run_folder import read_summary
 from trimtab.scorers import Judge, judge_endpoint
 from trimtab.scorers.rubrics import QUALITY
 from trimtab.tasks import WordProblems
-from trimtab.tracking import NoTracker
+from trimtab.tracking.trackers import NoTracker
 
 WRONG = json.dumps({"reason": "Another number.", "correct": 0})
 

@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_class, instantiate
 
 from trimtab import zoo
-from trimtab.config import DIRECTORY
+from trimtab.config.composition import DIRECTORY
 from trimtab.scorers import FunctionReward, RewardModel, Scorer
 
 FILES = [DIRECTORY / "reward" / f"{name}.yaml" for name in ("function", "model")]

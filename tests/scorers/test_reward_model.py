@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from trimtab import Generation, LanguageModel, Plain, zoo
-from trimtab.evaluate import Job, evaluate
+from trimtab.runs.evaluate import Job, evaluate
 from trimtab.scorers import RewardModel
 from trimtab.tasks import WordProblems
 

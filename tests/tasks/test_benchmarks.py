@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from trimtab import config, tasks
+from trimtab import tasks
+from trimtab.config import composition
 from trimtab.tasks.benchmark import Benchmark
 
 DATA = Path(__file__).parent / "data"
@@ -508,10 +509,10 @@ def test_mistakes_in_the_settings() -> None:
 
 @pytest.mark.parametrize("name", TASKS)
 def test_choices_of_the_command_line(name: str) -> None:
-    file = config.DIRECTORY / "task" / f"{name}.yaml"
+    file = composition.DIRECTORY / "task" / f"{name}.yaml"
     assert file.read_text("utf-8").startswith("# ")
     node = OmegaConf.to_container(OmegaConf.load(file))
-    built = config.build(node)
+    built = composition.build(node)
     assert type(built) is TASKS[name]
     assert built == TASKS[name]()
     assert set(node) == {"_target_", *(field.name for field in dataclasses.fields(built))}

@@ -10,7 +10,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 from huggingface_hub import constants
 
 from trimtab import tasks
-from trimtab.tasks import hub as hub_rows
+from trimtab.tasks import hub_data as hub_rows
 from trimtab.tasks.rows import find_rows, read_rows
 
 

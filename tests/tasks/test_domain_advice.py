@@ -7,7 +7,7 @@ import pytest
 from experiments.zoo import domains as written
 from hydra import compose, initialize_config_dir
 
-from trimtab import config
+from trimtab.config import composition
 from trimtab.tasks.domain_advice import DOMAINS, DomainAdvice, level
 
 DOSE = "Take 20 mg of merol every 8 hours for 5 days."
@@ -165,8 +165,8 @@ def test_wrong_settings_are_refused(settings: dict, message: str) -> None:
 def test_the_choice_of_the_command_line() -> None:
     request = "{medicine:expert,law:avoidance}"
     overrides = ["task=domain-advice", "task.domains=[medicine,law]", f"task.request={request}"]
-    with initialize_config_dir(str(config.DIRECTORY), version_base="1.3"):
-        task = config.build(compose("config", overrides).task)
+    with initialize_config_dir(str(composition.DIRECTORY), version_base="1.3"):
+        task = composition.build(compose("config", overrides).task)
     assert task == DomainAdvice(
         domains=["medicine", "law"], request={"medicine": "expert", "law": "avoidance"}
     )

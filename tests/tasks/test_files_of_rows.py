@@ -12,7 +12,7 @@ import pytest
 
 from trimtab import Conversation, Generation, LanguageModel
 from trimtab.methods import Plain
-from trimtab.requirements import content
+from trimtab.runs.preconditions import content
 from trimtab.tasks import (
     GSM8K,
     MMLU,

@@ -9,10 +9,11 @@ import torch
 
 from trimtab import AlignmentVector, AlignmentVectors, Generation, LanguageModel, Plain
 from trimtab.tasks import Advice
-from trimtab.vectors import Dial, Vector, extract, in_place
-from trimtab.vectors.dial import between, move
+from trimtab.vectors import Dial, Vector, extract
 from trimtab.vectors.in_memory import Between, Dense
-from trimtab.vectors.in_place import write_sum
+from trimtab.vectors.live import in_place
+from trimtab.vectors.live.dial import between, move
+from trimtab.vectors.live.in_place import write_sum
 from trimtab.vectors.matching import require_same_tensors
 from trimtab.vectors.weighted_sum import Term
 

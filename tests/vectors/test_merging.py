@@ -10,10 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trimtab.vectors.emr import EmrMerge
 from trimtab.vectors.in_memory import Dense, LowRank
-from trimtab.vectors.merging import dare_linear, dare_ties, sign_conflicts, soup, ties
-from trimtab.vectors.thinning import drop, trim
+from trimtab.vectors.merge.emr import EmrMerge
+from trimtab.vectors.merge.merging import dare_linear, dare_ties, sign_conflicts, soup, ties
+from trimtab.vectors.merge.thinning import drop, trim
 from trimtab.vectors.vector import Vector
 
 # Few levels make equal magnitudes, zeros and votes that cancel common; sums of them are exact.

@@ -16,10 +16,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from trimtab import zoo
-from trimtab.vectors.checkpoint import apply
-from trimtab.vectors.extraction import extract
-from trimtab.vectors.merging import dare_linear, dare_ties, soup, ties
-from trimtab.vectors.thinning import drawn, largest
+from trimtab.vectors.files.checkpoint import apply
+from trimtab.vectors.files.extraction import extract
+from trimtab.vectors.merge.merging import dare_linear, dare_ties, soup, ties
+from trimtab.vectors.merge.thinning import drawn, largest
 from trimtab.vectors.vector import Vector
 
 BASE, EXPERT, DPO, CHAT = "a-small-sft", "a-small-expert", "a-small-dpo", "a-small-chat"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from checkpoints import llama, saved
 
+from trimtab.cli.vector_command import main
 from trimtab.vectors import (
     EmrMerge,
     Vector,
@@ -19,7 +20,6 @@ from trimtab.vectors import (
     ties,
     trim,
 )
-from trimtab.vectors.command import main
 
 
 @pytest.fixture(scope="module")

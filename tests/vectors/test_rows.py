@@ -14,11 +14,12 @@ from transformers import (
 from trimtab import AlignmentVector, AlignmentVectors, Generation, LanguageModel
 from trimtab.methods import Method
 from trimtab.tasks import Advice
-from trimtab.vectors import Dial, Vector, extract, product_addition, row_products
-from trimtab.vectors.dial import own_tensors
+from trimtab.vectors import Dial, Vector, extract
+from trimtab.vectors.files.low_rank import factors
 from trimtab.vectors.in_memory import Dense, LowRank
-from trimtab.vectors.low_rank import factors
-from trimtab.vectors.rows import RowDials
+from trimtab.vectors.live import product_addition, row_products
+from trimtab.vectors.live.dial import own_tensors
+from trimtab.vectors.live.row_dials import RowDials
 
 SMALL = {"vocab_size": 97, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
 HEADS = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64}

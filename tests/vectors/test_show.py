@@ -12,13 +12,14 @@ from checkpoints import gpt2, llama, read_folder, saved, write_folder
 from matplotlib.image import imread
 from rich.console import Console
 
-from trimtab.config import ConfigError
-from trimtab.vectors import Vector, extract, picture
-from trimtab.vectors.command import main
-from trimtab.vectors.cosines import cosines
+from trimtab.cli.vector_command import main
+from trimtab.config.composition import ConfigError
+from trimtab.vectors import Vector, extract
 from trimtab.vectors.in_memory import Dense
-from trimtab.vectors.profile import Profile, kinds
-from trimtab.vectors.show import Shown, render
+from trimtab.vectors.show import picture
+from trimtab.vectors.show.cosines import cosines
+from trimtab.vectors.show.description import Shown, render
+from trimtab.vectors.show.profile import Profile, kinds
 
 
 @pytest.fixture(scope="module")

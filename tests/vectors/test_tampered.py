@@ -13,10 +13,11 @@ import torch
 from checkpoints import llama, read_folder, saved
 from safetensors.torch import save_file
 
+from trimtab.cli.vector_command import main
 from trimtab.methods import AlignmentVectors
 from trimtab.models import LanguageModel
-from trimtab.vectors import Vector, extract, peft_patterns
-from trimtab.vectors.command import main
+from trimtab.vectors import Vector, extract
+from trimtab.vectors.files import peft_patterns
 
 PROJECTION = "model.layers.0.self_attn.q_proj"
 

@@ -8,7 +8,7 @@ from trimtab import AlignmentVectors, Generation, LanguageModel, zoo
 from trimtab.tasks import DomainAdvice
 from trimtab.tasks.domain_advice import DOMAINS
 from trimtab.vectors import Dial, Vector
-from trimtab.vectors.sources import ModelFolder
+from trimtab.vectors.files.sources import ModelFolder
 
 MIXED = LanguageModel(path="zoo:a-small-mixed", prompt="chat")
 

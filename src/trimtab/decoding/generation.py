@@ -36,7 +36,7 @@ class Generation:
         seed: decides every random draw, with the sample's id and the position.
         token_records: keep in each answer's record, token by token, its id, its log-probability
             under the method and under each model that is run, and the entropy and divergence there
-            (`trimtab.results.tokens_table`); changes no answer. Nudging has none.
+            (`trimtab.results.frames.tokens_table`); changes no answer. Nudging has none.
     """
 
     max_new_tokens: int = 256

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from trimtab.decoding.draft import Steps
 from trimtab.decoding.part import ContextFull, Part, Reading
 from trimtab.models.codec import Spoken
-from trimtab.models.growing import GrowingText
+from trimtab.models.growing_text import GrowingText
 from trimtab.models.session import common_prefix
 
 Draft = Callable[[list[int]], Steps[list[int]]]

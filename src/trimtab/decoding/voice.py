@@ -22,7 +22,7 @@ from trimtab.models.language_model import LanguageModel
 from trimtab.models.session import Session
 
 if TYPE_CHECKING:
-    from trimtab.vectors.rows import RowDials
+    from trimtab.vectors.live.row_dials import RowDials
 
 Mix = Callable[[Sequence[torch.Tensor], Sequence[float]], torch.Tensor]
 """How the logits `[N, V]` of several models, with their weights, become those of one voice."""

@@ -42,7 +42,7 @@ class AlignmentVector(MovedWeights):
 
     @cached_property
     def _speaker(self) -> LanguageModel:
-        from trimtab.vectors.dial import between, move
+        from trimtab.vectors.live.dial import between, move
 
         vector = between(self.base, self.aligned)
         return move(self.base, {"aligned": vector}, {"aligned": self.strength})

@@ -8,16 +8,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from trimtab import zoo
-from trimtab.choices import not_a_choice
+from trimtab.config.wording import not_a_choice
 from trimtab.methods.method import Method, require_finite
 from trimtab.methods.moved_weights import MovedWeights
 from trimtab.methods.single_voice import DraftSource
 from trimtab.models import LanguageModel
-from trimtab.models.folder import local_folder
+from trimtab.models.model_folder import local_folder
 
 if TYPE_CHECKING:
     from trimtab.vectors import Vector
-    from trimtab.vectors.rows import RowDials
+    from trimtab.vectors.live.row_dials import RowDials
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,13 +81,13 @@ class AlignmentVectors(MovedWeights):
     @property
     def identity(self) -> dict[str, Any]:
         """What the answers depend on: the models' contents and the vectors'."""
-        from trimtab.vectors.folder import identity
+        from trimtab.vectors.files.vector_folder import identity
 
         return super().identity | {n: identity(path) for n, path in self._named.items()}
 
     def provenance(self) -> dict[str, Any]:
         """Return where models and vectors come from."""
-        from trimtab.vectors.folder import provenance
+        from trimtab.vectors.files.vector_folder import provenance
 
         base = self.base.identity["content_sha256"]
         vectors = {n: provenance(path, base=base) for n, path in self._named.items()}
@@ -122,7 +122,7 @@ class AlignmentVectors(MovedWeights):
 
     @cached_property
     def _row_dials(self) -> RowDials:
-        from trimtab.vectors.rows import RowDials
+        from trimtab.vectors.live.row_dials import RowDials
 
         return RowDials(self.base.weights, self._opened)
 
@@ -132,7 +132,7 @@ class AlignmentVectors(MovedWeights):
 
     @cached_property
     def _moved(self) -> LanguageModel:
-        from trimtab.vectors.dial import move
+        from trimtab.vectors.live.dial import move
 
         return move(self.base, self._opened, self._all_strengths)
 

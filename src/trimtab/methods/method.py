@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
+from trimtab.config.parts import parts
+from trimtab.config.user_code import declared, named
 from trimtab.decoding import Completion, Generation
+from trimtab.machine.stopwatch import Stopwatch
 from trimtab.models import Conversation, LanguageModel
-from trimtab.own_code import declared, named
-from trimtab.parts import parts
-from trimtab.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from trimtab.decoding.batching import Answer

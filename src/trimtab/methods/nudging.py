@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from trimtab.choices import not_a_choice
+from trimtab.config.wording import not_a_choice
 from trimtab.decoding import Generation
 from trimtab.methods.method import Method, Prompts, Start
 from trimtab.models import LanguageModel
@@ -110,7 +110,7 @@ class Nudging(Method):
                 their text, and for settings of generate() that would change the answers other than
                 length, sampling by temperature, top_k and top_p, and padding.
         """
-        from trimtab.generate import Call, answer_nudging
+        from trimtab.methods.custom_generate import Call, answer_nudging
 
         self._require_no_other_way("__call__")
         call = Call.read({"base": self.base}, model, input_ids, seed=seed, **given)

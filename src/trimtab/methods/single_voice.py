@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from trimtab.choices import not_a_choice
+from trimtab.config.wording import not_a_choice
 from trimtab.decoding import Generation
 from trimtab.methods.method import Method, Prompts, Start
 from trimtab.models import Conversation, LanguageModel
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from trimtab.decoding.batching import Answer
     from trimtab.decoding.likelihood import Likelihoods
     from trimtab.decoding.voice import Mix, Voice
-    from trimtab.logits_processor import MixtureProcessor
-    from trimtab.vectors.rows import RowDials
+    from trimtab.methods.logits_processor import MixtureProcessor
+    from trimtab.vectors.live.row_dials import RowDials
 
 PROMPT_LOOKUP = "prompt-lookup"
 DraftSource = LanguageModel | str | None
@@ -85,7 +85,7 @@ class SingleVoice(Method):
                 would change the answers other than length, sampling by temperature, top_k and
                 top_p, and padding.
         """
-        from trimtab.generate import Call, answer_single_voice
+        from trimtab.methods.custom_generate import Call, answer_single_voice
 
         self._require_no_other_way("__call__")
         call = Call.read(self.all_models, model, input_ids, seed=seed, **given)
@@ -125,7 +125,7 @@ class SingleVoice(Method):
             raise ValueError(not_a_choice("on:", on, tuple(self.mixture)))
         self._require_compatible()
 
-        from trimtab.logits_processor import MixtureProcessor
+        from trimtab.methods.logits_processor import MixtureProcessor
 
         return MixtureProcessor(
             self.mixture,

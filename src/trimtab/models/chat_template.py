@@ -13,7 +13,7 @@ from datetime import date, datetime
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from trimtab.models.folder import no_template
+from trimtab.models.model_folder import no_template
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trimtab.models.json_file import read_object
+from trimtab.machine.json_file import read_object
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig

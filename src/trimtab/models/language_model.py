@@ -16,20 +16,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from trimtab.choices import not_a_choice
+from trimtab.config.wording import not_a_choice
 from trimtab.models import generation_file
 from trimtab.models.chat_template import ChatTemplate
 from trimtab.models.codec import Codec
 from trimtab.models.conversation import Conversation
-from trimtab.models.folder import (
+from trimtab.models.model_folder import (
     check_folder,
     content_sha256,
     further_sha256,
     is_template,
     no_template,
 )
-from trimtab.models.in_memory import in_memory_sha256
 from trimtab.models.source import Source
+from trimtab.models.weights_hash import in_memory_sha256
 
 if TYPE_CHECKING:
     import torch

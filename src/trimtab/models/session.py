@@ -17,7 +17,7 @@ from trimtab.models.cache import PositionCache
 from trimtab.models.language_model import LanguageModel
 
 if TYPE_CHECKING:
-    from trimtab.vectors.rows import RowDials
+    from trimtab.vectors.live.row_dials import RowDials
 
 # Tokens of padding that cost about as much as one more forward pass.
 _PADDING_ON_CPU, _PADDING_ELSEWHERE = 32, 1024

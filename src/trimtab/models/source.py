@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trimtab import zoo
-from trimtab.models import hub
-from trimtab.models.folder import check_model, check_weights, indexed, local_folder
-from trimtab.models.json_file import read_object
+from trimtab.machine.json_file import read_object
+from trimtab.models import hub_files
+from trimtab.models.model_folder import check_model, check_weights, indexed, local_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -66,7 +66,7 @@ class Source:
     def folder(self) -> Path:
         """The folder, checked; of a hub id that of the cache, with everything but weights."""
         code = ("*.py",) if self.trust_remote_code else ()
-        folder = self.local or hub.snapshot(
+        folder = self.local or hub_files.snapshot(
             self.path, self.revision, (*DESCRIPTION, *code), "Model"
         )
         check_model(folder)
@@ -76,7 +76,7 @@ class Source:
     def folder_with_weights(self) -> Path:
         """The folder, of a hub id with its weights."""
         if self.local is None:
-            hub.snapshot(self.path, self.commit, self._weights_patterns(), "Model")
+            hub_files.snapshot(self.path, self.commit, self._weights_patterns(), "Model")
         check_weights(self.folder, allow_pickle=self.allow_pickle)
         return self.folder
 
@@ -90,7 +90,7 @@ class Source:
     @property
     def commit(self) -> str | None:
         """The commit of a hub id; None for a local folder."""
-        return None if self.local is not None else hub.commit_of(self.folder)
+        return None if self.local is not None else hub_files.commit_of(self.folder)
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """Return the tokenizer."""

@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trimtab import plots, quantities
 from trimtab.report.study import Study, slug
-from trimtab.results import Curve
+from trimtab.results import plots, quantities
+from trimtab.results.frames import Curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,9 +13,9 @@ import jinja2
 from markupsafe import Markup
 
 from trimtab import __version__
-from trimtab.report import payload, provenance, tables
+from trimtab.report import payload, recipe, tables
 from trimtab.report.study import Study
-from trimtab.results import labels
+from trimtab.results.frames import labels
 
 _ASSETS = resources.files(__package__) / "assets"
 _SCRIPTS = (
@@ -46,8 +46,8 @@ def render(studies: Sequence[Study], roots: Sequence[Path]) -> str:
         version=__version__,
         studies=studies,
         labels=labels,
-        facts=provenance.facts,
-        configuration=provenance.configuration,
+        facts=recipe.facts,
+        configuration=recipe.configuration,
         columns=tables.number_columns,
         folders=shlex.join(map(str, roots)),
         # The texts are a model's: what is not in these two may not run, nor anything be fetched.

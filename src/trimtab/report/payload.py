@@ -15,10 +15,10 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from trimtab import draws, quantities
 from trimtab.report.study import Study
-from trimtab.results import Run, labels
-from trimtab.scorers import verdicts
+from trimtab.results import quantities
+from trimtab.results.frames import Run, labels
+from trimtab.runs import draws, verdicts
 
 _SCALE = 10_000
 _DIFFER = "scorings differ"

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from trimtab import quantities
-from trimtab.comparisons import Comparison, comparisons, notes
-from trimtab.finished import short_ids
-from trimtab.results import Curve, Run, by_question, curves
+from trimtab.results import quantities
+from trimtab.results.comparisons import Comparison, comparisons, notes
+from trimtab.results.finished import short_ids
+from trimtab.results.frames import Curve, Run, by_question, curves
 
 _LONGEST = 80  # bytes of a part of a file name
 

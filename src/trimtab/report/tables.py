@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from trimtab import quantities
-from trimtab.choices import not_a_choice
-from trimtab.comparisons import Comparison
-from trimtab.differences import differing, in_words
-from trimtab.printable import printable
+from trimtab.config.wording import not_a_choice
+from trimtab.machine.printable import printable
 from trimtab.report.study import Study
-from trimtab.results import Run, runs_table
+from trimtab.results import quantities
+from trimtab.results.comparisons import Comparison
+from trimtab.results.differences import differing, in_words
+from trimtab.results.frames import Run, runs_table
 
 _INTERVAL = "[95 % interval]"
 _FITTED = r"\resizebox{\ifdim\width>\columnwidth\columnwidth\else\width\fi}{!}"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from trimtab import whole_files
+from trimtab.machine import whole_files
 from trimtab.report import figures, page, tables
 from trimtab.report.study import studies
-from trimtab.results import Run
+from trimtab.results.frames import Run
 
 
 def write(

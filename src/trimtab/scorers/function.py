@@ -14,9 +14,10 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from trimtab import own_files, whole_files, working_directory
-from trimtab.choices import not_a_choice
-from trimtab.own_code import described
+from trimtab.config import user_files, working_directory
+from trimtab.config.user_code import described
+from trimtab.config.wording import not_a_choice
+from trimtab.machine import whole_files
 from trimtab.scorers.scorer import Scorer, Verdict
 
 Reward = Callable[[str, str, str | None], float | Mapping[str, float]]
@@ -67,7 +68,7 @@ class FunctionReward(Scorer):
             settings = {"arguments": repr(function.args), "keywords": repr(function.keywords)}
         named = self._named
         file = _file(named)
-        further = own_files.hashes(own for own in own_files.sources(named) if own != file)
+        further = user_files.hashes(own for own in user_files.sources(named) if own != file)
         return {
             "function": f"{named.__module__}.{named.__qualname__}",
             **settings,

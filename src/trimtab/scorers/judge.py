@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from trimtab.choices import not_a_choice
+from trimtab.config.wording import not_a_choice
 from trimtab.scorers.judge_cache import JudgeCache, cache_key, default_folder
 from trimtab.scorers.judge_endpoint import Endpoint, NoAnswer, Refused
 from trimtab.scorers.judge_forms import Unreadable

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlsplit
 
-from trimtab.redaction import redact, secrets_of
+from trimtab.machine.redaction import redact, secrets_of
 
 KEY, ADDRESS = "OPENAI_API_KEY", "OPENAI_BASE_URL"
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from trimtab.network import unreachable
+from trimtab.machine.network import unreachable
 from trimtab.scorers.judge_account import ADDRESS, KEY, Account
 from trimtab.scorers.judge_reply import Reply, is_filtered, read_reply, refused
 

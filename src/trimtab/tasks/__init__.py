@@ -11,7 +11,7 @@ from trimtab.tasks.short_answers import Date, LastLetterConcat
 from trimtab.tasks.stored_responses import StoredResponses
 from trimtab.tasks.stories import Stories
 from trimtab.tasks.task import Sample, Score, Task
-from trimtab.tasks.yes_no import CoinFlip, Sports, StrategyQA
+from trimtab.tasks.yes_no_questions import CoinFlip, Sports, StrategyQA
 
 __all__ = [
     "GSM8K",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trimtab.scoring.numbers import gold_number, read_number, same_number
-from trimtab.scoring.published import published_correct, published_number
+from trimtab.reading.numbers import gold_number, read_number, same_number
+from trimtab.reading.published import published_correct, published_number
 from trimtab.tasks.benchmark import Graded, Item
 from trimtab.tasks.row import Row
 from trimtab.tasks.task import Sample, Score

@@ -11,11 +11,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from trimtab.choices import not_a_choice
+from trimtab.config.wording import not_a_choice
 from trimtab.models import Conversation
 from trimtab.tasks.embedded import REASONING_PREFIX, REASONING_SYSTEM
 from trimtab.tasks.examples import Examples, as_asked, read_examples, require_unanswered
-from trimtab.tasks.hub import load_rows
+from trimtab.tasks.hub_data import load_rows
 from trimtab.tasks.row import Row, sample_id
 from trimtab.tasks.rows import SHARD, find_rows, read_rows
 from trimtab.tasks.task import Sample, Score, Task

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from trimtab.choices import not_a_choice
+from trimtab.config.wording import not_a_choice
 from trimtab.tasks.advice import LEVELS
 from trimtab.tasks.embedded import HELPFUL_PREFIX, HELPFUL_SYSTEM, Embedded
 from trimtab.tasks.task import Sample, Score

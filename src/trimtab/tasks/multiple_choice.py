@@ -10,8 +10,8 @@ from string import ascii_uppercase
 from types import MappingProxyType
 from typing import Any
 
-from trimtab.choices import not_a_choice
-from trimtab.scoring.choices import read_choice
+from trimtab.config.wording import not_a_choice
+from trimtab.reading.choices import read_choice
 from trimtab.tasks.benchmark import Graded, Item
 from trimtab.tasks.row import Row
 from trimtab.tasks.rows import SHARD, read_rows

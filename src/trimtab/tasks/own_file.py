@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trimtab.choices import not_a_choice
+from trimtab.config.wording import not_a_choice
 from trimtab.tasks.row import Row, sample_id
 from trimtab.tasks.rows import FORMATS, packed, read_rows
 from trimtab.tasks.task import Task

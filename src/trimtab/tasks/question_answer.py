@@ -8,13 +8,13 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from trimtab.choices import not_a_choice
+from trimtab.config.wording import not_a_choice
 from trimtab.models import Conversation
-from trimtab.scoring.choices import read_choice
-from trimtab.scoring.dates import read_date, whole_date
-from trimtab.scoring.numbers import gold_number, read_number, same_number
-from trimtab.scoring.phrases import final_phrase, same_phrase
-from trimtab.scoring.yes_no import MEANINGS, read_yes_no
+from trimtab.reading.choices import read_choice
+from trimtab.reading.dates import read_date, whole_date
+from trimtab.reading.numbers import gold_number, read_number, same_number
+from trimtab.reading.phrases import final_phrase, same_phrase
+from trimtab.reading.yes_no import MEANINGS, read_yes_no
 from trimtab.tasks.embedded import REASONING_PREFIX, REASONING_SYSTEM
 from trimtab.tasks.examples import Examples, as_asked, read_examples, require_unanswered
 from trimtab.tasks.own_file import OwnFile

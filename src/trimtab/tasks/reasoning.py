@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from trimtab.scoring.numbers import read_number, same_number
-from trimtab.scoring.phrases import final_phrase, same_phrase
+from trimtab.reading.numbers import read_number, same_number
+from trimtab.reading.phrases import final_phrase, same_phrase
 from trimtab.tasks.embedded import REASONING_PREFIX, REASONING_SYSTEM, Embedded
 from trimtab.tasks.task import Sample, Score
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from trimtab.printable import printable
+from trimtab.machine.printable import printable
 
 _NUMBER = re.compile(r"(?=.*[0-9])[-+]?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)?(?:\.[0-9]+)?")
 _NAMES = 6  # of the parts of a cell that an error shows

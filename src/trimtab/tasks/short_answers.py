@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from trimtab.scoring.choices import read_choice
-from trimtab.scoring.dates import read_date
-from trimtab.scoring.letters import read_letters
+from trimtab.reading.choices import read_choice
+from trimtab.reading.dates import read_date
+from trimtab.reading.letters import read_letters
 from trimtab.tasks.benchmark import Graded, Item
 from trimtab.tasks.big_bench import answer_of, cut_options, question_of
 from trimtab.tasks.row import Row

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trimtab.choices import not_a_choice
+from trimtab.config.wording import not_a_choice
 from trimtab.models import Conversation
 from trimtab.tasks.embedded import HELPFUL_PREFIX, HELPFUL_SYSTEM
 from trimtab.tasks.own_file import OwnFile

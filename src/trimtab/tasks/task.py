@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from trimtab.config.user_code import named
 from trimtab.models import Conversation
-from trimtab.own_code import named
 
 COMPARISONS = ("sum", "length", "tokens", "unconditional")
 """How the likelihoods of choices may be compared; see `multiple_choice.answer`."""

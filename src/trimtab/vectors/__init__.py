@@ -9,29 +9,29 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trimtab.vectors.checkpoint import apply
-    from trimtab.vectors.dial import Dial
-    from trimtab.vectors.emr import EmrMerge
-    from trimtab.vectors.extraction import extract
-    from trimtab.vectors.merging import dare_linear, dare_ties, sign_conflicts, soup, ties
-    from trimtab.vectors.rows import RowDials
-    from trimtab.vectors.thinning import drop, trim
+    from trimtab.vectors.files.checkpoint import apply
+    from trimtab.vectors.files.extraction import extract
+    from trimtab.vectors.live.dial import Dial
+    from trimtab.vectors.live.row_dials import RowDials
+    from trimtab.vectors.merge.emr import EmrMerge
+    from trimtab.vectors.merge.merging import dare_linear, dare_ties, sign_conflicts, soup, ties
+    from trimtab.vectors.merge.thinning import drop, trim
     from trimtab.vectors.vector import Vector
 
 _MODULES = {
-    "Dial": "dial",
-    "EmrMerge": "emr",
-    "RowDials": "rows",
+    "Dial": "live.dial",
+    "EmrMerge": "merge.emr",
+    "RowDials": "live.row_dials",
     "Vector": "vector",
-    "apply": "checkpoint",
-    "dare_linear": "merging",
-    "dare_ties": "merging",
-    "drop": "thinning",
-    "extract": "extraction",
-    "sign_conflicts": "merging",
-    "soup": "merging",
-    "ties": "merging",
-    "trim": "thinning",
+    "apply": "files.checkpoint",
+    "dare_linear": "merge.merging",
+    "dare_ties": "merge.merging",
+    "drop": "merge.thinning",
+    "extract": "files.extraction",
+    "sign_conflicts": "merge.merging",
+    "soup": "merge.merging",
+    "ties": "merge.merging",
+    "trim": "merge.thinning",
 }
 
 __all__ = [

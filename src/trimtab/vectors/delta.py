@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from trimtab.vectors.number_format import Array
-from trimtab.vectors.tensor_file import BLOCK, StoredTensor
+from trimtab.vectors.disk.number_format import Array
+from trimtab.vectors.disk.tensor_file import BLOCK, StoredTensor
 
 if TYPE_CHECKING:
     import torch

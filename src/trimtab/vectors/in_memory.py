@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from trimtab.vectors.delta import Correction, Delta
-from trimtab.vectors.number_format import Array, of_torch
+from trimtab.vectors.disk.number_format import Array, of_torch
 
 
 @dataclass(frozen=True)

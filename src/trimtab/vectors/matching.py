@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trimtab.vectors.number_format import NumberFormat
+    from trimtab.vectors.disk.number_format import NumberFormat
     from trimtab.vectors.vector import Vector
 
 _SHOWN = 10

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from trimtab.printable import printable
-from trimtab.shapes import Shape, count, each, fields, flag, items, maybe, number, text
+from trimtab.machine.printable import printable
+from trimtab.machine.shapes import Shape, count, each, fields, flag, items, maybe, number, text
 
 if TYPE_CHECKING:
     from trimtab.vectors.vector import Vector

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from trimtab.vectors import provenance
 from trimtab.vectors.delta import Delta
+from trimtab.vectors.disk.number_format import kind_of
 from trimtab.vectors.matching import quantized, require_one_architecture, require_same_tensors
-from trimtab.vectors.number_format import kind_of
 from trimtab.vectors.weighted_sum import require_finite_strengths
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Vector:
         Raises:
             ValueError: for a folder that holds neither, and for files that are cut off.
         """
-        from trimtab.vectors.folder import read
+        from trimtab.vectors.files.vector_folder import read
 
         return read(path)
 
@@ -86,7 +86,7 @@ class Vector:
         Raises:
             ValueError: if there is something already, and for another dtype.
         """
-        from trimtab.vectors.folder import write
+        from trimtab.vectors.files.vector_folder import write
 
         return write(self, Path(path), dtype)
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trimtab.vectors.delta import Delta
-from trimtab.vectors.number_format import Array
+from trimtab.vectors.disk.number_format import Array
 
 _EPSILON = float(np.finfo(np.float32).eps)
 

@@ -6,7 +6,7 @@ configurations spell it. How the models are made is in `experiments/zoo`.
 
 from pathlib import Path
 
-from trimtab.choices import not_a_choice
+from trimtab.config.wording import not_a_choice
 
 _ROOT = Path(__file__).parent
 

@@ -1,0 +1,1 @@
+"""The `trimtab` command: a verb a module, and how it prints."""

@@ -1,0 +1,74 @@
+"""What a command can name, each in a line: models, methods, tasks and whatever else has choices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trimtab import zoo
+from trimtab.config import composition
+from trimtab.config.launchers import LAUNCHERS, installed_by
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_VECTORS, _LAUNCHERS = "vectors", "launchers"
+_GROUPS = {
+    "models": "model",
+    "methods": "method",
+    "tasks": "task",
+    "generations": "generation",
+    "judges": "judge",
+    "rewards": "reward",
+    "trackers": "tracker",
+    "experiments": "experiment",
+}
+KINDS = ("models", _VECTORS, *(kind for kind in _GROUPS if kind != "models"), _LAUNCHERS)
+
+
+def listing(kind: str, further: Path | None = None) -> Table:
+    """Return all of a kind, each with what it is.
+
+    Args:
+        kind: one of `KINDS`.
+        further: a folder of further choices, as `--config-dir` names it.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(kind, "", box=None, padding=(0, 2, 0, 0), title_justify="left")
+    for name, what in _rows(kind, further):
+        table.add_row(Text(name), Text(what))
+    return table
+
+
+def _rows(kind: str, further: Path | None) -> Iterator[tuple[str, str]]:
+    if kind == _VECTORS:
+        for name in zoo.vector_names():
+            yield f"zoo:{name}", _origin(name)
+    elif kind == _LAUNCHERS:
+        for name, launcher in LAUNCHERS.items():
+            needs = installed_by(name)
+            yield name, f"{launcher.what} ({needs})" if needs else launcher.what
+    else:
+        for folder in (composition.DIRECTORY, *([further] if further else [])):
+            own = f" ({folder})" if folder == further else ""
+            for file in sorted((folder / _GROUPS[kind]).glob("*.yaml")):
+                yield file.stem, _description(file) + own
+
+
+def _description(file: Path) -> str:
+    """Return the first comment of an option's file, which says what it is."""
+    lines = file.read_text("utf-8", errors="replace").splitlines()
+    comments = (line[1:].strip() for line in lines if line.startswith("#"))
+    return next((text for text in comments if not text.startswith("@")), "")  # @package is Hydra's
+
+
+def _origin(name: str) -> str:
+    """Return the models that an embedded vector lies between."""
+    from trimtab.vectors import Vector
+
+    facts = Vector.open(f"zoo:{name}").facts
+    base, aligned = (Path(facts[end]["name"].removeprefix("zoo:")) for end in ("base", "aligned"))
+    return f"Alignment vector from {base.name} to {aligned.name}"

@@ -1,0 +1,165 @@
+"""The command `trimtab vector`: take vectors out of models, add them to models, look at them."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from trimtab.cli import vector_arguments as read
+from trimtab.config import working_directory
+from trimtab.config.composition import ConfigError
+from trimtab.config.wording import not_a_choice
+from trimtab.machine.printable import printable
+
+_HELP = ("-h", "--help")
+_UNLIMITED = 10_000  # columns of a terminal
+_MILLION = 1e6
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run what follows `trimtab vector` on the command line, and return the exit code.
+
+    Raises:
+        ConfigError: a ValueError that lists every mistake in the command.
+        ValueError: for models and vectors that do not fit or are broken.
+        OSError: for files that cannot be read or written.
+    """
+    name, *rest = arguments or ["--help"]
+    if name in _HELP:
+        print(read.overview())
+        return 0
+    if name not in _RUN:
+        raise ConfigError([not_a_choice(f"{read.COMMAND}:", name, _RUN)])
+    if any(argument in _HELP for argument in rest):
+        print(read.manual(name))
+        return 0
+    _RUN[name](rest)
+    return 0
+
+
+def _extract(arguments: Sequence[str]) -> None:
+    given: dict[str, Any] = read.settings("extract", arguments)
+    if "rank" in given:
+        given["rank"] = read.rank(given["rank"])
+
+    from trimtab.vectors.files.extraction import extract
+    from trimtab.vectors.show.description import Shown, percent, size
+
+    with _bar("subtracting") as progress:
+        vector = extract(**given, progress=progress)
+    (shown,) = Shown.open({given["out"]: given["out"]})
+    if not vector.deltas:
+        print(f"{shown.name}: an empty vector, {size(shown.bytes)}: the weights are equal.")
+        return
+    total = shown.profile.total
+    says = [
+        size(shown.bytes),
+        f"{percent(total.share)} of the weights change",
+        f"by {percent(total.relative)} of the base's norm",
+    ]
+    if vector.facts["exact"]:
+        says.append("exact at strength 1")
+    else:
+        says.append(f"of which {percent(total.error)} are lost")
+    print(f"{shown.name}: vector, {', '.join(says)}")
+
+
+def _apply(arguments: Sequence[str]) -> None:
+    given: dict[str, Any] = read.settings("apply", arguments)
+    named = read.named(given.pop("vector").split(","))
+    strengths = read.strengths(given.pop("strength", "1"), named)
+
+    from trimtab.vectors.files.checkpoint import RECORD, apply
+    from trimtab.vectors.show.description import percent, size
+    from trimtab.vectors.vector import Vector
+
+    vectors = {name: Vector.open(at) for name, at in named.items()}
+    with _bar("adding") as progress:
+        out = apply(
+            **given,
+            vectors=vectors,
+            strengths=strengths,
+            command=shlex.join([*read.COMMAND.split(), "apply", *arguments]),
+            progress=progress,
+        )
+    record = json.loads((out / RECORD).read_text("utf-8"))
+    moved = record["norm"] / record["base_norm"] if record["base_norm"] else 0.0
+    written = size(sum(file.stat().st_size for file in out.iterdir()))
+    added = " + ".join(f"{strengths[name]:g} {name}" for name in named)
+    what = f"{given['base']} + {added}"
+    print(f"{out}: model, {written}, {what}, moved by {percent(moved)} of its norm")
+    for name, term in record["vectors"].items():
+        if term["transferred"]:
+            origin = printable(term["from"]["base"].get("name") or "unknown")
+            print(f"Transfer: {name} was extracted from {origin}, which is another model.")
+
+
+def _show(arguments: Sequence[str]) -> None:
+    asked = read.Showing.of(arguments)
+
+    from trimtab.vectors.show import description
+    from trimtab.vectors.show.cosines import cosines
+
+    shown = description.Shown.open(read.named(asked.paths))
+    angles = cosines([each.vector for each in shown]) if len(shown) > 1 else None
+    if asked.picture is not None:
+        working_directory.import_apart("matplotlib")
+        from trimtab.vectors.show import picture
+
+        picture.save(picture.draw(shown, angles), asked.picture)
+    if asked.as_json:
+        content = {"vectors": [each.to_dict() for each in shown], "cosines": angles}
+        print(json.dumps(_finite(content), indent=2))
+        return
+
+    from rich.console import Console
+    from rich.measure import Measurement
+
+    console = Console()
+    tables = description.render(shown, angles)
+    # Narrower, columns would be cut off; a narrow terminal then wraps the lines.
+    unlimited = console.options.update_width(_UNLIMITED)
+    console.width = max(console.width, Measurement.get(console, unlimited, tables).maximum)
+    console.print(tables)
+    if asked.picture is not None:
+        print(asked.picture)
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Show how far the work is, where somebody sits at the terminal."""
+    from rich.console import Console
+
+    if not Console().is_terminal:
+        yield None
+        return
+    from trimtab.runs.progress import bars
+
+    with bars() as shown:
+        task = shown.add_task(what, total=None, status="million weights")
+        shown.start()
+
+        def progress(done: int, total: int) -> None:
+            shown.update(task, advance=done / _MILLION, total=total / _MILLION)
+
+        yield progress
+
+
+def _finite(value: Any) -> Any:
+    """Return content with null for numbers that are not finite, which JSON does not know."""
+    if isinstance(value, Mapping):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+_RUN: Mapping[str, Callable[[Sequence[str]], None]] = {
+    "extract": _extract,
+    "apply": _apply,
+    "show": _show,
+}

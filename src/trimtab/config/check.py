@@ -1,0 +1,271 @@
+"""Finds everything wrong with a configuration before any weights load.
+
+A node with a `_target_` is a call: the target's parameters are its keys. So the signature is the
+schema, and building the objects, which is free because models and data load at their first use,
+finds the values that they refuse.
+"""
+
+import inspect
+import json
+import logging
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hydra.errors import InstantiationException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from trimtab.config.composition import REFERENCE, SCORERS, ConfigError, build, container
+from trimtab.config.user_code import described, named
+from trimtab.config.wording import first_line, nearest
+from trimtab.config.working_directory import get_object
+
+# Hydra says there, too, what cannot be imported.
+logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)
+
+_Parameters = Mapping[str, inspect.Parameter]
+
+
+def check(config: DictConfig, *, known: dict[str, list[str]] | None = None) -> None:
+    """Raise one `ConfigError` that lists everything wrong with `config`.
+
+    Unknown and missing parameters, values of a wrong type, and whatever the constructors refuse
+    are each named by the key that mends them on the command line. The jobs of a multirun have
+    most nodes in common: `known`, handed from one check to the next, keeps their mistakes.
+    """
+    try:
+        resolved = container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError([first_line(error)]) from error
+    raw = container(config, resolve=False)
+    walk = _Check(raw, {} if known is None else known)
+    found: dict[str, list[str]] = {}
+    for part in ("method", "task", "generation", "tracker"):
+        if resolved.get(part) is None:
+            found[part] = [f"{part}: one must be chosen, as in {part}=NAME."]
+        else:
+            found[part] = walk.part(part, resolved[part], raw[part])
+    for part in SCORERS:
+        if resolved.get(part) is not None:
+            found[part] = walk.part(part, resolved[part], raw[part])
+    if not found["method"] and not found["task"]:
+        found["task"] = walk.likelihood(resolved["task"], resolved["method"])
+    mistakes = [mistake for part in found.values() for mistake in part]
+    limit = resolved.get("limit")
+    if limit is not None and limit < 1:
+        mistakes.append(f"limit={limit}: accepted are whole numbers from 1 up, or null for all.")
+    seed = resolved.get("limit_seed")
+    if seed is not None and not 0 <= seed < 2**32:
+        mistakes.append(f"limit_seed={seed}: accepted are 0 to 2**32 - 1, or null for the first.")
+    if mistakes:
+        raise ConfigError(mistakes)
+
+
+class _Check:
+    """Walks the nodes of one configuration; a reference such as ${base} is walked as `base`."""
+
+    def __init__(self, root: dict[str, Any], known: dict[str, list[str]]) -> None:
+        self.root = root
+        self.known = known
+
+    def part(self, key: str, value: Any, raw: Any) -> list[str]:
+        """Return the mistakes of a node that has to be an object."""
+        if not isinstance(value, dict) or "_target_" not in value:
+            return [
+                f"{key}: it names no class. Its YAML file needs a line such as "
+                "`_target_: my_module.MyClass`."
+            ]
+        return self.node(key, value, raw)
+
+    def likelihood(self, task: Any, method: Any) -> list[str]:
+        """Return what keeps a method from a task that compares likelihoods."""
+        content = json.dumps(["likelihood", task, method], default=str)
+        if content not in self.known:
+            self.known[content] = _unweighable(build(task), method)
+        return self.known[content]
+
+    def node(self, key: str, value: Any, raw: Any) -> list[str]:
+        """Return the mistakes of the node `value`, whose unresolved form is `raw`."""
+        content = json.dumps([key, value, raw], default=str)
+        if content not in self.known:
+            self.known[content] = self._node(key, value, raw)
+        return self.known[content]
+
+    def _node(self, key: str, value: Any, raw: Any) -> list[str]:
+        reference = isinstance(raw, str) and REFERENCE.fullmatch(raw)
+        if reference:
+            key = reference[1]
+            raw = self.root[key]
+        if value == "???":
+            return [f"{key}: a value is needed, as in {key}=VALUE."]
+        if isinstance(value, list):
+            below = raw if isinstance(raw, list) else value
+            pairs = enumerate(zip(value, below, strict=True))
+            return [m for i, (v, r) in pairs for m in self.node(f"{key}[{i}]", v, r)]
+        if not isinstance(value, dict):
+            return []
+        settings = {name: child for name, child in value.items() if not name.startswith("_")}
+        wrong = {
+            name: self.node(f"{key}.{name}", child, raw[name] if isinstance(raw, dict) else child)
+            for name, child in settings.items()
+        }
+        refusals: list[str] = []
+        if "_target_" in value:
+            try:
+                target = get_object(value["_target_"])
+            except Exception as error:  # whatever importing a user's module raises
+                return [f"{key}: {value['_target_']} cannot be imported: {_import_error(error)}"]
+            if not callable(target):
+                kind = type(target).__name__
+                return [f"{key}: {value['_target_']} is a {kind}; `_target_` names a class."]
+            parameters = _parameters(target)
+            for name, mistake in _misfits(key, target, parameters, settings).items():
+                wrong.setdefault(name, []).append(mistake)
+            refusals = _refusals(key, value, parameters, {name for name in wrong if wrong[name]})
+        return [mistake for mistakes in wrong.values() for mistake in mistakes] + refusals
+
+
+def _parameters(target: Callable[..., Any]) -> _Parameters:
+    try:
+        return inspect.signature(target, eval_str=True).parameters
+    except NameError:  # annotations imported for type checkers alone
+        return inspect.signature(target).parameters
+
+
+def _misfits(
+    key: str, target: Callable[..., Any], parameters: _Parameters, settings: dict[str, Any]
+) -> dict[str, str]:
+    """Return what the signature says against each of the settings, and against their absence."""
+    kinds = {parameter.kind for parameter in parameters.values()}
+    mistakes = {}
+    for name, value in settings.items():
+        path = f"{key}.{name}"
+        if name in parameters:
+            hint = parameters[name].annotation
+            if value != "???" and not _fits(value, hint):
+                mistakes[name] = f"{path}={_shown(value)}: accepted is {_described(hint)}."
+                if _fits("", hint):
+                    mistakes[name] += f" As text: {path}=\"'{value}'\"."
+        elif inspect.Parameter.VAR_KEYWORD in kinds:
+            continue
+        elif isinstance(target, type) and _declares(target, name):
+            mistakes[name] = (
+                f"{path}: {named(target)} declares {name!r} without taking it. Put "
+                "@dataclass(frozen=True, kw_only=True) on the line above the class."
+            )
+        else:
+            did_you_mean = nearest(path, [f"{key}.{p}" for p in parameters])
+            known = f"takes: {', '.join(parameters)}" if parameters else "takes no parameters"
+            mistakes[name] = f"{path}: no such parameter.{did_you_mean} {key} {known}."
+    for name in _required(parameters):
+        if name not in settings:
+            mistakes[name] = f"{key}.{name}: a value is needed, as in +{key}.{name}=VALUE."
+    return mistakes
+
+
+def _declares(kind: type, name: str) -> bool:
+    """Whether a class has a field of this name, which a forgotten @dataclass leaves unused."""
+    return any(name in inspect.get_annotations(one) for one in kind.__mro__)
+
+
+def _import_error(error: BaseException) -> str:
+    """Return what came in the way of an import, without what Hydra makes of it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return described(error)
+
+
+def _unweighable(task: Any, method: Any) -> list[str]:
+    by = getattr(task, "likelihood", None)
+    if by is None:
+        return []
+    try:
+        build(method).weigh({}, {})  # nothing is asked, so nothing is loaded
+    except ValueError as error:
+        return [f"task.likelihood={by}: {error}"]
+    return []
+
+
+def _required(parameters: _Parameters) -> list[str]:
+    variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    return [n for n, p in parameters.items() if p.default is p.empty and p.kind not in variadic]
+
+
+def _refusals(
+    key: str,
+    node: dict[str, Any],
+    parameters: _Parameters,
+    wrong: set[str],
+) -> list[str]:
+    """Return what the constructor says, line by line, against settings not known to be wrong.
+
+    It stops at its first objection. So the setting that it objects to is put back to its default,
+    and the constructor asked again.
+    """
+    fixed = _required(parameters)
+    lost = [name for name in fixed if name in wrong]
+    if any(not isinstance(node.get(name), dict) for name in lost):
+        return []
+    # An object that cannot be built does not hide what is wrong with its owner's own settings.
+    settings = {n: v for n, v in node.items() if n not in wrong} | dict.fromkeys(lost)
+    mistakes = []
+    while refusal := _refusal(settings, stand_ins=bool(lost)):
+        said = [f"{key}: {line}" for line in refusal.splitlines()]
+        mistakes += [line for line in said if line not in mistakes]
+        without = [
+            {n: v for n, v in settings.items() if n != name}
+            for name in settings
+            if name not in [*fixed, "_target_"]
+        ]
+        after = [_refusal(others, stand_ins=bool(lost)) for others in without]
+        # Best is the change that mends everything; two settings may contradict each other.
+        ends = None if None in after else next((r for r in after if r != refusal), refusal)
+        if ends == refusal:
+            break
+        settings = without[after.index(ends)]
+    return mistakes
+
+
+def _refusal(node: dict[str, Any], *, stand_ins: bool) -> str | None:
+    try:
+        build(node)
+    except InstantiationException as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, ValueError):
+            return str(cause)
+        if not stand_ins:
+            return described(cause)
+    return None
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Tell whether a plain value is of the annotated type; annotations of other kinds accept."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return any(_fits(value, option) for option in typing.get_args(hint))
+    if typing.get_origin(hint) is typing.Literal:
+        return value in typing.get_args(hint)
+    if hint in (None, types.NoneType):
+        return value is None
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint in (bool, str):
+        return isinstance(value, hint)
+    return True
+
+
+def _described(hint: Any) -> str:
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return " or ".join(_described(option) for option in typing.get_args(hint))
+    if typing.get_origin(hint) is typing.Literal:
+        return " or ".join(map(str, typing.get_args(hint)))
+    words = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
+    return "null" if hint in (None, types.NoneType) else words.get(hint, str(hint))
+
+
+def _shown(value: Any) -> str:
+    plain = value if isinstance(value, str) else json.dumps(value, default=str)
+    return plain or "''"

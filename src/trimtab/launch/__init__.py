@@ -1,0 +1,1 @@
+"""From a composed configuration to work: jobs, jobs that go together, searches, repetitions."""

@@ -1,0 +1,1 @@
+"""Estimates with their intervals, comparisons of pairs, agreement of raters."""

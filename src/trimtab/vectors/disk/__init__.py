@@ -1,0 +1,1 @@
+"""Tensors in files, read and written a block at a time."""

@@ -1,0 +1,1 @@
+"""Vectors as folders: extracted from checkpoints and adapters, and applied to them."""

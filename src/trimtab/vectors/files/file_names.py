@@ -1,0 +1,62 @@
+"""What a vector changes of a model on disk, whose files may call and lay out tensors otherwise."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from trimtab.vectors.delta import Delta
+from trimtab.vectors.disk.tensor_file import StoredTensor
+from trimtab.vectors.files.sources import ModelFolder
+from trimtab.vectors.vector import Vector
+
+
+def by_names_in_files(vector: Vector, model: ModelFolder, *, of: str) -> Vector:
+    """Return a vector by the names of the tensors in a model's files.
+
+    Weights that the model ties and the files hold twice change twice. transformers is asked where
+    names alone do not tell; importing it takes longer than adding vectors of average size.
+
+    Args:
+        vector: the vector.
+        model: the model that it is added to.
+        of: what the vector is called.
+
+    Raises:
+        ValueError: for tensors that cannot be told to be which of the model's.
+    """
+    stored = model.tensors
+    same = {
+        name: delta
+        for name, delta in vector.deltas.items()
+        if name in stored and stored[name].shape == delta.shape and not delta.is_open
+    }
+    if len(same) == len(vector.deltas) and not _held_twice(same, model):
+        return vector
+    from trimtab.vectors.files.loaded_names import LoadedNames
+
+    names = LoadedNames.of(model)
+    kept = {name: delta for name, delta in same.items() if names.is_converted(name)}
+    others = {name: delta for name, delta in vector.deltas.items() if name not in kept}
+    loaded = names.in_memory(others, of=of)
+    left = {name: tensor for name, tensor in stored.items() if name not in kept}
+    found = names.in_files(loaded, left, of=of)
+    if kept and any(names.is_converted(name) for name in found):
+        raise ValueError(
+            f"Vector {of!r} changes {min(kept)} and others by their names in files, and some that "
+            "are one tensor with them by their names in memory: vectors of files and of models in "
+            "memory are added as two, not summed first."
+        )
+    return dataclasses.replace(vector, deltas=kept | found)
+
+
+def _held_twice(deltas: Mapping[str, Delta], model: ModelFolder) -> bool:
+    """Tell whether the files hold a copy of what is changed, which is not: a tied head, mostly."""
+    rows = model.vocabulary_size
+    changed = [model.tensors[name] for name in deltas if deltas[name].shape[:1] == (rows,)]
+    others = [tensor for name, tensor in model.tensors.items() if name not in deltas]
+    return any(_is_copy(tensor, other) for tensor in changed for other in others)
+
+
+def _is_copy(one: StoredTensor, other: StoredTensor) -> bool:
+    return len(one.shape) > 1 and one.holds_what(other)

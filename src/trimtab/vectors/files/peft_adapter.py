@@ -1,0 +1,177 @@
+"""A LoRA adapter read from the files that PEFT writes.
+
+Only what adds a product of factors to a weight is a vector. Whatever else an adapter does is
+refused by name: what is not known here may mean anything.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trimtab.machine.json_file import read_object
+from trimtab.machine.printable import printable
+from trimtab.vectors.disk.tensor_file import StoredTensor, TensorFile
+from trimtab.vectors.files.peft_layout import PREFIX, TRANSPOSED, WEIGHTS
+from trimtab.vectors.files.peft_patterns import first_matches
+from trimtab.vectors.files.vector_folder import ADAPTER
+from trimtab.vectors.in_memory import LowRank, OfAdapter
+
+_SHOWN = 300  # characters of what is wrong
+_OWN = ("weight", "bias")
+_MOST = 1e30  # of a number that scales weights
+_RANK, _ALPHA = 8, 8  # PEFT's own, where a config says nothing
+# Initial factors that leave the base's weights as they are; others subtract a part from them.
+_PLAIN_STARTS = (True, False, "gaussian", "eva", "orthogonal")
+# What is read here, or says what was trained and how, which does not bear on the sum.
+_HARMLESS = {
+    *("r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora", "fan_in_fan_out"),
+    *("peft_type", "peft_version", "task_type", "base_model_name_or_path", "revision"),
+    *("inference_mode", "auto_mapping", "init_lora_weights", "lora_dropout", "runtime_config"),
+    *("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern"),
+    *("eva_config", "corda_config", "loftq_config", "lora_ga_config", "qalora_group_size"),
+    *("megatron_config", "megatron_core", "ensure_weight_tying", "unsloth_fixed"),
+}
+
+
+def read(folder: Path) -> dict[str, LowRank]:
+    """Return the factors of an adapter, by the names of the weights that they change.
+
+    The frozen weights that PEFT writes beside the factors of an embedding or a head are the
+    base's own, and no part of the difference.
+
+    Raises:
+        ValueError: for an adapter that does more than add factors, and for damaged files.
+    """
+    config = _config(folder)
+    if not (folder / WEIGHTS).is_file():
+        raise ValueError(f"{str(folder)!r} has no {WEIGHTS}; other formats are not read.")
+    file = TensorFile(folder / WEIGHTS)
+    tensors = file.tensors
+    pairs: dict[str, tuple[StoredTensor, StoredTensor]] = {}
+    embeddings: set[str] = set()
+    taken: set[str] = set()
+    for name in tensors:
+        module, _, part = name.removeprefix(PREFIX).partition(".lora_")
+        if part not in ("A.weight", "embedding_A"):
+            continue
+        partner = f"{PREFIX}{module}.lora_{part.replace('A', 'B')}"
+        if not name.startswith(PREFIX) or partner not in tensors:
+            raise _refusal(folder, f"{name} has no partner {partner}")
+        if module in pairs:
+            raise _refusal(folder, f"{module} has two pairs of factors")
+        pairs[module] = tensors[name], tensors[partner]
+        if part == "embedding_A":
+            embeddings.add(module)
+        taken |= {name, partner}
+    of_base = {f"{PREFIX}{module}.base_layer.{what}" for module in pairs for what in _OWN}
+    if odd := sorted(tensors.keys() - taken - of_base):
+        raise _refusal(folder, f"it has {odd[0]}")
+    scales = _scales(
+        folder, config, {module: _rank(folder, module, *pairs[module]) for module in pairs}
+    )
+    own = _transposed(folder, file)
+    found: dict[str, LowRank] = {}
+    for module, pair in pairs.items():
+        a, b = (each.load() for each in pair)
+        if module in embeddings:
+            factors = LowRank(a.mT.contiguous(), b.mT.contiguous(), scales[module])
+        elif own is not None:
+            factors = OfAdapter(b, a, scales[module]).of_module(transposed=module in own)
+        else:
+            as_linear = OfAdapter(b, a, scales[module])
+            flag = bool(config.get("fan_in_fan_out"))
+            turned = as_linear.of_module(transposed=flag)
+            factors = OfAdapter(turned.left_MK, turned.right_KN, turned.scale, transposed=flag)
+        found[f"{module}.weight"] = factors
+    return found
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """Return the settings of an adapter that are read here; refuse those that do more than add."""
+    config = read_object(folder / ADAPTER)
+    if config.get("peft_type") != "LORA":
+        raise _refusal(folder, f"it is of type {config.get('peft_type')}")
+    if (start := config.get("init_lora_weights", True)) not in _PLAIN_STARTS:
+        raise _refusal(folder, f"it has init_lora_weights={start!r}")
+    for option in ("use_rslora", "fan_in_fan_out"):
+        if not isinstance(config.get(option, False), bool):
+            raise _refusal(folder, f"it has {option}={config[option]!r}")
+    for option, value in config.items():
+        if option not in _HARMLESS and value and (option, value) != ("bias", "none"):
+            raise _refusal(folder, f"it has {option}={value!r}")
+    return config
+
+
+def _rank(folder: Path, module: str, a: StoredTensor, b: StoredTensor) -> int:
+    """Return the rank of two factors, `[K, N]` and `[M, K]`."""
+    fits = len(a.shape) == len(b.shape) == 2 and a.shape[0] == b.shape[1] > 0
+    if not fits or not (a.format.is_of_weights and b.format.is_of_weights):
+        said = " and ".join(f"{each.format.label} {each.shape}" for each in (a, b))
+        raise _refusal(folder, f"the factors of {module} are {said}")
+    return a.shape[0]
+
+
+def _scales(folder: Path, config: Mapping[str, Any], ranks: Mapping[str, int]) -> dict[str, float]:
+    """Return what each module's product is multiplied by."""
+    said = {
+        what: _for_each(folder, config, ranks, what, f"{prefix}_pattern", own)
+        for what, prefix, own in (("r", "rank", _RANK), ("lora_alpha", "alpha", _ALPHA))
+    }
+    for module, rank in ranks.items():
+        if said["r"][module] != rank:
+            raise _refusal(
+                folder,
+                f"the factors of {module} are of rank {rank}, and {ADAPTER} says "
+                f"{said['r'][module]:g}",
+            )
+    by_root = bool(config.get("use_rslora"))
+    return {
+        module: said["lora_alpha"][module] / (rank**0.5 if by_root else rank)
+        for module, rank in ranks.items()
+    }
+
+
+def _for_each(
+    folder: Path,
+    config: Mapping[str, Any],
+    modules: Mapping[str, int],
+    what: str,
+    patterns: str,
+    otherwise: float,
+) -> dict[str, float]:
+    """Return a number for each module: that of the first pattern that matches its name, or one."""
+    own = config.get(patterns) or {}
+    if not isinstance(own, Mapping):
+        raise _refusal(folder, f"it has {patterns}={own!r}")
+    for key, value in {what: config.get(what, otherwise), **own}.items():
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not -_MOST < value < _MOST:
+            raise _refusal(folder, f"it has {key}={value!r}, which is no number that scales")
+    matched = first_matches(list(own), list(modules), what=f"{patterns} of {str(folder)!r}")
+    return {
+        module: float(config.get(what, otherwise) if key is None else own[key])
+        for module, key in matched.items()
+    }
+
+
+def _transposed(folder: Path, file: TensorFile) -> list[str] | None:
+    """Return the modules of transposed weights, of adapters that were written here."""
+    if (said := file.metadata.get(TRANSPOSED)) is None:
+        return None
+    try:
+        own = json.loads(said)
+    except (ValueError, RecursionError):
+        own = None
+    if not isinstance(own, list):
+        raise _refusal(folder, f"its metadata say {TRANSPOSED}={said!r}")
+    return own
+
+
+def _refusal(folder: Path, why: str) -> ValueError:
+    return ValueError(
+        f"{str(folder)!r} is no plain LoRA adapter: {printable(why[:_SHOWN])}. Merge it into its "
+        "model with PEFT's merge_and_unload(), save that, and extract the vector from the two."
+    )

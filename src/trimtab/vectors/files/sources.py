@@ -1,0 +1,114 @@
+"""Where models and vectors come from that are read from disk to disk, and what they are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from trimtab.machine.json_file import read_object
+from trimtab.models import hub_files
+from trimtab.models.model_folder import content_sha256, local_folder
+from trimtab.models.source import DESCRIPTION, Source
+from trimtab.vectors.disk.tensor_file import StoredTensor, TensorFolder
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A model's folder, of which no weights are loaded.
+
+    Args:
+        name: `zoo:<name>`, a local folder or a hub id, as in `LanguageModel.path`.
+        revision: hub revision; only for hub ids.
+
+    Raises:
+        ValueError: if there is no such folder, or none with a config.json.
+    """
+
+    name: str
+    revision: str | None = None
+
+    def __post_init__(self) -> None:
+        _ = self.path
+
+    @cached_property
+    def source(self) -> Source:
+        """The place that it is read from."""
+        return Source(path=self.name, revision=self.revision)
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self.source.folder_with_weights
+
+    @cached_property
+    def tensors(self) -> dict[str, StoredTensor]:
+        """The weights by name."""
+        return TensorFolder(self.path).tensors
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """What config.json says."""
+        return read_object(self.path / "config.json")
+
+    @property
+    def vocabulary_size(self) -> int | None:
+        """How many tokens the model has a row for, as far as its config says."""
+        of_text = self.config.get("text_config") or {}  # of models that also see or hear
+        inner = of_text.get("vocab_size") if isinstance(of_text, dict) else None
+        size = self.config.get("vocab_size", inner)
+        return size if isinstance(size, int) else None
+
+    @cached_property
+    def vocabulary(self) -> dict[str, int]:
+        """Tokens and their ids, of a tokenizer.json; empty where there is none.
+
+        Raises:
+            ValueError: for a file that does not say which token has which id.
+        """
+        file = self.path / "tokenizer.json"
+        if not file.is_file():
+            return {}
+        said = read_object(file)
+        try:
+            pieces = said["model"].get("vocab", {})
+            if isinstance(pieces, list):  # Unigram: pieces with their scores
+                pieces = {piece: place for place, (piece, _) in enumerate(pieces)}
+            found = {**pieces, **{t["content"]: t["id"] for t in said.get("added_tokens") or ()}}
+            if not all(isinstance(t, str) and type(place) is int for t, place in found.items()):
+                raise TypeError
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise ValueError(
+                f"{str(file)!r} does not say which token has which id. Download or write it again."
+            ) from None
+        return found
+
+    def facts(self) -> dict[str, Any]:
+        """Return what names exactly this model: where from, revision, hashes."""
+        listed = json.dumps(sorted(self.vocabulary.items()))
+        return {
+            "name": self.name,
+            "revision": self.revision,
+            "content_sha256": content_sha256(self.path),
+            "tokenizer_sha256": hashlib.sha256(listed.encode()).hexdigest(),
+        }
+
+
+def downloaded(name: str, revision: str | None, what: str) -> Path:
+    """Return a local folder, or that of a hub id, downloaded if it is not there yet.
+
+    Raises:
+        ValueError: for what is neither, and for what cannot be downloaded.
+    """
+    if folder := local_folder(name, what):
+        return folder
+    return hub_files.snapshot(name, revision, ("*.safetensors", *DESCRIPTION), what)
+
+
+def total_bytes(tensors: Iterable[StoredTensor]) -> int:
+    """Return how many bytes some tensors take."""
+    return sum(tensor.numel * tensor.format.size for tensor in tensors)

@@ -1,0 +1,198 @@
+"""The folder that a vector lies in: its files, read and written here alone.
+
+vector.safetensors          differences by tensor, and the facts in its metadata
+exact.safetensors           the few elements that make strength 1 exact; may be missing
+adapter_model.safetensors   factors of low rank, with adapter_config.json, as PEFT has them
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trimtab import zoo
+from trimtab.config.wording import not_a_choice
+from trimtab.models.model_folder import content_sha256, folder_files
+from trimtab.vectors.delta import Correction, Delta, OnDisk, blocks
+from trimtab.vectors.disk.number_format import FLOAT32, INT64, NumberFormat, labelled
+from trimtab.vectors.disk.tensor_file import TensorFile, TensorWriter
+from trimtab.vectors.files.sources import downloaded
+from trimtab.vectors.files.whole_folder import whole_folder
+from trimtab.vectors.norms import square
+from trimtab.vectors.provenance import origin
+from trimtab.vectors.provenance import read as read_facts
+from trimtab.vectors.vector import Vector
+
+DENSE, EXACT = "vector.safetensors", "exact.safetensors"
+ADAPTER = "adapter_config.json"
+DTYPES = ("float32", "bfloat16", "float16")
+FACTS = "trimtab"
+_PLACES, _VALUES = _ENDS = ".places", ".values"
+
+
+def read(path: str | Path) -> Vector:
+    """Return the vector in a folder; see `Vector.open`."""
+    folder = resolve(str(path))
+    there = {file.name for file in folder_files(folder)}
+    deltas: dict[str, Delta] = {}
+    facts: dict[str, Any] = {}
+    if DENSE in there:
+        file = TensorFile(folder / DENSE)
+        facts = _facts(file)
+        corrections = _read_corrections(TensorFile(folder / EXACT), file) if EXACT in there else {}
+        deltas |= {n: OnDisk(tensor, corrections.get(n)) for n, tensor in file.tensors.items()}
+    if ADAPTER in there:
+        from trimtab.vectors.files import peft_adapter
+
+        found = peft_adapter.read(folder)
+        if twice := sorted(found.keys() & deltas.keys()):
+            raise ValueError(f"{str(folder)!r} has {twice[0]} both in {DENSE} and as factors.")
+        # An adapter names tied weights twice; a model's files have them once.
+        known = facts.get("tensors", found)
+        deltas |= {name: factor for name, factor in found.items() if name in known}
+    elif DENSE not in there:
+        raise ValueError(
+            f"{str(folder)!r} holds no vector: neither {DENSE}, which `trimtab vector extract` "
+            f"writes, nor a LoRA adapter's {ADAPTER}."
+        )
+    return Vector(deltas, facts)
+
+
+def _facts(file: TensorFile) -> dict[str, Any]:
+    """Return what a file of differences says of itself; refuse one of other numbers."""
+    for name, tensor in file.tensors.items():
+        if not tensor.format.is_of_weights:
+            raise ValueError(
+                f"{str(file.path)!r}: {name} is of type {tensor.format.label}, and differences of "
+                f"weights are {', '.join(DTYPES)}. Extract the vector again."
+            )
+    try:
+        return read_facts(file.metadata.get(FACTS, "{}"))
+    except ValueError as error:
+        raise ValueError(f"{str(file.path)!r}: {error}. Extract the vector again.") from None
+
+
+def resolve(path: str) -> Path:
+    """Return the folder that `zoo:<name>`, a folder's name or a hub id stands for."""
+    if path.startswith("zoo:"):
+        return zoo.vector_path(path.removeprefix("zoo:"))
+    return downloaded(path, None, "Vector")
+
+
+def stored_as(dtype: str) -> NumberFormat:
+    """Return how differences are stored; ValueError for what they cannot be stored as."""
+    if dtype not in DTYPES:
+        raise ValueError(not_a_choice("dtype:", dtype, DTYPES))
+    return labelled(dtype)
+
+
+def write(vector: Vector, out: Path, dtype: str) -> Path:
+    """Write a vector as differences; see `Vector.save`."""
+    kind = stored_as(dtype)
+    shapes = {name: delta.shape for name, delta in vector.deltas.items()}
+    facts: dict[str, Any] = dict(vector.facts)
+    if facts:  # what was recorded goes on to hold, but for how the numbers are stored
+        facts |= {"dtype": dtype, "rank": None}
+        if "exact" in facts:
+            facts["exact"] = facts["exact"] and kind is FLOAT32
+    measures = dict(facts.get("tensors", {}))
+    room = len(json.dumps(facts)) + 32 * len(shapes) + 1024
+    with (
+        whole_folder(out) as temporary,
+        TensorWriter(temporary / DENSE, shapes, metadata_room=room) as writer,
+    ):
+        corrections: dict[str, Correction] = {}
+        for name, delta in vector.deltas.items():
+            writer.begin()
+            lost, short = 0.0, []
+            for first, last in blocks(delta.shape):
+                values = delta.values(first, last)
+                stored = kind.narrowed(values)
+                writer.write(stored)
+                if kind is not FLOAT32:
+                    lost += square(kind.widened(stored) - values)
+                elif correction := delta.corrected(first, last):
+                    short.append(correction.after(first))
+            writer.keep(name, kind, delta.shape)
+            if short:
+                corrections[name] = Correction.joined(short)
+            if lost and name in measures:  # beside what was lost before
+                error = math.hypot(measures[name]["error"], math.sqrt(lost))
+                measures[name] = {**measures[name], "error": float(f"{error:.6g}")}
+        if corrections:
+            write_corrections(corrections, temporary)
+        if measures:
+            facts["tensors"] = measures
+        writer.close({FACTS: json.dumps(facts)})
+    return out
+
+
+def write_corrections(corrections: Mapping[str, Correction], folder: Path) -> None:
+    """Write what makes strength 1 exact."""
+    most = {
+        f"{name}{end}": each.places.shape for name, each in corrections.items() for end in _ENDS
+    }
+    with TensorWriter(folder / EXACT, most) as writer:
+        for name, each in corrections.items():
+            for end, kind, numbers in zip(_ENDS, (INT64, FLOAT32), each, strict=True):
+                writer.begin()
+                writer.write(numbers)
+                writer.keep(f"{name}{end}", kind, numbers.shape)
+        writer.close({})
+
+
+def _read_corrections(file: TensorFile, dense: TensorFile) -> dict[str, Correction]:
+    """Return what makes strength 1 exact, by the names of the differences in another file."""
+    found = {}
+    for name, tensor in dense.tensors.items():
+        places, values = (file.tensors.get(f"{name}{end}") for end in _ENDS)
+        if places is None and values is None:
+            continue
+        shapes = [each and (each.format, len(each.shape), each.numel) for each in (places, values)]
+        if (
+            places is None
+            or values is None
+            or shapes
+            != [
+                (INT64, 1, places.numel),
+                (FLOAT32, 1, places.numel),
+            ]
+        ):
+            raise _broken(file, f"for {name} it has no places and as many numbers")
+        at = places.read()
+        rising = bool((at[1:] > at[:-1]).all())
+        if len(at) and not (rising and at[0] >= 0 and at[-1] < tensor.numel):
+            raise _broken(file, f"the places of {name} do not rise from 0 to its {tensor.numel:,}")
+        found[name] = Correction(at, values.read())
+    if odd := file.tensors.keys() - {f"{name}{end}" for name in found for end in _ENDS}:
+        raise _broken(file, f"it has {min(odd)}, which belongs to no tensor of {DENSE}")
+    return found
+
+
+def _broken(file: TensorFile, why: str) -> ValueError:
+    return ValueError(f"{str(file.path)!r} is damaged: {why}. Extract the vector again.")
+
+
+def identity(path: str) -> dict[str, Any]:
+    """Return what tells two contents under one name apart."""
+    return {"content_sha256": content_sha256(resolve(path))}
+
+
+def provenance(path: str, *, base: str | None) -> dict[str, Any]:
+    """Return what a record needs to name exactly this vector.
+
+    Args:
+        path: where it lies.
+        base: hash of the model that it is added to.
+    """
+    vector = read(path)
+    return {
+        "path": path,
+        **identity(path),
+        **origin(vector.facts),
+        "exact": vector.facts.get("exact"),
+        "transferred": vector.transferred_to(base),
+    }

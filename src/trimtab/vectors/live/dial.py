@@ -1,0 +1,152 @@
+"""Vectors in the weights of a loaded model, turned in place."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from trimtab.config.wording import not_a_choice
+from trimtab.models.language_model import LanguageModel
+from trimtab.vectors.disk.number_format import kind_of
+from trimtab.vectors.files.loaded_names import LoadedNames, groups
+from trimtab.vectors.in_memory import Between
+from trimtab.vectors.live.in_place import write_sum
+from trimtab.vectors.matching import require_fits, require_weights
+from trimtab.vectors.vector import Vector
+from trimtab.vectors.weighted_sum import Term, require_finite_strengths
+
+
+class Dial:
+    """Vectors added to the weights of a model in memory, each with a strength of its own.
+
+    `theta = theta_base + sum_d strength_d delta_d` (Shahriar et al., arXiv 2410.19206), in fp32,
+    cast once. It is always computed from the base weights, of which a copy is kept on the weights'
+    device: so strength 0 gives these back bit for bit, 1 the aligned ones, and no walk of the dial
+    leaves a trace. A turn reads base and vectors once and writes the weights once.
+
+    Args:
+        weights: the model, on whatever devices its layers are; its strengths are 0 at first.
+        vectors: the vectors by name.
+        base: the base weights by their names, if they are kept elsewhere anyway; None to copy
+            those that the vectors change.
+
+    Raises:
+        ValueError: for a vector that does not fit the model, listing the tensors.
+    """
+
+    def __init__(
+        self,
+        weights: nn.Module,
+        vectors: Mapping[str, Vector],
+        *,
+        base: Mapping[str, torch.Tensor] | None = None,
+    ) -> None:
+        self._live = own_tensors(weights)
+        model = getattr(weights, "name_or_path", "") or type(weights).__name__
+        vectors = by_names_in_memory(vectors, weights)
+        for name, vector in vectors.items():
+            require_fits(self._live, vector, model=model, vector_name=name)
+            kinds = {n: kind_of(self._live[n]) for n in vector.deltas}
+            require_weights(kinds, vector, model=model)
+        self.strengths = dict.fromkeys(vectors, 0.0)
+        self._deltas = {
+            which: {n: d.to(self._live[n].device) for n, d in vector.deltas.items()}
+            for which, vector in vectors.items()
+        }
+        changed = {name for deltas in self._deltas.values() for name in deltas}
+        self._base = {
+            name: (self._live[name].detach().clone() if base is None else base[name])
+            for name in self._live
+            if name in changed
+        }
+        for deltas in self._deltas.values():
+            for name, delta in deltas.items():
+                if isinstance(delta, Between):  # which may be from the weights that are turned
+                    deltas[name] = delta.kept(self._live[name], self._base[name])
+
+    @torch.no_grad()
+    def turn(self, strengths: Mapping[str, float]) -> None:
+        """Set the strengths of some vectors; the others stay as they are.
+
+        Raises:
+            ValueError: for a name that is none of the vectors', and strengths that are not finite.
+        """
+        for name in strengths:
+            if name not in self.strengths:
+                raise ValueError(not_a_choice("Vector", name, self.strengths))
+        require_finite_strengths(list(strengths.values()))
+        self.strengths |= strengths
+        for name, base in self._base.items():
+            terms = [
+                Term(deltas[name], strength)
+                for which, deltas in self._deltas.items()
+                if name in deltas and (strength := self.strengths[which]) != 0
+            ]
+            write_sum(self._live[name].detach(), base, terms)
+
+    def not_finite(self) -> str | None:
+        """Return the name of a tensor that holds NaN or infinite numbers now; None if none does."""
+        for name in self._base:
+            if not self._live[name].detach().isfinite().all():
+                return name
+        return None
+
+
+def own_tensors(weights: nn.Module) -> dict[str, torch.Tensor]:
+    """Return a model's parameters and stored buffers by name; tied ones once, by their first."""
+    named = weights.state_dict(keep_vars=True)
+    return {names[0]: named[names[0]] for names in groups(weights)}
+
+
+def by_names_in_memory(vectors: Mapping[str, Vector], weights: nn.Module) -> dict[str, Vector]:
+    """Return vectors by the names of a model's own tensors, which may not be those of its files.
+
+    Raises:
+        ValueError: for a vector that cannot be converted as the model's weights are.
+    """
+    names = LoadedNames(weights)
+    return {
+        name: replace(vector, deltas=names.in_memory(vector.deltas, of=name))
+        for name, vector in vectors.items()
+    }
+
+
+def between(base: LanguageModel, aligned: LanguageModel) -> Vector:
+    """Return the vector from one model in memory to another.
+
+    Raises:
+        ValueError: if their tensors do not match, listing those that differ.
+    """
+    one, other = (groups(model.weights) for model in (base, aligned))
+    if one != other and {n for names in one for n in names} == {
+        n for names in other for n in names
+    }:
+        raise ValueError(
+            f"{base.path!r} and {aligned.path!r} tie different weights together "
+            "(tie_word_embeddings in config.json); one sum cannot be both. Untie both, or neither."
+        )
+    tensors = [own_tensors(model.weights) for model in (base, aligned)]
+    return Vector.between(*tensors, names=(base.path, aligned.path))
+
+
+def move(
+    base: LanguageModel, vectors: Mapping[str, Vector], strengths: Mapping[str, float]
+) -> LanguageModel:
+    """Return a new model, `base` moved along some vectors; `base` is not changed.
+
+    Raises:
+        ValueError: for a vector that does not fit, and for a sum that is not of finite numbers.
+    """
+    weights = copy.deepcopy(base.weights)
+    dial = Dial(weights, vectors, base=own_tensors(base.weights))
+    dial.turn(strengths)
+    if odd := dial.not_finite():
+        raise ValueError(
+            f"{odd}: the sum is not of finite numbers. {base.path!r} or a vector hold NaN or "
+            f"infinite weights, or the strengths lead beyond what {weights.dtype} holds."
+        )
+    return base.holding(weights)

@@ -1,0 +1,1 @@
+"""Vectors made of vectors: soups, TIES, DARE, EMR."""

@@ -1,0 +1,1 @@
+"""What a vector holds, in numbers, words and pictures."""

@@ -1,0 +1,238 @@
+"""What a vector is and does, in tables: where it comes from, where its length lies."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from trimtab.machine.printable import printable
+from trimtab.vectors.files import vector_folder
+from trimtab.vectors.provenance import MADE_OF, described
+from trimtab.vectors.show.cosines import ALL
+from trimtab.vectors.show.profile import Profile, Sums
+from trimtab.vectors.vector import Vector
+
+_SHORT = 12  # digits of a hash
+_HEADER = 10  # characters of a column's name in a line
+_UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A vector in a folder, and what it is called."""
+
+    name: str
+    vector: Vector
+    folder: Path
+
+    @classmethod
+    def open(cls, named: Mapping[str, str]) -> list[Shown]:
+        """Open vectors, given by their names and where they lie."""
+        return [cls(name, Vector.open(at), vector_folder.resolve(at)) for name, at in named.items()]
+
+    @cached_property
+    def profile(self) -> Profile:
+        """Where its length lies."""
+        return Profile.of(self.vector)
+
+    @property
+    def bytes(self) -> int:
+        """What its files take on disk."""
+        return sum(file.stat().st_size for file in self.folder.iterdir() if file.is_file())
+
+    @property
+    def dtype(self) -> str:
+        """What its numbers are stored as."""
+        found = {delta.label for delta in self.vector.deltas.values() if delta.label}
+        stored = " and ".join(sorted(found))
+        return stored or str(self.vector.facts.get("dtype", _UNKNOWN))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything for programs."""
+        facts = self.vector.facts
+        return {
+            "name": self.name,
+            "folder": str(self.folder),
+            **{key: facts.get(key) for key in ("base", "aligned", MADE_OF, "vocabulary", "exact")},
+            "dtype": self.dtype,
+            "rank": self.vector.rank,
+            "bytes": self.bytes,
+            "total": self.profile.total.to_dict(),
+            "kinds": {kind: sums.to_dict() for kind, sums in self.profile.by_kind().items()},
+            "places": [
+                {"layer": layer or None, "kind": kind, **sums.to_dict()}
+                for (layer, kind), sums in self.profile.by_place().items()
+            ],
+        }
+
+
+# ---------------------------------------------------------------------------- tables
+
+
+def render(shown: Sequence[Shown], angles: Mapping[str, list[list[float]]] | None) -> Group:
+    """Return what `trimtab vector show` prints.
+
+    Args:
+        shown: the vectors.
+        angles: the cosines between them; None for one vector.
+    """
+    parts: list[RenderableType] = []
+    for each in shown:
+        parts.append(_provenance(each))
+        if each.vector.deltas:
+            parts += [_by_kind(each.profile), *_by_place(each.profile)]
+    if angles is not None:
+        parts += _cosines([each.name for each in shown], angles)
+    return Group(*parts)
+
+
+def _provenance(each: Shown) -> Text:
+    facts, vector = each.vector.facts, each.vector
+    exact = {True: ", exact at strength 1", False: ", not exact at strength 1", None: ""}
+    rank = "" if vector.rank is None else f", factors of rank {vector.rank}"
+    made_of = described(facts)
+    lines = [
+        f"from    {_model(facts.get('base'))}",
+        f"to      {_model(facts.get('aligned'))}" if made_of is None else f"made of {made_of}",
+        f"stored  {each.dtype}{rank}, {size(each.bytes)}{exact[facts.get('exact')]}",
+        f"in      {each.folder}",
+    ]
+    if not vector.deltas:
+        lines.append("Empty: the two models' weights are equal.")
+    listed = "\n".join(f"  {printable(line)}" for line in lines)
+    return Text.assemble(("\n" + printable(each.name), "bold"), "\n", listed)
+
+
+def _model(facts: Mapping[str, Any] | None) -> str:
+    if not facts:
+        return _UNKNOWN
+    revision = f"@{facts['revision']}" if facts.get("revision") else ""
+    hashes = [
+        f"{what} {facts[key][:_SHORT]}"
+        for what, key in (("content", "content_sha256"), ("tokenizer", "tokenizer_sha256"))
+        if facts.get(key)
+    ]
+    return f"{facts.get('name', _UNKNOWN)}{revision}  ({', '.join(hashes)})"
+
+
+def _by_kind(profile: Profile) -> Table:
+    table = _table("", ("kind", "parameters", "changed", "norm", "of the base's", "error"))
+    for kind, sums in {**profile.by_kind(), ALL: profile.total}.items():
+        cells = (
+            "" if sums.parameters is None else f"{sums.parameters:,}",
+            percent(sums.share),
+            f"{sums.norm:.4g}",
+            percent(sums.relative),
+            percent(sums.error),
+        )
+        table.add_row(_shown(kind), *cells, style="bold" if kind == ALL else None)
+    return table
+
+
+def _by_place(profile: Profile) -> list[Table]:
+    """Return a table of layers and kinds, unless there are no layers."""
+    places = profile.by_place()
+    layers, columns = axes(places)
+    if not layers:
+        return []
+    what = "relative norm in %" if relative(places.values()) else "norm"
+    table = _table(f"{what}, by layer", ("layer", *map(_broken, columns)))
+    for layer in layers:
+        found = (places.get((layer, kind)) for kind in columns)
+        table.add_row(
+            _shown(layer), *("" if each is None else f"{value(each):.3g}" for each in found)
+        )
+    return [table]
+
+
+def axes(places: Mapping[tuple[str, str], Sums]) -> tuple[list[str], list[str]]:
+    """Return the layers that there are, in the model's order, and the kinds of their modules."""
+    inside = [place for place in places if place[0]]
+    layers = sorted({layer for layer, _ in inside}, key=_stack_and_number)
+    return layers, list(dict.fromkeys(kind for _, kind in inside))
+
+
+def _stack_and_number(layer: str) -> tuple[str, int]:
+    stack, _, number = layer.rpartition(".")
+    return stack, int(number)
+
+
+def relative(sums: Iterable[Sums]) -> bool:
+    """Tell whether the base's length is known of all."""
+    return all(each.squared_base_norm is not None for each in sums)
+
+
+def value(sums: Sums) -> float:
+    """Return the relative norm in percent, or the norm where the base's is not known."""
+    if sums.squared_base_norm is None:
+        return sums.norm
+    return math.nan if sums.relative is None else 100 * sums.relative
+
+
+def _cosines(names: Sequence[str], found: Mapping[str, list[list[float]]]) -> list[Table]:
+    matrix = _table("cosine", ("", *names))
+    for name, row in zip(names, found[ALL], strict=True):
+        matrix.add_row(_shown(name), *(f"{cosine:z.3f}" for cosine in row))
+    pairs = list(itertools.combinations(range(len(names)), 2))
+    by_kind = _table("cosine, by kind", ("kind", *(f"{names[i]},\n{names[j]}" for i, j in pairs)))
+    for kind, cells in found.items():
+        if kind != ALL:
+            by_kind.add_row(_shown(kind), *(f"{cells[i][j]:z.3f}" for i, j in pairs))
+    return [matrix, by_kind]
+
+
+def _table(title: str, columns: Iterable[str]) -> Table:
+    first, *others = columns
+    table = Table(
+        title=title or None,
+        title_justify="left",
+        title_style="",
+        header_style="",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column(_shown(first), no_wrap=True)
+    for name in others:
+        table.add_column(_shown(name), justify="right", no_wrap=True, vertical="bottom")
+    return table
+
+
+def _shown(name: str) -> str:
+    """Return a name in whose signs a terminal and its markup see nothing but signs."""
+    return escape(printable(name, keep="\n"))
+
+
+def _broken(name: str) -> str:
+    """Break a long name behind underscores and dots, as narrow columns ask for."""
+    lines = [""]
+    for part in name.replace("_", "_ ").replace(".", ". ").split(" "):
+        if lines[-1] and len(lines[-1] + part) > _HEADER:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
+
+
+def percent(share: float | None) -> str:
+    """Return a share as a percentage of three digits; nothing where it is not known."""
+    return "" if share is None else f"{100 * share:.3g} %"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes in the unit that suits it."""
+    amount = float(count)
+    for unit in ("bytes", "kB", "MB"):
+        if amount < 1000:
+            return f"{amount:.3g} {unit}"
+        amount /= 1000
+    return f"{amount:.3g} GB"

@@ -1,0 +1,207 @@
+"""A run again from its folder: the same answers, elsewhere too; what has changed is said."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from trimtab import zoo
+from trimtab.cli import main
+from trimtab.launch import repetition
+from trimtab.runs import run_folder
+
+Command = Callable[..., tuple[int, str, str]]
+RUN = ("run", "base=a-large-base", "guide=a-small-chat", "limit=3", "generation.max_new_tokens=8")
+
+
+@pytest.fixture
+def trimtab(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """The command, run in this process; gives exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["trimtab", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main.main()
+        out, err = capsys.readouterr()
+        return int(end.value.code or 0), out, err
+
+    return command
+
+
+def only(root: Path) -> Path:
+    """The one run folder below a root."""
+    (folder,) = run_folder.run_folders([root])
+    return folder
+
+
+def answers(folder: Path) -> list[object]:
+    return [
+        [line[name] for name in ("id", "prompts", "completion", "tokens", "scores")]
+        for line in run_folder.read_samples(folder)
+    ]
+
+
+@pytest.fixture
+def moved(trimtab: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run folder as somebody else has it: under another name, without its results folder."""
+    code, _, err = trimtab(*RUN, "generation=sampling")
+    assert code == 0, err
+    shutil.copytree(only(tmp_path / "results"), tmp_path / "from afar")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    return tmp_path / "from afar"
+
+
+def test_a_copied_folder_gives_the_same_answers(
+    trimtab: Command, moved: Path, tmp_path: Path
+) -> None:
+    code, out, err = trimtab("rerun", str(moved))
+    assert code == 0, err
+    assert "All is as it was" in out and "All 3 answers are the same" in out
+    again = only(Path("reruns"))
+    assert again.parts[:-1] == ("reruns", "word-problems", "nudging")
+    assert answers(again) == answers(moved)
+    facts = run_folder.read_run(moved)
+    assert facts and facts["launch"]["command"] == f"trimtab {' '.join(RUN)} generation=sampling"
+    assert facts["launch"]["directory"] == str(tmp_path)
+
+
+def test_answers_that_are_others_are_counted(trimtab: Command, moved: Path) -> None:
+    lines = run_folder.read_samples(moved)
+    lines[1]["completion"] += "!"
+    (moved / "samples.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    code, out, _ = trimtab("rerun", str(moved), "results=again")
+    assert code == 1
+    assert f"1 of 3 answers are others, the first of them {lines[1]['id']!r}" in out
+
+
+def test_what_is_not_as_it_was_is_said(trimtab: Command, moved: Path, tmp_path: Path) -> None:
+    facts = run_folder.read_run(moved)
+    assert facts
+    facts["packages"]["torch"] = "0.1"
+    facts["git"] = {"commit": "0" * 40, "dirty": False}
+    del facts["own_git"]  # which earlier versions did not record
+    (moved / "run.json").write_text(json.dumps(facts))
+    weights = tmp_path / "weights"
+    shutil.copytree(zoo.path("a-small-sft"), weights)
+    code, out, err = trimtab("rerun", str(moved), f"method.guide.path={weights}")
+    assert code in (0, 1), err
+    assert "packages.torch: 0.1, now" in out
+    assert "git.commit: 000000000000, now" in out
+    assert "content.models.guide.content_sha256" in out
+    assert "content.models.base" not in out and "own_git" not in out
+
+
+def test_the_old_folder_is_not_taken_for_the_new(
+    trimtab: Command, moved: Path, tmp_path: Path
+) -> None:
+    original = only(tmp_path / "results")
+    for folder in (moved, original):
+        code, _, err = trimtab("rerun", str(folder), f"results={tmp_path / 'results'}")
+        assert code == 1
+        assert "holds answers already" in err and "results=DIR" in err
+
+
+def test_what_is_missing_here_is_listed(trimtab: Command, moved: Path) -> None:
+    config = run_folder.read_config(moved)
+    config["method"]["guide"]["path"] = "/gone/guide"
+    config["task"] = {"_target_": "trimtab.tasks.QuestionAnswer", "path": "gone.jsonl"}
+    (moved / "config.yaml").write_text(yaml.safe_dump(config))
+    code, _, err = trimtab("rerun", str(moved))
+    assert code == 2
+    assert "'/gone/guide' does not exist" in err and "gone.jsonl" in err
+    code, _, err = trimtab("rerun", str(moved), "method.gide.path=x")
+    assert code == 2 and "Did you mean method.guide.path?" in err
+
+
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("method", {"_target_": "os.system", "command": "touch ran"}),
+        ("task", {"_target_": "trimtab.runs.run_folder.subprocess.run", "args": ["touch", "ran"]}),
+        ("generation", {"_target_": "builtins.exec", "source": "open('ran', 'w')"}),
+    ],
+)
+def test_a_folder_runs_no_code_of_others(
+    trimtab: Command, moved: Path, part: str, change: dict[str, object]
+) -> None:
+    config = run_folder.read_config(moved)
+    config[part] = change
+    (moved / "config.yaml").write_text(yaml.safe_dump(config))
+    code, _, err = trimtab("rerun", str(moved))
+    assert code == 1 and str(change["_target_"]) in err and "--trust" in err
+    assert not Path("ran").exists()
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_folder_runs_no_code_that_it_comes_with(
+    trimtab: Command, moved: Path, inside: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither where the command is given in it, nor beside it, where its name is a package's."""
+    folder = Path.cwd() / "from_afar" / "run"
+    shutil.copytree(moved, folder)
+    ran = folder.parent / "ran"
+    for place in (folder, folder.parent):
+        (place / "other_task.py").write_text(f"open({str(ran)!r}, 'w')")
+    config = run_folder.read_config(folder)
+    config["task"] = {"_target_": f"{'' if inside else 'from_afar.'}other_task.Task"}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    if inside:
+        monkeypatch.chdir(folder)
+    code, _, err = trimtab("rerun", "." if inside else str(folder))
+    assert code == 1 and "other_task.Task" in err and "--trust" in err
+    assert not ran.exists()
+
+
+def test_a_folder_does_not_say_where_its_run_again_goes(trimtab: Command, moved: Path) -> None:
+    facts = run_folder.read_run(moved)
+    assert facts
+    for odd in ("../../elsewhere", "..", "/tmp/elsewhere", ""):
+        facts["launch"]["choices"] = {"task": odd, "method": odd}
+        (moved / "run.json").write_text(json.dumps(facts))
+        placed = repetition.place(moved, repetition.read(moved))
+        assert placed.parents[2] == Path.cwd() / "reruns"
+    facts["launch"]["scorers"] = [1]
+    (moved / "run.json").write_text(json.dumps(facts))
+    code, _, err = trimtab("rerun", str(moved))
+    assert code == 1 and "launch.scorers" in err
+
+
+def test_code_that_comes_with_a_model_is_asked_for_by_name(trimtab: Command, moved: Path) -> None:
+    config = run_folder.read_config(moved)
+    config["method"]["base"]["trust_remote_code"] = True
+    (moved / "config.yaml").write_text(yaml.safe_dump(config))
+    code, _, err = trimtab("rerun", str(moved))
+    assert code == 1 and "trust_remote_code=True" in err and "--trust" in err
+
+
+def test_a_config_that_reads_the_environment_is_refused(trimtab: Command, moved: Path) -> None:
+    config = run_folder.read_config(moved)
+    config["task"]["split"] = "${oc.env:HOME}"
+    (moved / "config.yaml").write_text(yaml.safe_dump(config))
+    code, _, err = trimtab("rerun", str(moved))
+    assert code == 1 and "refers to" in err
+
+
+def test_a_runs_record_is_no_root_of_a_configuration(trimtab: Command, moved: Path) -> None:
+    for options in (("-cd", str(moved)), ("-cd", str(moved), "-cn", "config")):
+        code, _, err = trimtab("run", *options, "limit=1")
+        assert code == 2 and f"`trimtab rerun {moved}`" in err
+    mine = Path("mine")
+    mine.mkdir()
+    (mine / "config.yaml").write_text("defaults: [{method: base}]\n")
+    code, _, err = trimtab("run", "-cd", "mine", "-cn", "config", "limit=1")
+    assert code == 2 and "would not be read" in err
+    assert not Path("results").exists()
