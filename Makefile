@@ -34,10 +34,11 @@ test-ray: ## The launcher for Ray clusters, in an environment of its own: a larg
 		$(VENV)-ray/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,ray]'
 	OMP_NUM_THREADS=1 $(VENV)-ray/bin/python -m pytest -m ray
 
-check: $(VENV)/.installed-dev ## Lint, check the format and the types
+check: $(VENV)/.installed-dev ## Lint, check the format, the types and which room imports which
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo
 
 format: $(VENV)/.installed-dev ## Format the code and mend what the linter can
 	$(BIN)/ruff check --fix

@@ -8,14 +8,17 @@ from functools import cached_property
 from typing import Any
 
 from trimtab.config.user_code import is_users
-from trimtab.models import LanguageModel
+
+
+class Whole:
+    """Marks what is one part of whatever holds it, and says itself what it is made of."""
 
 
 def parts(thing: object) -> Iterator[tuple[str, Any]]:
     """Yield what an object holds, each with its name in it: `guide`, `guides.large`, `models[0]`.
 
-    Mappings, sequences, dataclasses and a user's own objects are looked into. A language model is a
-    part as a whole, and what an object computes when it is asked, and keeps, is none.
+    Mappings, sequences, dataclasses and a user's own objects are looked into, but not a `Whole`, as
+    language models are. What an object computes when it is asked, and keeps, is no part.
     """
     yield from _parts(thing, "", frozenset())
 
@@ -37,7 +40,7 @@ def _held(thing: object) -> Iterator[tuple[object, Any]]:
         yield from enumerate(thing)
     elif isinstance(thing, (set, frozenset)):
         yield from enumerate(sorted(thing, key=repr))
-    elif not isinstance(thing, (LanguageModel, type)):
+    elif not isinstance(thing, (Whole, type)):
         fields = dataclasses.fields(thing) if dataclasses.is_dataclass(thing) else ()
         if fields or is_users(type(thing)):
             for key in dict.fromkeys([*(f.name for f in fields), *getattr(thing, "__dict__", ())]):

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -20,9 +20,7 @@ from trimtab.decoding.sampling import draw, penalized
 from trimtab.decoding.token_details import token_details
 from trimtab.models.language_model import LanguageModel
 from trimtab.models.session import Session
-
-if TYPE_CHECKING:
-    from trimtab.vectors.live.row_dials import RowDials
+from trimtab.models.steering import Steering
 
 Mix = Callable[[Sequence[torch.Tensor], Sequence[float]], torch.Tensor]
 """How the logits `[N, V]` of several models, with their weights, become those of one voice."""
@@ -75,7 +73,7 @@ class Voice:
         reference: str | None = None,
         family: int = 1,
         drafts: bool = False,
-        dials: Mapping[str, RowDials] = MappingProxyType({}),
+        dials: Mapping[str, Steering] = MappingProxyType({}),
     ) -> None:
         self.name = name
         self._dials = dials

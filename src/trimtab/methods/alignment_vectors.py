@@ -16,6 +16,7 @@ from trimtab.models import LanguageModel
 from trimtab.models.model_folder import local_folder
 
 if TYPE_CHECKING:
+    from trimtab.models.steering import Steering
     from trimtab.vectors import Vector
     from trimtab.vectors.live.row_dials import RowDials
 
@@ -117,7 +118,7 @@ class AlignmentVectors(MovedWeights):
         return tuple(self._all_strengths.values()) if self.per_row else ()
 
     @property
-    def _dials(self) -> Mapping[str, RowDials]:
+    def _dials(self) -> Mapping[str, Steering]:
         return {"base": self._row_dials} if self.per_row else {}
 
     @cached_property

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from trimtab.decoding.likelihood import Likelihoods
     from trimtab.decoding.voice import Mix, Voice
     from trimtab.methods.logits_processor import MixtureProcessor
-    from trimtab.vectors.live.row_dials import RowDials
+    from trimtab.models.steering import Steering
 
 PROMPT_LOOKUP = "prompt-lookup"
 DraftSource = LanguageModel | str | None
@@ -304,7 +304,7 @@ class SingleVoice(Method):
         return [voice for voice in (drafts, spoken) if voice], start
 
     @property
-    def _dials(self) -> Mapping[str, RowDials]:
+    def _dials(self) -> Mapping[str, Steering]:
         """Vectors in the models that every answer turns for itself, by role."""
         return {}
 

@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from trimtab.config.parts import Whole
 from trimtab.config.wording import not_a_choice
 from trimtab.models import generation_file
 from trimtab.models.chat_template import ChatTemplate
@@ -46,7 +47,7 @@ _UNBOUNDED = 1 << 30
 
 
 @dataclass(frozen=True, kw_only=True)
-class LanguageModel:
+class LanguageModel(Whole):
     """A causal language model with its tokenizer and its way of rendering a conversation.
 
     Args:

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
 
 import torch
 
 from trimtab.models.attention import AttentionMask, require_attention
 from trimtab.models.cache import PositionCache
 from trimtab.models.language_model import LanguageModel
-
-if TYPE_CHECKING:
-    from trimtab.vectors.live.row_dials import RowDials
+from trimtab.models.steering import Steering
 
 # Tokens of padding that cost about as much as one more forward pass.
 _PADDING_ON_CPU, _PADDING_ELSEWHERE = 32, 1024
@@ -50,7 +47,7 @@ class Session:
         slots: int,
         *,
         drafts: bool = False,
-        dials: RowDials | None = None,
+        dials: Steering | None = None,
     ) -> None:
         self.model = model
         self._dials = dials
