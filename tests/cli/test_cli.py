@@ -192,8 +192,8 @@ def test_mistakes_end_at_once_and_without_a_traceback(tmp_path):
 
 def test_neither_mistakes_nor_listings_wait_for_torch():
     code = (
-        "import sys; from trimtab import cli; sys.argv = ['trimtab', 'run', 'limit=0']\n"
-        "try: cli.main()\n"
+        "import sys; from trimtab.cli.main import main; sys.argv = ['trimtab', 'run', 'limit=0']\n"
+        "try: main()\n"
         "except SystemExit as end: assert end.code == 2\n"
         "assert not {'torch', 'transformers', 'wandb', 'datasets'} & sys.modules.keys()"
     )

@@ -270,7 +270,7 @@ def test_errors_are_messages(tmp_path: Path, vector: str, arguments, message: st
 
 _LIGHT = """
 import sys
-from trimtab.vectors.command import main
+from trimtab.cli.vector_command import main
 main(sys.argv[1:])
 assert "torch" not in sys.modules
 """

@@ -46,7 +46,7 @@ COMMANDS = [
 ]
 DRIVER = """
 import json, sys
-from trimtab import cli
+from trimtab.cli import main as cli
 
 codes = []
 for command in json.loads(sys.argv[1]):

@@ -6,9 +6,9 @@ Names are imported when they are used: pandas takes longer than a mistake in a c
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trimtab.results.frames import runs_table, samples_table, tokens_table
+    from trimtab.results.frames import curves, read, runs_table, samples_table, tokens_table
 
-__all__ = ["runs_table", "samples_table", "tokens_table"]
+__all__ = ["curves", "read", "runs_table", "samples_table", "tokens_table"]
 
 
 def __getattr__(name: str) -> Any:
