@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 
 from trimtab import Conversation, Generation, LanguageModel, Plain
 from trimtab import zoo as embedded
-from trimtab.models.model_folder import further_sha256
+from trimtab.models.content_hash import further_sha256
 
 ASKED = Conversation(
     system="Be brief.",

@@ -13,7 +13,7 @@ from trimtab.methods.method import Method, require_finite
 from trimtab.methods.moved_weights import MovedWeights
 from trimtab.methods.single_voice import DraftSource
 from trimtab.models import LanguageModel
-from trimtab.models.model_folder import local_folder
+from trimtab.models.source import local_folder
 
 if TYPE_CHECKING:
     from trimtab.models.steering import Steering

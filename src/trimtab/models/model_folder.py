@@ -1,49 +1,18 @@
 """What a local model folder must hold, told before anything is loaded from it."""
 
-import hashlib
 import os
-import re
 import stat
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from trimtab.machine import whole_files
 from trimtab.machine.json_file import read_object
 
-_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
-_CONTENT = {".safetensors", ".bin", ".json", ".jinja", ".model"}
-_WORDS = {".txt", ".tiktoken"}
-_READ_WHOLE = {".json", ".jinja", ".model", *_WORDS}
+WORDS = {".txt", ".tiktoken"}
+"""Lists of words, of a tokenizer without tokenizer.json."""
+_READ_WHOLE = {".json", ".jinja", ".model", *WORDS}
 _LARGEST = 256 << 20  # bytes of these; the largest tokenizers have about 40 MB
 _MORE_TEMPLATES = "additional_chat_templates"
 ADAPTER = "adapter_config.json"
-
-
-def local_folder(name: str, what: str) -> Path | None:
-    """Return the local folder of that name, or None for what can be a hub id.
-
-    Args:
-        name: a folder or a hub id.
-        what: what it is, for the error.
-
-    Raises:
-        ValueError: for a folder that does not exist.
-    """
-    local = Path(name).expanduser()
-    if local.is_dir():
-        return local
-    if name.startswith(("/", "./", "../", "~")) or not _HUB_ID.fullmatch(name):
-        raise ValueError(
-            f"{what} path {name!r} does not exist. Give a folder, a hub id such as "
-            f"'allenai/OLMo-2-0425-1B', or an embedded {what.lower()} as zoo:<name>."
-        )
-    return None
-
-
-def is_template(text: str) -> bool:
-    """Tell a Jinja template from the name of a file that holds one."""
-    return "{{" in text or "{%" in text
 
 
 def folder_files(folder: Path) -> list[Path]:
@@ -181,28 +150,3 @@ def indexed(index: Path) -> list[Any]:
     if not isinstance(shards, dict):
         raise ValueError(f"{str(index)!r} has no weight_map: it is no index of weights.")
     return list(shards.values())
-
-
-def content_sha256(folder: Path) -> str:
-    """Return a hash of a model's files, by name and content.
-
-    Raises:
-        ValueError: for what `folder_files` refuses.
-    """
-    return _files_sha256(file for file in folder_files(folder) if file.suffix in _CONTENT)
-
-
-def further_sha256(folder: Path, *, code: bool) -> str | None:
-    """Return a hash of what a model's folder is read by beside that; None where there is nothing.
-
-    That is the lists of words of a tokenizer without tokenizer.json, and code where it is run.
-    """
-    whole = (folder / "tokenizer.json").is_file()
-    suffixes = (set() if whole else _WORDS) | ({".py"} if code else set())
-    files = [file for file in folder_files(folder) if file.suffix in suffixes]
-    return _files_sha256(files) if files else None
-
-
-def _files_sha256(files: Iterable[Path]) -> str:
-    listed = "".join(f"{file.name} {whole_files.sha256(file)}\n" for file in files)
-    return hashlib.sha256(listed.encode()).hexdigest()

@@ -6,7 +6,7 @@ vocabulary, N positions that are read.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -14,25 +14,18 @@ import torch
 from trimtab.models.attention import AttentionMask, require_attention
 from trimtab.models.cache import PositionCache
 from trimtab.models.language_model import LanguageModel
+from trimtab.models.passes import FEW, Passes
 from trimtab.models.steering import Steering
 
-# Tokens of padding that cost about as much as one more forward pass.
-_PADDING_ON_CPU, _PADDING_ELSEWHERE = 32, 1024
 # Fewer tokens than this are computed again rather than shared between strangers.
 _WORTH_SHARING = 8
-# On a CPU these are computed together, in an order of their own: rows of a matrix, keys of a query.
-_FEW, _KEYS = 4, 16
-# Attention takes keys in blocks of the last of these, and adds up a block by its size: in one order
-# up to the first, in another at each of the others.
-_BLOCKS = (192, 256, 384, 512)
 
 
 class Session:
     """Sequences of one model, one per slot, each kept as the tokens whose keys are cached.
 
-    The last bits of a logit follow from the order of a sum, which on a CPU follows from the shape
-    of the pass. With four slots or more, passes on a CPU take shapes in which the order is always
-    the same, so a row's logits do not depend on the other rows of its batch.
+    With four slots or more on a CPU, a row's logits do not depend on the other rows of its batch,
+    to the last bit (see `trimtab.models.passes`).
 
     Args:
         model: the model.
@@ -53,16 +46,13 @@ class Session:
         self._dials = dials
         self._strengths: list[tuple[float, ...]] = [()] * slots
         self.forward_passes = 0
-        self._drafts = drafts
         self._cached: list[list[int]] = [[] for _ in range(slots)]
         require_attention(model)
         layers = model.weights.config.get_text_config().num_hidden_layers
-        self._cache = PositionCache(layers=layers, slots=slots + _FEW - 1, capacity=256)
+        self._cache = PositionCache(layers=layers, slots=slots + FEW - 1, capacity=256)
         self._mask = AttentionMask(model.weights)
         self._device = model.device_in_use
-        on_cpu = self._device.type == "cpu"
-        self._padding = _PADDING_ON_CPU if on_cpu else _PADDING_ELSEWHERE
-        self._steady = on_cpu and slots >= _FEW
+        self._passes = Passes(on_cpu=self._device.type == "cpu", slots=slots, drafts=drafts)
 
     @torch.inference_mode()
     def fork(self, source: int, target: int, length: int) -> None:
@@ -116,7 +106,7 @@ class Session:
             self.model.require_rows(new)
         read, wanted = [], dict[int, range]()
         offset = 0
-        for group, step in self._passes(
+        for group, step in self._passes.groups(
             widths=[len(new) for new in news],
             lengths=[len(tokens) for tokens in sequences],
             opening=[slot in opening for slot in slots],
@@ -199,24 +189,6 @@ class Session:
         if shared[source] > own:
             self.fork(source, slot, shared[source])
 
-    def _passes(
-        self, *, widths: list[int], lengths: list[int], opening: list[bool]
-    ) -> Iterator[tuple[list[int], bool]]:
-        """Part rows into those that share a pass, and say whether it is a step of one token."""
-        rows = list(range(len(widths)))
-        if not self._steady:
-            yield from ((group, False) for group in _alike(rows, widths, self._padding))
-            return
-        # One token alone is summed up in another order than one among several.
-        steps = [i for i in rows if widths[i] == 1 and not opening[i] and not self._drafts]
-        if steps:
-            yield steps, True
-        by_room: dict[int, list[int]] = {}
-        for i in sorted(set(rows) - set(steps)):
-            by_room.setdefault(_room(lengths[i]), []).append(i)
-        for rows in by_room.values():
-            yield from ((group, False) for group in _alike(rows, widths, self._padding))
-
     def _forward(
         self,
         slots: Sequence[int],
@@ -227,58 +199,27 @@ class Session:
         step: bool,
     ) -> torch.Tensor:
         """Run the model on the new tokens, aligned to the right; return `logits_RKV`, K = keep."""
-        width = max(map(len, news))
         lengths = [len(sequence) for sequence in sequences]
-        length = max(lengths)
-        rows, shown, kept = len(slots), length, keep
-        if self._steady:
-            shown = _up_to_multiple(length, _KEYS)
-            if not step and _room(length) % _BLOCKS[-1] != _BLOCKS[0]:
-                shown = _room(length)
-            if step:  # idle rows write where nobody reads
-                idle = range(slots[-1] + 1, slots[-1] + 1 + -rows % _FEW)
-                slots, news = [*slots, *idle], [*news, *([] for _ in idle)]
-                lengths += [0] * len(idle)
-            else:
-                width, kept = _up_to_multiple(width, _FEW), max(keep, -(-_FEW // rows))
+        planned = self._passes.of(slots, lengths, news, keep=keep, step=step)
         cache, device = self._cache, self._device
-        cache.reserve(shown)
-        positions = [
-            [0] * (width - len(new)) + list(range(n - len(new), n))
-            for n, new in zip(lengths, news, strict=True)
-        ]
-        positions_RT = torch.tensor(positions, device=device)
-        cache.past, cache.length = shown - width, shown
-        together = slice(slots[0], slots[0] + len(slots))
-        contiguous = list(slots) == list(range(together.start, together.stop))
-        cache.rows = together if contiguous else None
-        aligned = min(lengths) == length and min(map(len, news)) == width
-        cache.places = slice(length - width, length) if aligned else None
-        if not (contiguous and aligned):
-            cache.rows_R1 = torch.tensor(slots, device=device)[:, None]
-            scratch = cache.capacity
-            cache.places_RT = torch.tensor(
-                [
-                    [scratch] * (width - len(new)) + own[width - len(new) :]
-                    for own, new in zip(positions, news, strict=True)
-                ],
-                device=device,
-            )
-        with self._turned(slots):
+        cache.reserve(planned.shown)
+        cache.past, cache.length = planned.shown - planned.width, planned.shown
+        cache.rows, cache.places = planned.rows_as_slice, planned.places_as_slice
+        if cache.rows is None or cache.places is None:
+            cache.rows_R1 = torch.tensor(planned.slots, device=device)[:, None]
+            cache.places_RT = torch.tensor(planned.places(scratch=cache.capacity), device=device)
+        positions_RT = torch.tensor(planned.positions, device=device)
+        with self._turned(planned.slots):
             logits_RKV: torch.Tensor = self.model.weights(
-                input_ids=torch.tensor(
-                    [[0] * (width - len(new)) + new for new in news], device=device
-                ),
+                input_ids=torch.tensor(planned.tokens, device=device),
                 position_ids=positions_RT,
-                attention_mask=self._mask(
-                    positions_RT, shown, all_seen=aligned and width == 1 and shown == length
-                ),
+                attention_mask=self._mask(positions_RT, planned.shown, all_seen=planned.sees_all),
                 past_key_values=cache,
                 use_cache=True,
-                logits_to_keep=kept,
+                logits_to_keep=planned.kept,
             ).logits
         self.forward_passes += 1
-        return logits_RKV[:rows, -keep:]
+        return logits_RKV[: len(slots), -keep:]
 
     def _turned(self, slots: Sequence[int]) -> AbstractContextManager[None]:
         """Turn the dials for the rows of a pass; rows behind the slots are idle."""
@@ -301,32 +242,3 @@ def common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
 def kept_length(cached: Sequence[int], tokens: Sequence[int], last: int) -> int:
     """Return how much of a cached prefix serves `tokens`; what is to be read is computed again."""
     return min(common_prefix(cached, tokens), len(tokens) - last)
-
-
-def _room(length: int) -> int:
-    """Return for how many keys at most sums have the order that they have for `length` keys."""
-    whole, rest = divmod(length - 1, _BLOCKS[-1])
-    return whole * _BLOCKS[-1] + next(size for size in _BLOCKS if rest < size)
-
-
-def _up_to_multiple(number: int, of: int) -> int:
-    return -(-number // of) * of
-
-
-def _alike(rows: Sequence[int], widths: list[int], padding: int) -> list[list[int]]:
-    """Part rows into groups that share a pass, each with at most so much padding.
-
-    A row that begins brings its whole prompt, the others a token or a draft: together they would
-    all be padded to the prompt.
-    """
-    groups: list[list[int]] = []
-    left = 0
-    for i in sorted(rows, key=widths.__getitem__):
-        if groups:
-            left -= (widths[i] - widths[groups[-1][-1]]) * len(groups[-1])
-        if groups and left >= 0:
-            groups[-1].append(i)
-        else:
-            groups.append([i])
-            left = padding
-    return [sorted(group) for group in groups]

@@ -10,8 +10,9 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from trimtab import zoo
 from trimtab.config.wording import not_a_choice
-from trimtab.models import LanguageModel
+from trimtab.models.described_model import DescribedModel
 from trimtab.scorers.scorer import Scorer, Verdict
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class RewardModel(Scorer):
     since: ClassVar[Mapping[str, Any]] = MappingProxyType({"trust_remote_code": False})
 
     def __post_init__(self) -> None:
-        if self.path.startswith("zoo:"):
+        if zoo.name_in(self.path) is not None:
             raise ValueError(
                 f"Reward model {self.path!r}: the embedded family has none. Give a folder or a hub "
                 "id of a sequence classifier with one output."
@@ -108,9 +109,9 @@ class RewardModel(Scorer):
             raise ValueError(f"template={self.template!r} has no {{completion}} to be scored.")
 
     @cached_property
-    def _described(self) -> LanguageModel:
+    def _described(self) -> DescribedModel:
         """Where model and tokenizer come from; of its weights nothing is loaded."""
-        return LanguageModel(
+        return DescribedModel(
             path=self.path,
             prompt=self.format,
             revision=self.revision,

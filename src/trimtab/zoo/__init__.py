@@ -9,6 +9,12 @@ from pathlib import Path
 from trimtab.config.wording import not_a_choice
 
 _ROOT = Path(__file__).parent
+_PREFIX = "zoo:"
+
+
+def name_in(path: str) -> str | None:
+    """Return NAME of a path `zoo:NAME`, None of any other."""
+    return path.removeprefix(_PREFIX) if path.startswith(_PREFIX) else None
 
 
 def names() -> list[str]:

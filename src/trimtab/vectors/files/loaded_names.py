@@ -27,6 +27,7 @@ from transformers.core_model_loading import (
 )
 from transformers.pytorch_utils import Conv1D
 
+from trimtab.models import loading
 from trimtab.vectors.delta import Delta
 from trimtab.vectors.disk.tensor_file import StoredTensor
 from trimtab.vectors.files.converted import Conversion, Tensors, converted
@@ -67,7 +68,7 @@ class LoadedNames:
     @classmethod
     def of(cls, folder: ModelFolder) -> LoadedNames:
         """Return the names of a model on disk; no weights are loaded, and no code of its."""
-        built = folder.source.skeleton()
+        built = loading.skeleton(folder.source)
         apart: set[str] = set()
         for names in groups(built):
             stored = [folder.tensors[name] for name in names if name in folder.tensors]

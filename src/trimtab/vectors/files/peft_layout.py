@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from trimtab.models import loading
 from trimtab.vectors.disk.tensor_file import write_tensors
 from trimtab.vectors.files.sources import ModelFolder
 from trimtab.vectors.files.vector_folder import ADAPTER
@@ -40,7 +41,7 @@ class Layout:
         """Read it off the model's architecture; no weights are loaded."""
         from transformers.pytorch_utils import Conv1D
 
-        built = model.source.skeleton()
+        built = loading.skeleton(model.source)
         names = {torch.nn.Linear: _LINEAR, torch.nn.Embedding: _EMBEDDING, Conv1D: TRANSPOSED}
         kinds = {
             f"{name}.weight": names[type(module)]

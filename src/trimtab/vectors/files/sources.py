@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from trimtab.machine.json_file import read_object
-from trimtab.models import hub_files
-from trimtab.models.model_folder import content_sha256, local_folder
-from trimtab.models.source import DESCRIPTION, Source
+from trimtab.models.content_hash import content_sha256, vocabulary_sha256
+from trimtab.models.source import Source
 from trimtab.vectors.disk.tensor_file import StoredTensor, TensorFolder
 
 
@@ -89,24 +86,12 @@ class ModelFolder:
 
     def facts(self) -> dict[str, Any]:
         """Return what names exactly this model: where from, revision, hashes."""
-        listed = json.dumps(sorted(self.vocabulary.items()))
         return {
             "name": self.name,
             "revision": self.revision,
             "content_sha256": content_sha256(self.path),
-            "tokenizer_sha256": hashlib.sha256(listed.encode()).hexdigest(),
+            "tokenizer_sha256": vocabulary_sha256(self.vocabulary),
         }
-
-
-def downloaded(name: str, revision: str | None, what: str) -> Path:
-    """Return a local folder, or that of a hub id, downloaded if it is not there yet.
-
-    Raises:
-        ValueError: for what is neither, and for what cannot be downloaded.
-    """
-    if folder := local_folder(name, what):
-        return folder
-    return hub_files.snapshot(name, revision, ("*.safetensors", *DESCRIPTION), what)
 
 
 def total_bytes(tensors: Iterable[StoredTensor]) -> int:

@@ -13,13 +13,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trimtab import zoo
 from trimtab.config.wording import not_a_choice
-from trimtab.models.model_folder import content_sha256, folder_files
+from trimtab.models import hub_files
+from trimtab.models.content_hash import content_sha256
+from trimtab.models.model_folder import folder_files
+from trimtab.models.source import DESCRIPTION, local_folder
 from trimtab.vectors.delta import Correction, Delta, OnDisk, blocks
 from trimtab.vectors.disk.number_format import FLOAT32, INT64, NumberFormat, labelled
 from trimtab.vectors.disk.tensor_file import TensorFile, TensorWriter
-from trimtab.vectors.files.sources import downloaded
 from trimtab.vectors.files.whole_folder import whole_folder
 from trimtab.vectors.norms import square
 from trimtab.vectors.provenance import origin
@@ -77,9 +78,9 @@ def _facts(file: TensorFile) -> dict[str, Any]:
 
 def resolve(path: str) -> Path:
     """Return the folder that `zoo:<name>`, a folder's name or a hub id stands for."""
-    if path.startswith("zoo:"):
-        return zoo.vector_path(path.removeprefix("zoo:"))
-    return downloaded(path, None, "Vector")
+    if folder := local_folder(path, "Vector"):
+        return folder
+    return hub_files.snapshot(path, None, ("*.safetensors", *DESCRIPTION), "Vector")
 
 
 def stored_as(dtype: str) -> NumberFormat:

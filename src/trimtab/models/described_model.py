@@ -1,0 +1,160 @@
+"""A model as a configuration describes it, of whatever kind: what is known before weights load.
+
+Describing a model is free; tokenizer and configuration load at their first use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from trimtab.config.parts import Whole
+from trimtab.config.wording import not_a_choice
+from trimtab.models import loading, sizes
+from trimtab.models.chat_template import ChatTemplate
+from trimtab.models.content_hash import content_sha256, further_sha256, text_sha256
+from trimtab.models.model_folder import check_folder, no_template
+from trimtab.models.prompt import PROMPTS, check_template, read_template
+from trimtab.models.source import Source
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescribedModel(Whole):
+    """A model with its tokenizer, its way of being asked, and how it is loaded.
+
+    Args:
+        path: `zoo:<name>` for an embedded model, a local folder, or a hub id.
+        prompt: `chat` renders through the model's chat template, `plain` as plain text.
+        revision: hub revision (branch, tag or commit); only for hub ids.
+        dtype: `float32`, `bfloat16`, `float16`, or `auto` for that of the checkpoint.
+        device: `auto` (a GPU if there is one), any torch device such as `cpu` or `cuda:1`, or
+            `balanced` to spread the layers over all GPUs (transformers' device map).
+        compile: compile the forward pass (`torch.compile`): minutes at the start, faster after.
+        chat_template: a Jinja file or the template itself, in place of the tokenizer's own.
+        trust_remote_code: run code that comes with the model; off unless asked for.
+        allow_pickle: load weights stored as pickles, which can run code; off unless asked for.
+
+    Raises:
+        ValueError: for a value outside these, and for a folder without a model or chat template.
+    """
+
+    path: str
+    prompt: str
+    revision: str | None = None
+    dtype: str = "float32"
+    device: str = "auto"
+    compile: bool = False
+    chat_template: str | None = None
+    trust_remote_code: bool = False
+    allow_pickle: bool = False
+
+    without_effect: ClassVar[frozenset[str]] = frozenset({"device", "compile"})
+    since: ClassVar[Mapping[str, Any]] = {}
+
+    def __post_init__(self) -> None:
+        mistakes = [
+            not_a_choice(f"{name} of {self.path}:", value, accepted)
+            for name, value, accepted in (
+                ("prompt", self.prompt, PROMPTS),
+                ("dtype", self.dtype, DTYPES),
+            )
+            if value not in accepted
+        ]
+        try:
+            folder = self.folder
+        except ValueError as error:
+            mistakes.append(str(error))
+        if mistakes:
+            raise ValueError("\n".join(mistakes))
+        loading.check_device(self.device, self.path)
+        if self.chat_template:
+            check_template(self.chat_template, self.path)
+        if folder is not None:
+            check_folder(folder, needs_template=self.prompt == "chat" and not self.chat_template)
+
+    @property
+    def folder(self) -> Path | None:
+        """The local folder that `path` names, or None for a hub id."""
+        return self.source.local
+
+    @cached_property
+    def source(self) -> Source:
+        """The place that the model is loaded from."""
+        return Source(
+            path=self.path,
+            revision=self.revision,
+            trust_remote_code=self.trust_remote_code,
+            allow_pickle=self.allow_pickle,
+        )
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer, with `chat_template` put in if one was given."""
+        tokenizer = loading.tokenizer(self.source)
+        if self.chat_template:
+            tokenizer.chat_template = read_template(self.chat_template, self.path)
+        if isinstance(tokenizer.chat_template, str):  # some editors begin a file with such a mark
+            tokenizer.chat_template = tokenizer.chat_template.removeprefix("\ufeff")
+        if self.prompt == "chat" and not tokenizer.chat_template:
+            raise ValueError(no_template(self.path))
+        return tokenizer
+
+    @cached_property
+    def config(self) -> PreTrainedConfig:
+        """The model's configuration, which loads without its weights."""
+        return loading.config(self.source)
+
+    def load(self, factory: Any, **options: Any) -> PreTrainedModel:
+        """Return the weights by one of transformers' auto classes, in evaluation mode.
+
+        Raises:
+            ValueError: for weights that cannot be loaded or do not fit, and for a device that is
+                not there.
+        """
+        return loading.weights(
+            self.source, factory, dtype=self.dtype, device=self.device, **options
+        )
+
+    @cached_property
+    def chat(self) -> ChatTemplate:
+        """The chat template in use."""
+        return ChatTemplate(self.tokenizer, self.path)
+
+    @cached_property
+    def context_length(self) -> int:
+        """The longest sequence, in tokens, that the model was built for."""
+        return sizes.context_length(self.config)
+
+    @cached_property
+    def commit(self) -> str | None:
+        """The commit of a hub id; None for a local folder."""
+        return self.source.commit
+
+    @property
+    def identity(self) -> dict[str, str | None]:
+        """What tells two contents under one name apart; loads no weights.
+
+        A local folder has the hash of its files, of code too where that is run; a hub id its
+        commit. Both have that of the chat template in use.
+        """
+        return self._of_files
+
+    @cached_property
+    def _of_files(self) -> dict[str, str | None]:
+        folder = self.folder
+        template = self.tokenizer.chat_template if self.prompt == "chat" else None
+        known = {
+            "content_sha256": content_sha256(folder) if folder else None,
+            "commit": self.commit,
+            "chat_template_sha256": text_sha256(str(template)) if template else None,
+        }
+        further = further_sha256(folder, code=self.trust_remote_code) if folder else None
+        return known | ({"further_sha256": further} if further else {})
