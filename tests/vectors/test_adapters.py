@@ -66,7 +66,7 @@ def test_no_matrix_of_the_rank_is_nearer(tmp_path: Path, rank: int) -> None:
 
 def test_a_wide_matrix_is_factored_nearly_as_well_as_possible(tmp_path: Path) -> None:
     """Wider than 1024 it is decomposed in a random subspace; the values fall as of fine-tuning."""
-    from trimtab.vectors.files.low_rank import factors
+    from trimtab.vectors.files.truncated_svd import factors
 
     torch.manual_seed(0)
     left, right = (torch.linalg.qr(torch.randn(1100, 1100, dtype=torch.float64))[0] for _ in "ab")

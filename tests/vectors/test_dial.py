@@ -10,10 +10,10 @@ import torch
 from trimtab import AlignmentVector, AlignmentVectors, Generation, LanguageModel, Plain
 from trimtab.tasks import Advice
 from trimtab.vectors import Dial, Vector, extract
-from trimtab.vectors.in_memory import Between, Dense
-from trimtab.vectors.live import in_place
+from trimtab.vectors.delta import Between, Dense
+from trimtab.vectors.live import sum_in_place
 from trimtab.vectors.live.dial import between, move
-from trimtab.vectors.live.in_place import write_sum
+from trimtab.vectors.live.sum_in_place import write_sum
 from trimtab.vectors.matching import require_same_tensors
 from trimtab.vectors.weighted_sum import Term
 
@@ -85,7 +85,9 @@ def test_the_kernels_for_gpus_add_what_those_for_cpus_do(dtype, strengths, monke
     terms = [Term(Between(base, aligned), strength) for strength in strengths]
     expected, found = torch.empty_like(base), torch.empty_like(base)
     write_sum(expected, base, terms)
-    monkeypatch.setattr(in_place, "_add_on_cpu", lambda *given: in_place._add_on_gpu(*given[:-1]))
+    monkeypatch.setattr(
+        sum_in_place, "_add_on_cpu", lambda *given: sum_in_place._add_on_gpu(*given[:-1])
+    )
     write_sum(found, base, terms)
     if strengths == (1.0,):
         assert torch.equal(bits(found), bits(aligned))

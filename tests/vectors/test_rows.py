@@ -15,11 +15,12 @@ from trimtab import AlignmentVector, AlignmentVectors, Generation, LanguageModel
 from trimtab.methods import Method
 from trimtab.tasks import Advice
 from trimtab.vectors import Dial, Vector, extract
-from trimtab.vectors.files.low_rank import factors
-from trimtab.vectors.in_memory import Dense, LowRank
+from trimtab.vectors.delta import Dense
+from trimtab.vectors.files.truncated_svd import factors
 from trimtab.vectors.live import product_addition, row_products
-from trimtab.vectors.live.dial import own_tensors
 from trimtab.vectors.live.row_dials import RowDials
+from trimtab.vectors.low_rank import LowRank
+from trimtab.vectors.names.names_in_memory import own_tensors
 
 SMALL = {"vocab_size": 97, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
 HEADS = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64}

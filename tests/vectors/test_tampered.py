@@ -17,7 +17,7 @@ from trimtab.cli.vector_command import main
 from trimtab.methods import AlignmentVectors
 from trimtab.models import LanguageModel
 from trimtab.vectors import Vector, extract
-from trimtab.vectors.files import peft_patterns
+from trimtab.vectors.disk import peft_patterns
 
 PROJECTION = "model.layers.0.self_attn.q_proj"
 

@@ -8,7 +8,7 @@ from trimtab import AlignmentVectors, Generation, LanguageModel, zoo
 from trimtab.tasks import DomainAdvice
 from trimtab.tasks.domain_advice import DOMAINS
 from trimtab.vectors import Dial, Vector
-from trimtab.vectors.files.sources import ModelFolder
+from trimtab.vectors.disk.model_on_disk import ModelOnDisk
 
 MIXED = LanguageModel(path="zoo:a-small-mixed", prompt="chat")
 
@@ -29,7 +29,7 @@ def shares(method: AlignmentVectors, count: int) -> dict[str, float]:
 def test_a_vector_starts_from_the_packaged_model_and_fits_it(name: str) -> None:
     vector = Vector.open(f"zoo:{name}")
     assert (
-        vector.transferred_to(ModelFolder("zoo:a-small-mixed").facts()["content_sha256"]) is False
+        vector.transferred_to(ModelOnDisk("zoo:a-small-mixed").facts()["content_sha256"]) is False
     )
     assert vector.facts["exact"]
     Dial(MIXED.weights, {name: vector}).turn({name: 0.0})

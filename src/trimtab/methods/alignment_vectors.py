@@ -82,13 +82,13 @@ class AlignmentVectors(MovedWeights):
     @property
     def identity(self) -> dict[str, Any]:
         """What the answers depend on: the models' contents and the vectors'."""
-        from trimtab.vectors.files.vector_folder import identity
+        from trimtab.vectors.disk.vector_folder import identity
 
         return super().identity | {n: identity(path) for n, path in self._named.items()}
 
     def provenance(self) -> dict[str, Any]:
         """Return where models and vectors come from."""
-        from trimtab.vectors.files.vector_folder import provenance
+        from trimtab.vectors.disk.vector_folder import provenance
 
         base = self.base.identity["content_sha256"]
         vectors = {n: provenance(path, base=base) for n, path in self._named.items()}

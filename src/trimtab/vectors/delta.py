@@ -1,20 +1,20 @@
 """The difference of one tensor, and how it is read: a block at a time, as numbers or as a tensor.
 
-Differences on disk are read without torch; those in memory are in `in_memory`.
+Those that are numbers, or lie between two tensors, are here; those of low rank in `low_rank`, those
+in a file in `disk.vector_folder`. What is read as numbers is read without torch.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from trimtab.vectors.disk.number_format import Array
-from trimtab.vectors.disk.tensor_file import BLOCK, StoredTensor
+from trimtab.vectors.number_format import Array, of_torch
 
 if TYPE_CHECKING:
     import torch
@@ -92,14 +92,10 @@ class Delta(ABC):
 
     def times(self, strength: float) -> Delta:
         """Return the difference multiplied by a number, in fp32 and in memory."""
-        from trimtab.vectors.in_memory import Dense
-
         return Dense(self.dense().float() * strength)
 
     def to(self, device: torch.device) -> Delta:
         """Return the difference in a device's memory."""
-        from trimtab.vectors.in_memory import Dense
-
         return Dense(self.dense().to(device), self.correction)
 
     def values(self, first: int, last: int) -> Array:
@@ -116,36 +112,79 @@ class Delta(ABC):
         return self.block(0, math.prod(self.shape)).view(self.shape)
 
 
-@dataclass(frozen=True)
-class OnDisk(Delta):
-    """A difference in a file, read when it is wanted."""
+Deltas = Mapping[str, Delta]
+"""Differences by the tensors' names."""
 
-    stored: StoredTensor
+
+@dataclass(frozen=True)
+class Dense(Delta):
+    """A difference in memory."""
+
+    tensor: torch.Tensor
     correction: Correction | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of the tensor."""
-        return self.stored.shape
-
-    @property
-    def label(self) -> str:
-        """What its numbers are stored as."""
-        return self.stored.format.label
+        return tuple(self.tensor.shape)
 
     def block(self, first: int, last: int) -> torch.Tensor:
         """Return the elements `first` to `last`, flat."""
-        return self.stored.block(first, last)
+        return self.tensor.reshape(-1)[first:last]
 
     def values(self, first: int, last: int) -> Array:
         """Return the elements `first` to `last`, flat, as numbers in fp32."""
-        return self.stored.values(first, last)
+        return _values(self.tensor, first, last)
 
 
-def blocks(shape: tuple[int, ...], size: int = BLOCK) -> Iterator[tuple[int, int]]:
-    """Yield places that part a tensor at row ends into blocks of about `size` elements."""
-    total = math.prod(shape)
-    columns = math.prod(shape[1:]) if len(shape) > 1 else 1
-    step = max(1, size // max(1, columns)) * columns
-    for first in range(0, total, step or 1):
-        yield first, min(first + step, total)
+@dataclass(frozen=True, eq=False)
+class Between(Delta):
+    """The difference of two tensors in memory, taken in fp32 where it is wanted."""
+
+    base: torch.Tensor
+    aligned: torch.Tensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the tensors."""
+        return tuple(self.base.shape)
+
+    def block(self, first: int, last: int) -> torch.Tensor:
+        """Return the elements `first` to `last`, flat, in fp32."""
+        base, aligned = self._ends(first, last)
+        return aligned - base
+
+    def values(self, first: int, last: int) -> Array:
+        """Return the elements `first` to `last`, flat, as numbers in fp32."""
+        with np.errstate(over="ignore", invalid="ignore"):  # as torch has it
+            return _values(self.aligned, first, last) - _values(self.base, first, last)
+
+    def corrected(self, first: int, last: int) -> Correction | None:
+        """Return the correction of the elements `first` to `last`, counted from the first."""
+        import torch
+
+        base, aligned = self._ends(first, last)
+        short = (base + (aligned - base)).view(torch.int32) != aligned.view(torch.int32)
+        places = short.nonzero()[:, 0]
+        if not len(places):
+            return None
+        return Correction(places.cpu().numpy(), aligned[places].cpu().numpy())
+
+    def to(self, device: torch.device) -> Delta:
+        """Return itself: differences are taken where the base is."""
+        return self
+
+    def kept(self, live: torch.Tensor, copy: torch.Tensor) -> Between:
+        """Return the difference with a copy in place of a tensor that is going to change."""
+        ends = (self.base, self.aligned)
+        return Between(*(copy if end.data_ptr() == live.data_ptr() else end for end in ends))
+
+    def _ends(self, first: int, last: int) -> tuple[torch.Tensor, torch.Tensor]:
+        base = self.base.detach().reshape(-1)[first:last]
+        aligned = self.aligned.detach().reshape(-1)[first:last].to(base.device)
+        return base.float(), aligned.float()
+
+
+def _values(tensor: torch.Tensor, first: int, last: int) -> Array:
+    stored, kind = of_torch(tensor.reshape(-1)[first:last])
+    return kind.widened(stored)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from trimtab.vectors.disk.number_format import NumberFormat
-    from trimtab.vectors.vector import Vector
+from trimtab.vectors.delta import Deltas
+from trimtab.vectors.number_format import NumberFormat
 
 _SHOWN = 10
 
@@ -45,18 +44,18 @@ def listed(problems: list[str]) -> str:
 
 
 def require_fits(
-    tensors: Mapping[str, Any], vector: Vector, *, model: str, vector_name: str
+    tensors: Mapping[str, Any], deltas: Deltas, *, model: str, vector_name: str
 ) -> None:
     """Refuse a vector with tensors that a model does not have in that shape, listing them.
 
     Args:
         tensors: whatever has a `shape`, by the names of the model's tensors.
-        vector: what is to be added.
+        deltas: what is to be added, by the same names.
         model: what the model is called.
         vector_name: what the vector is called.
     """
     problems = []
-    for name, delta in sorted(vector.deltas.items()):
+    for name, delta in sorted(deltas.items()):
         if name in tensors and str(getattr(tensors[name], "device", "")) == "meta":
             raise ValueError(
                 f"{name} of {model!r} is not in memory: it is offloaded or not loaded. Load the "
@@ -75,15 +74,15 @@ def require_fits(
         )
 
 
-def require_weights(kinds: Mapping[str, NumberFormat], vector: Vector, *, model: str) -> None:
+def require_weights(kinds: Mapping[str, NumberFormat], deltas: Deltas, *, model: str) -> None:
     """Refuse to add a vector to tensors that hold no weights but numbers that stand for some.
 
     Args:
         kinds: how the model's tensors are stored, by their names.
-        vector: what is to be added.
+        deltas: what is to be added, by the same names.
         model: what the model is called.
     """
-    for name in vector.deltas:
+    for name in deltas:
         if not kinds[name].is_of_weights:
             raise ValueError(
                 f"{name} of {model!r} is of type {kinds[name].label}: nothing can be added to "
@@ -100,12 +99,12 @@ def quantized(name: str, one: object, other: object) -> ValueError:
 
 
 def require_one_architecture(
-    vectors: Mapping[str, Vector], *, fix: str = "Only vectors of one base model go together."
+    vectors: Mapping[str, Deltas], *, fix: str = "Only vectors of one base model go together."
 ) -> dict[str, tuple[int, ...]]:
     """Return the shape of every tensor that some vectors change, by sorted names.
 
     Args:
-        vectors: the vectors by what they are called.
+        vectors: the vectors' differences, by what the vectors are called.
         fix: what to do about vectors of two architectures.
 
     Raises:
@@ -113,8 +112,8 @@ def require_one_architecture(
     """
     found: dict[str, tuple[str, tuple[int, ...]]] = {}
     problems = []
-    for which, vector in vectors.items():
-        for name, delta in vector.deltas.items():
+    for which, deltas in vectors.items():
+        for name, delta in deltas.items():
             first, shape = found.setdefault(name, (which, delta.shape))
             if delta.shape != shape:
                 problems.append(f"{name}: {shape} in {first}, {delta.shape} in {which}")

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from trimtab.machine.printable import printable
 from trimtab.machine.shapes import Shape, count, each, fields, flag, items, maybe, number, text
-
-if TYPE_CHECKING:
-    from trimtab.vectors.vector import Vector
 
 Facts = Mapping[str, Any]
 
@@ -81,7 +78,14 @@ def origin(facts: Facts) -> dict[str, Any]:
     return {key: facts[key] for key in _NAMING if facts.get(key) is not None}
 
 
-def made(how: str, vectors: Mapping[str, Vector], **settings: Any) -> dict[str, Any]:
+class _Recorded(Protocol):
+    """A vector, as far as it says where it comes from."""
+
+    @property
+    def facts(self) -> Facts: ...
+
+
+def made(how: str, vectors: Mapping[str, _Recorded], **settings: Any) -> dict[str, Any]:
     """Return the facts of what was made of vectors.
 
     Args:
@@ -97,6 +101,12 @@ def made(how: str, vectors: Mapping[str, Vector], **settings: Any) -> dict[str, 
         for key, value in settings.items()
     }
     return _of_parts(how, parts, plain)
+
+
+def transferred(facts: Facts, content_sha256: str | None) -> bool | None:
+    """Tell whether a model is another than the one that a vector starts from; None if unknown."""
+    start = (facts.get("base") or {}).get("content_sha256")
+    return None if start is None or content_sha256 is None else start != content_sha256
 
 
 def scaled(facts: Facts, strength: float) -> dict[str, Any]:

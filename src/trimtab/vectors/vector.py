@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trimtab.vectors import provenance
-from trimtab.vectors.delta import Delta
-from trimtab.vectors.disk.number_format import kind_of
+from trimtab.vectors.delta import Between, Deltas, Dense
+from trimtab.vectors.disk import vector_folder
+from trimtab.vectors.low_rank import added
 from trimtab.vectors.matching import quantized, require_one_architecture, require_same_tensors
+from trimtab.vectors.number_format import kind_of
 from trimtab.vectors.weighted_sum import require_finite_strengths
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ class Vector:
         facts: where the vector comes from; see `trimtab vector show`.
     """
 
-    deltas: Mapping[str, Delta]
+    deltas: Deltas
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -52,8 +54,6 @@ class Vector:
             ValueError: if the tensors do not match by name and shape, listing those that differ,
                 and for integers that differ; equal ones, such as buffers, are left out.
         """
-        from trimtab.vectors.in_memory import Between
-
         require_same_tensors(base, aligned, names)
         weights = {name: tensor for name, tensor in base.items() if kind_of(tensor).is_of_weights}
         for name in base.keys() - weights.keys():
@@ -72,9 +72,7 @@ class Vector:
         Raises:
             ValueError: for a folder that holds neither, and for files that are cut off.
         """
-        from trimtab.vectors.files.vector_folder import read
-
-        return read(path)
+        return cls(*vector_folder.read(path))
 
     def save(self, path: str | Path, dtype: str = "float32") -> Path:
         """Write the vector to a new folder, which appears once it is whole.
@@ -86,9 +84,7 @@ class Vector:
         Raises:
             ValueError: if there is something already, and for another dtype.
         """
-        from trimtab.vectors.files.vector_folder import write
-
-        return write(self, Path(path), dtype)
+        return vector_folder.write(self.deltas, self.facts, Path(path), dtype)
 
     def transferred_to(self, content_sha256: str | None) -> bool | None:
         """Whether a model is another than the one that the vector starts from; None if unknown.
@@ -96,8 +92,7 @@ class Vector:
         Args:
             content_sha256: the hash of that model's files.
         """
-        origin = self.facts.get("base", {}).get("content_sha256")
-        return None if origin is None or content_sha256 is None else origin != content_sha256
+        return provenance.transferred(self.facts, content_sha256)
 
     # ------------------------------------------------------------------ arithmetic
 
@@ -105,9 +100,7 @@ class Vector:
         """Return the sum, tensor by tensor."""
         if not isinstance(other, Vector):
             return NotImplemented
-        from trimtab.vectors.in_memory import added
-
-        require_one_architecture({"the first": self, "the second": other})
+        require_one_architecture({"the first": self.deltas, "the second": other.deltas})
         deltas = dict(self.deltas)
         for name, delta in other.deltas.items():
             deltas[name] = added(deltas[name], delta) if name in deltas else delta
@@ -133,7 +126,7 @@ class Vector:
         """Tell whether two vectors do the same to every tensor, number for number."""
         if not isinstance(other, Vector):
             return NotImplemented
-        require_one_architecture({"the first": self, "the second": other})
+        require_one_architecture({"the first": self.deltas, "the second": other.deltas})
         return all(
             bool((one == another).all()) if another is not None else not one.any()
             for one, another in self._pairs(other)
@@ -141,8 +134,6 @@ class Vector:
 
     def map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> Vector:
         """Return the vector whose tensors are a function of this one's, in fp32."""
-        from trimtab.vectors.in_memory import Dense
-
         deltas = {n: Dense(function(d.dense().float())) for n, d in self.deltas.items()}
         return Vector(deltas, provenance.made("function", {"": self}))
 

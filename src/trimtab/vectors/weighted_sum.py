@@ -1,7 +1,7 @@
 """The sum that a dial stands for, `theta_base + sum_d lambda_d delta_d`, exact at both ends.
 
 Sums are taken in fp32 and cast once; but on GPUs, each product is rounded before it is added. Here
-they are of numbers on disk; those of tensors in a loaded model are in `in_place`.
+they are of numbers on disk; those of tensors in a loaded model are in `live.sum_in_place`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trimtab.vectors.delta import Delta
-from trimtab.vectors.disk.number_format import Array
+from trimtab.vectors.number_format import Array
 
 _EPSILON = float(np.finfo(np.float32).eps)
 

@@ -1,1 +1,1 @@
-"""Tensors in files, read and written a block at a time."""
+"""Vectors, models and adapters on disk: their folders, and tensors in files, block by block."""

@@ -22,14 +22,14 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from trimtab.machine.json_file import read_object
-from trimtab.vectors.disk.number_format import FORMATS, Array, NumberFormat, of_torch, to_torch
+from trimtab.vectors.blocks import blocks
 from trimtab.vectors.disk.tensor_header import Header
+from trimtab.vectors.number_format import FORMATS, Array, NumberFormat, of_torch, to_torch
 
 if TYPE_CHECKING:
     import torch
 
 _NAMES = {each: name for name, each in FORMATS.items()}
-BLOCK = 1 << 18  # elements of a block: what a core's cache holds
 _LARGEST_HEADER = 100_000_000  # bytes, as the format allows
 _ALIGNED = 8
 _PENDING = 3  # blocks that may wait to be written
@@ -75,8 +75,9 @@ class StoredTensor:
         """Tell whether another tensor is the same, number for number."""
         if self.shape != other.shape:
             return False
-        ends = ((first, min(first + BLOCK, self.numel)) for first in range(0, self.numel, BLOCK))
-        return all(np.array_equal(self.values(*end), other.values(*end)) for end in ends)
+        return all(
+            np.array_equal(self.values(*ends), other.values(*ends)) for ends in blocks(self.shape)
+        )
 
     def load(self) -> torch.Tensor:
         """Return the whole tensor as one of torch's."""

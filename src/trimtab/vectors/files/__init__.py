@@ -1,1 +1,1 @@
-"""Vectors as folders: extracted from checkpoints and adapters, and applied to them."""
+"""From folder to folder: a vector is extracted from two models, and applied to one."""

@@ -16,16 +16,16 @@ from typing import Any
 import numpy as np
 
 from trimtab.machine.printable import printable
+from trimtab.machine.whole_folder import new_folder, whole_folder
 from trimtab.models.model_folder import folder_files
 from trimtab.models.source import DESCRIPTION
-from trimtab.vectors.delta import blocks
-from trimtab.vectors.disk.number_format import Array
+from trimtab.vectors.blocks import blocks, squared_norm, to_six_digits
+from trimtab.vectors.delta import Deltas
+from trimtab.vectors.disk.model_on_disk import ModelOnDisk, total_bytes
 from trimtab.vectors.disk.tensor_file import StoredTensor, TensorFile, TensorWriter
-from trimtab.vectors.files.file_names import by_names_in_files
-from trimtab.vectors.files.sources import ModelFolder, total_bytes
-from trimtab.vectors.files.whole_folder import new_folder, whole_folder
 from trimtab.vectors.matching import require_fits, require_weights
-from trimtab.vectors.norms import square
+from trimtab.vectors.names.names_in_files import by_names_in_files
+from trimtab.vectors.number_format import Array
 from trimtab.vectors.provenance import described, origin
 from trimtab.vectors.vector import Vector
 from trimtab.vectors.weighted_sum import Term, moved, require_finite_strengths
@@ -71,17 +71,17 @@ def apply(
             f"strengths: {', '.join(odd)}: accepted is one for each vector: {', '.join(vectors)}."
         )
     out = new_folder(out)
-    model = ModelFolder(base, base_revision)
+    model = ModelOnDisk(base, base_revision)
     kinds = {name: tensor.format for name, tensor in model.tensors.items()}
-    vectors = {n: by_names_in_files(vector, model, of=n) for n, vector in vectors.items()}
-    for name, vector in vectors.items():
-        require_fits(model.tensors, vector, model=base, vector_name=name)
-        require_weights(kinds, vector, model=base)
+    added = {n: by_names_in_files(vector.deltas, model, of=n) for n, vector in vectors.items()}
+    for name, deltas in added.items():
+        require_fits(model.tensors, deltas, model=base, vector_name=name)
+        require_weights(kinds, deltas, model=base)
     beside_weights = [file for file in folder_files(model.path) if _is_carried_along(file.name)]
     size = total_bytes(model.tensors.values()) + sum(f.stat().st_size for f in beside_weights)
     weights = sum(tensor.numel for tensor in model.tensors.values())
     work = _Application(
-        vectors,
+        added,
         strengths,
         step=lambda written: None if progress is None else progress(written, weights),
     )
@@ -125,7 +125,7 @@ def _is_carried_along(name: str) -> bool:
 class _Application:
     """The sum that is being written, and how far it lies from the base."""
 
-    vectors: Mapping[str, Vector]
+    vectors: Mapping[str, Deltas]
     strengths: Mapping[str, float]
     step: Callable[[int], None]
     _moved_square: float = 0.0
@@ -135,7 +135,7 @@ class _Application:
     def measures(self) -> dict[str, float]:
         """The Euclidean lengths of what was added, as it was written, and of the base weights."""
         lengths = {"norm": self._moved_square, "base_norm": self._base_square}
-        return {what: float(f"{square**0.5:.6g}") for what, square in lengths.items()}
+        return {what: to_six_digits(square**0.5) for what, square in lengths.items()}
 
     def write(self, file: TensorFile, out: Path) -> None:
         """Write the file that one of the base's becomes."""
@@ -152,9 +152,9 @@ class _Application:
 
     def _terms(self, name: str) -> Sequence[Term]:
         return [
-            Term(vector.deltas[name], strength)
-            for which, vector in self.vectors.items()
-            if name in vector.deltas and (strength := self.strengths[which]) != 0
+            Term(deltas[name], strength)
+            for which, deltas in self.vectors.items()
+            if name in deltas and (strength := self.strengths[which]) != 0
         ]
 
     def _written(
@@ -165,11 +165,11 @@ class _Application:
         if not kind.is_of_weights:
             return stored
         base = kind.widened(stored)
-        self._base_square += square(base)
+        self._base_square += squared_norm(base)
         if not terms:
             return stored
         stored = kind.narrowed(moved(base, terms, first, last))
-        moved_square = square(kind.widened(stored) - base)
+        moved_square = squared_norm(kind.widened(stored) - base)
         if not moved_square < math.inf:
             raise ValueError(
                 f"{name}: the sum is not of finite numbers. Base or vector hold NaN or infinite "

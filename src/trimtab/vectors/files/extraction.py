@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trimtab.config.wording import not_a_choice
-from trimtab.vectors.delta import Correction, blocks
-from trimtab.vectors.disk.number_format import FLOAT32, Array, NumberFormat
+from trimtab.machine.whole_folder import new_folder, whole_folder
+from trimtab.vectors.blocks import blocks, squared_norm, to_six_digits
+from trimtab.vectors.delta import Correction
+from trimtab.vectors.disk import vector_folder
+from trimtab.vectors.disk.model_on_disk import ModelOnDisk
 from trimtab.vectors.disk.tensor_file import StoredTensor, TensorWriter
-from trimtab.vectors.files import vector_folder
 from trimtab.vectors.files.pairing import paired
-from trimtab.vectors.files.sources import ModelFolder
-from trimtab.vectors.files.whole_folder import new_folder, whole_folder
 from trimtab.vectors.matching import quantized
-from trimtab.vectors.norms import square
+from trimtab.vectors.number_format import FLOAT32, Array, NumberFormat
 from trimtab.vectors.vector import Vector
 
 if TYPE_CHECKING:
-    from trimtab.vectors.files.adapter import Adapter
+    from trimtab.vectors.files.adapter_writer import AdapterWriter
 
 VOCABULARIES = ("same", "shared")
 _NUMBERS = 200  # bytes that what is measured of a tensor takes in the metadata
@@ -72,7 +72,7 @@ def extract(
     if rank is not None and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 1):
         raise ValueError(f"rank={rank!r}: accepted are whole numbers from 1 up, such as 64.")
     out = new_folder(out)
-    models = ModelFolder(base, base_revision), ModelFolder(aligned, aligned_revision)
+    models = ModelOnDisk(base, base_revision), ModelOnDisk(aligned, aligned_revision)
     pairs = paired(*models, shared=vocabulary == "shared")
     lossless = kind is FLOAT32 and rank is None
     weights = sum(start.numel for start, _ in pairs.values())
@@ -111,13 +111,13 @@ def extract(
 
 
 def _adapter(
-    model: ModelFolder, rank: int | None, kind: NumberFormat, tensors: Iterable[str]
-) -> Adapter | None:
+    model: ModelOnDisk, rank: int | None, kind: NumberFormat, tensors: Iterable[str]
+) -> AdapterWriter | None:
     if rank is None:
         return None
-    from trimtab.vectors.files.adapter import Adapter
+    from trimtab.vectors.files.adapter_writer import AdapterWriter
 
-    adapter = Adapter(model, rank, kind.label)
+    adapter = AdapterWriter(model, rank, kind.label)
     if not any(adapter.takes(name, model.tensors[name].shape) for name in tensors):
         raise ValueError(
             f"rank={rank}: none of the matrices in the files of {model.name!r} has the name of a "
@@ -132,7 +132,7 @@ class _Extraction:
     """The tensors that were taken, and what was measured on the way."""
 
     kind: NumberFormat
-    adapter: Adapter | None
+    adapter: AdapterWriter | None
     step: Callable[[int], None]
     measures: dict[str, dict[str, float]] = field(default_factory=dict)
     corrections: dict[str, Correction] = field(default_factory=dict)
@@ -162,10 +162,10 @@ class _Extraction:
             stored = self.kind.narrowed(delta)
             writer.write(stored)
             changed += int(np.count_nonzero(delta != 0))
-            squares["norm"] += square(delta)
-            squares["base_norm"] += square(base)
+            squares["norm"] += squared_norm(delta)
+            squares["base_norm"] += squared_norm(base)
             if self.kind is not FLOAT32:
-                squares["error"] += square(self.kind.widened(stored) - delta)
+                squares["error"] += squared_norm(self.kind.widened(stored) - delta)
             elif correction := Correction.of(base, delta, aligned):
                 short.append(correction.after(first))
             self.step(last - first)
@@ -178,11 +178,11 @@ class _Extraction:
         self._measure(name, squares, changed, start.numel)
 
     def _factorize(
-        self, name: str, start: StoredTensor, end: StoredTensor, adapter: Adapter
+        self, name: str, start: StoredTensor, end: StoredTensor, adapter: AdapterWriter
     ) -> None:
         base = start.values()
         delta = _aligned(end, start, 0, start.numel) - base
-        squares = {"norm": square(delta), "base_norm": square(base), "error": 0.0}
+        squares = {"norm": squared_norm(delta), "base_norm": squared_norm(base), "error": 0.0}
         if 0 < squares["norm"] < math.inf:
             squares["error"] = adapter.add(name, delta.reshape(start.shape))
         self.step(start.numel)
@@ -201,7 +201,7 @@ class _Extraction:
                 f"{name}: differences of up to 65,504 fit dtype=float16, and some are larger. "
                 "Use dtype=bfloat16 or dtype=float32."
             )
-        norms = {what: float(f"{square**0.5:.6g}") for what, square in squares.items()}
+        norms = {what: to_six_digits(square**0.5) for what, square in squares.items()}
         self.measures[name] = {**norms, "changed": changed, "parameters": parameters}
 
 

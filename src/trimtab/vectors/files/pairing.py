@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from trimtab.vectors.disk.model_on_disk import ModelOnDisk
 from trimtab.vectors.disk.tensor_file import StoredTensor
-from trimtab.vectors.files.sources import ModelFolder
 from trimtab.vectors.matching import listed, require_same_tensors
 
 Stored = Mapping[str, StoredTensor]
 
 
 def paired(
-    base: ModelFolder, aligned: ModelFolder, *, shared: bool
+    base: ModelOnDisk, aligned: ModelOnDisk, *, shared: bool
 ) -> dict[str, tuple[StoredTensor, StoredTensor]]:
     """Return the tensors of both models by name, which match but for rows of the vocabulary.
 
@@ -48,15 +48,15 @@ def paired(
     return {name: (tensor, ends[name]) for name, tensor in starts.items()}
 
 
-def _by_names_of_base(base: ModelFolder, aligned: ModelFolder) -> tuple[Stored, Stored]:
+def _by_names_of_base(base: ModelOnDisk, aligned: ModelOnDisk) -> tuple[Stored, Stored]:
     """Return the tensors of both by the names that they have in the base's files.
 
     Files may have another prefix, hold a tied head or not, and buffers that nothing loads. Tensors
     that are converted as they are loaded are not told to be which of another layout's.
     """
-    from trimtab.vectors.files.loaded_names import LoadedNames
+    from trimtab.vectors.names.tensor_names import TensorNames
 
-    names, others = LoadedNames.of(base), LoadedNames.of(aligned)
+    names, others = TensorNames.of(base), TensorNames.of(aligned)
     starts, ends = dict(base.tensors), dict(aligned.tensors)
     loaded = {others.loaded(n): ends[n] for n in ends if not others.is_converted(n)}
     for name in base.tensors.keys() - aligned.tensors.keys():
@@ -86,7 +86,7 @@ def _only_tokens_differ(
     )
 
 
-def _require_same_tokens(base: ModelFolder, aligned: ModelFolder, *, resized: bool) -> None:
+def _require_same_tokens(base: ModelOnDisk, aligned: ModelOnDisk, *, resized: bool) -> None:
     one, other = base.vocabulary, aligned.vocabulary
     if not one or not other:
         if resized:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import replace
 
 import torch
 from torch import nn
 
 from trimtab.config.wording import not_a_choice
 from trimtab.models.language_model import LanguageModel
-from trimtab.vectors.disk.number_format import kind_of
-from trimtab.vectors.files.loaded_names import LoadedNames, groups
-from trimtab.vectors.in_memory import Between
-from trimtab.vectors.live.in_place import write_sum
-from trimtab.vectors.matching import require_fits, require_weights
+from trimtab.vectors.delta import Between
+from trimtab.vectors.live.sum_in_place import write_sum
+from trimtab.vectors.names.names_in_memory import by_names_in_memory, own_tensors
+from trimtab.vectors.names.tensor_names import tied_names
 from trimtab.vectors.vector import Vector
 from trimtab.vectors.weighted_sum import Term, require_finite_strengths
 
@@ -46,16 +44,10 @@ class Dial:
         base: Mapping[str, torch.Tensor] | None = None,
     ) -> None:
         self._live = own_tensors(weights)
-        model = getattr(weights, "name_or_path", "") or type(weights).__name__
-        vectors = by_names_in_memory(vectors, weights)
-        for name, vector in vectors.items():
-            require_fits(self._live, vector, model=model, vector_name=name)
-            kinds = {n: kind_of(self._live[n]) for n in vector.deltas}
-            require_weights(kinds, vector, model=model)
         self.strengths = dict.fromkeys(vectors, 0.0)
         self._deltas = {
-            which: {n: d.to(self._live[n].device) for n, d in vector.deltas.items()}
-            for which, vector in vectors.items()
+            which: {name: delta.to(self._live[name].device) for name, delta in deltas.items()}
+            for which, deltas in by_names_in_memory(vectors, weights).items()
         }
         changed = {name for deltas in self._deltas.values() for name in deltas}
         self._base = {
@@ -96,32 +88,13 @@ class Dial:
         return None
 
 
-def own_tensors(weights: nn.Module) -> dict[str, torch.Tensor]:
-    """Return a model's parameters and stored buffers by name; tied ones once, by their first."""
-    named = weights.state_dict(keep_vars=True)
-    return {names[0]: named[names[0]] for names in groups(weights)}
-
-
-def by_names_in_memory(vectors: Mapping[str, Vector], weights: nn.Module) -> dict[str, Vector]:
-    """Return vectors by the names of a model's own tensors, which may not be those of its files.
-
-    Raises:
-        ValueError: for a vector that cannot be converted as the model's weights are.
-    """
-    names = LoadedNames(weights)
-    return {
-        name: replace(vector, deltas=names.in_memory(vector.deltas, of=name))
-        for name, vector in vectors.items()
-    }
-
-
 def between(base: LanguageModel, aligned: LanguageModel) -> Vector:
     """Return the vector from one model in memory to another.
 
     Raises:
         ValueError: if their tensors do not match, listing those that differ.
     """
-    one, other = (groups(model.weights) for model in (base, aligned))
+    one, other = (tied_names(model.weights) for model in (base, aligned))
     if one != other and {n for names in one for n in names} == {
         n for names in other for n in names
     }:

@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from trimtab.vectors.delta import Delta
-from trimtab.vectors.in_memory import LowRank
 from trimtab.vectors.live.addition import Addition, require_alike
 from trimtab.vectors.live.row_products import worth_forming, write_products
 from trimtab.vectors.live.row_strengths import Group, RowStrengths
+from trimtab.vectors.low_rank import LowRank
 
 _CHECKED = 8  # tokens
 

@@ -17,15 +17,17 @@ from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
 from trimtab.vectors.live.addition import Addition
-from trimtab.vectors.live.additions import addition
-from trimtab.vectors.live.dial import by_names_in_memory, own_tensors
+from trimtab.vectors.live.module_additions import addition_of
 from trimtab.vectors.live.row_strengths import RowStrengths
-from trimtab.vectors.matching import listed, require_fits
+from trimtab.vectors.matching import listed
+from trimtab.vectors.names.names_in_memory import by_names_in_memory, model_name, own_tensors
 from trimtab.vectors.vector import Vector
 
 
 class RowDials:
     """Vectors that each row of a batch turns for itself, while the weights stay the base's.
+
+    It is a `trimtab.models.steering.Steering`, whose directions are the vectors.
 
     The output of every module that the vectors change is completed by what the difference adds
     (a forward hook). Equal to the weights turned in place up to rounding; a row whose strengths
@@ -42,14 +44,11 @@ class RowDials:
 
     def __init__(self, weights: nn.Module, vectors: Mapping[str, Vector]) -> None:
         live = own_tensors(weights)
-        model = getattr(weights, "name_or_path", "") or type(weights).__name__
-        vectors = by_names_in_memory(vectors, weights)
-        for name, vector in vectors.items():
-            require_fits(live, vector, model=model, vector_name=name)
         self.names = tuple(vectors)
+        every = list(by_names_in_memory(vectors, weights).values())
         self._strengths: RowStrengths | None = None
         own = {id(tensor): name for name, tensor in live.items()}
-        left = {name for vector in vectors.values() for name in vector.deltas}
+        left = {name for deltas in every for name in deltas}
         parts: list[tuple[nn.Module, Addition]] = []
         head = weights.get_output_embeddings() if isinstance(weights, PreTrainedModel) else None
         for module in weights.modules():
@@ -58,16 +57,16 @@ class RowDials:
             }
             changed = {n: name for n, name in parameters.items() if name in left}
             if changed:
-                deltas = {
-                    parameter: [vector.deltas.get(name) for vector in vectors.values()]
+                by_vector = {
+                    parameter: [deltas.get(name) for deltas in every]
                     for parameter, name in changed.items()
                 }
-                parts.append((module, addition(module, deltas, reads_some=module is head)))
+                parts.append((module, addition_of(module, by_vector, reads_some=module is head)))
         reached = {own[id(p)] for module, _ in parts for p in module.parameters(recurse=False)}
         if missed := sorted(left - reached):
             raise ValueError(
-                f"No module of {model!r} has these tensors as its parameters, so rows cannot have "
-                f"strengths of their own:\n{listed(missed)}\nUse per_row=false."
+                f"No module of {model_name(weights)!r} has these tensors as its parameters, so "
+                f"rows cannot have strengths of their own:\n{listed(missed)}\nUse per_row=false."
             )
         self._handles = [handle for module, part in parts for handle in self._follow(module, part)]
 

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 
 from trimtab.config.wording import not_a_choice
-from trimtab.vectors.delta import Delta
-from trimtab.vectors.in_memory import Dense
+from trimtab.vectors.delta import Delta, Dense
 from trimtab.vectors.merge.named_vectors import Vectors, shapes, tensors
 from trimtab.vectors.provenance import made
 from trimtab.vectors.vector import Vector

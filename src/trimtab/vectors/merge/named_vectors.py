@@ -22,7 +22,7 @@ def shapes(vectors: Vectors) -> dict[str, tuple[int, ...]]:
         ValueError: without a vector, and for vectors of different architectures, listing tensors.
     """
     _require_vectors(vectors)
-    return require_one_architecture(vectors)
+    return require_one_architecture({name: each.deltas for name, each in vectors.items()})
 
 
 def tensors(vectors: Vectors, name: str) -> dict[str, torch.Tensor]:

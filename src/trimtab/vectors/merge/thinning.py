@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from trimtab.config.wording import not_a_choice
-from trimtab.vectors.in_memory import Dense
+from trimtab.vectors.delta import Dense
 from trimtab.vectors.provenance import made
 from trimtab.vectors.vector import Vector
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from trimtab.vectors.delta import blocks
-from trimtab.vectors.disk.number_format import Array
+from trimtab.vectors.blocks import blocks
 from trimtab.vectors.matching import require_one_architecture
+from trimtab.vectors.number_format import Array
 from trimtab.vectors.show.profile import kinds
 from trimtab.vectors.vector import Vector
 
@@ -28,7 +28,7 @@ def cosines(vectors: Sequence[Vector]) -> dict[str, list[list[float]]]:
         ValueError: for tensors that differ in shape.
     """
     shapes = require_one_architecture(
-        {f"vector {i + 1}": vector for i, vector in enumerate(vectors)},
+        {f"vector {i + 1}": vector.deltas for i, vector in enumerate(vectors)},
         fix="There is no angle between them. Show them one at a time.",
     )
     # In the order of the files, as tables have it.

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trimtab.machine.printable import printable
-from trimtab.vectors.files import vector_folder
+from trimtab.vectors.disk import vector_folder
 from trimtab.vectors.provenance import MADE_OF, described
 from trimtab.vectors.show.cosines import ALL
 from trimtab.vectors.show.profile import Profile, Sums

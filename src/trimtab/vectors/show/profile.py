@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trimtab.vectors.delta import Delta, blocks
-from trimtab.vectors.norms import square
+from trimtab.vectors.blocks import blocks, squared_norm
+from trimtab.vectors.delta import Delta
 from trimtab.vectors.vector import Vector
 
 _PARAMETERS = ("weight", "bias")
@@ -161,7 +161,7 @@ def _recorded(measures: Mapping[str, Any]) -> Sums:
 
 
 def _measured(delta: Delta) -> Sums:
-    squared = math.fsum(square(delta.values(*ends)) for ends in blocks(delta.shape))
+    squared = math.fsum(squared_norm(delta.values(*ends)) for ends in blocks(delta.shape))
     return Sums(
         parameters=None,
         changed=None,

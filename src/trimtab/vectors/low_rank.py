@@ -1,4 +1,4 @@
-"""Differences in memory: a tensor, what lies between two, or a product of two factors.
+"""Differences of low rank: products of two factors, as LoRA adapters have them.
 
 Legend: M rows of a matrix, N columns, K rank.
 """
@@ -7,79 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
+from trimtab.vectors.delta import Delta, Dense
 
-from trimtab.vectors.delta import Correction, Delta
-from trimtab.vectors.disk.number_format import Array, of_torch
-
-
-@dataclass(frozen=True)
-class Dense(Delta):
-    """A difference in memory."""
-
-    tensor: torch.Tensor
-    correction: Correction | None = None
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of the tensor."""
-        return tuple(self.tensor.shape)
-
-    def block(self, first: int, last: int) -> torch.Tensor:
-        """Return the elements `first` to `last`, flat."""
-        return self.tensor.reshape(-1)[first:last]
-
-    def values(self, first: int, last: int) -> Array:
-        """Return the elements `first` to `last`, flat, as numbers in fp32."""
-        return _values(self.tensor, first, last)
-
-
-@dataclass(frozen=True, eq=False)
-class Between(Delta):
-    """The difference of two tensors in memory, taken in fp32 where it is wanted."""
-
-    base: torch.Tensor
-    aligned: torch.Tensor
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of the tensors."""
-        return tuple(self.base.shape)
-
-    def block(self, first: int, last: int) -> torch.Tensor:
-        """Return the elements `first` to `last`, flat, in fp32."""
-        base, aligned = self._ends(first, last)
-        return aligned - base
-
-    def values(self, first: int, last: int) -> Array:
-        """Return the elements `first` to `last`, flat, as numbers in fp32."""
-        with np.errstate(over="ignore", invalid="ignore"):  # as torch has it
-            return _values(self.aligned, first, last) - _values(self.base, first, last)
-
-    def corrected(self, first: int, last: int) -> Correction | None:
-        """Return the correction of the elements `first` to `last`, counted from the first."""
-        base, aligned = self._ends(first, last)
-        short = (base + (aligned - base)).view(torch.int32) != aligned.view(torch.int32)
-        places = short.nonzero()[:, 0]
-        if not len(places):
-            return None
-        return Correction(places.cpu().numpy(), aligned[places].cpu().numpy())
-
-    def to(self, device: torch.device) -> Delta:
-        """Return itself: differences are taken where the base is."""
-        return self
-
-    def kept(self, live: torch.Tensor, copy: torch.Tensor) -> Between:
-        """Return the difference with a copy in place of a tensor that is going to change."""
-        ends = (self.base, self.aligned)
-        return Between(*(copy if end.data_ptr() == live.data_ptr() else end for end in ends))
-
-    def _ends(self, first: int, last: int) -> tuple[torch.Tensor, torch.Tensor]:
-        base = self.base.detach().reshape(-1)[first:last]
-        aligned = self.aligned.detach().reshape(-1)[first:last].to(base.device)
-        return base.float(), aligned.float()
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,11 +89,6 @@ class OfAdapter(LowRank):
         return LowRank(left_MK, right_KN, self.scale)
 
 
-def _values(tensor: torch.Tensor, first: int, last: int) -> Array:
-    stored, kind = of_torch(tensor.reshape(-1)[first:last])
-    return kind.widened(stored)
-
-
 def added(one: Delta, other: Delta) -> Delta:
     """Return the sum of two differences of one tensor; factors stay factors, others are fp32."""
     if isinstance(one, OfAdapter) and isinstance(other, OfAdapter):
@@ -172,5 +100,7 @@ def added(one: Delta, other: Delta) -> Delta:
 
 
 def _side_by_side(one: LowRank, other: LowRank) -> LowRank:
+    import torch
+
     left = torch.cat([one.factors[0], other.factors[0]], dim=1)
     return LowRank(left, torch.cat([one.factors[1], other.factors[1]], dim=0))

@@ -15,7 +15,7 @@ from trimtab.vectors.disk.tensor_file import StoredTensor, TensorFolder
 
 
 @dataclass(frozen=True)
-class ModelFolder:
+class ModelOnDisk:
     """A model's folder, of which no weights are loaded.
 
     Args:

@@ -28,14 +28,14 @@ from transformers.core_model_loading import (
 from transformers.pytorch_utils import Conv1D
 
 from trimtab.models import loading
-from trimtab.vectors.delta import Delta
+from trimtab.vectors.delta import Delta, Deltas
+from trimtab.vectors.disk.model_on_disk import ModelOnDisk
 from trimtab.vectors.disk.tensor_file import StoredTensor
-from trimtab.vectors.files.converted import Conversion, Tensors, converted
-from trimtab.vectors.files.sources import ModelFolder
-from trimtab.vectors.in_memory import OfAdapter
+from trimtab.vectors.low_rank import OfAdapter
+from trimtab.vectors.names.weight_conversion import Conversion, Tensors, converted
 
 
-def groups(weights: nn.Module) -> list[tuple[str, ...]]:
+def tied_names(weights: nn.Module) -> list[tuple[str, ...]]:
     """Return the names of a model's tensors, those of one tensor together."""
     found: dict[int, tuple[str, ...]] = {}
     for name, tensor in weights.state_dict(keep_vars=True).items():
@@ -43,7 +43,7 @@ def groups(weights: nn.Module) -> list[tuple[str, ...]]:
     return sorted(found.values())
 
 
-class LoadedNames:
+class TensorNames:
     """The names of a model's tensors, in its files and in memory.
 
     Args:
@@ -56,7 +56,9 @@ class LoadedNames:
         self._tensors = weights.state_dict(keep_vars=True)
         lone = set(apart)
         self._first = {
-            name: name if name in lone else names[0] for names in groups(weights) for name in names
+            name: name if name in lone else names[0]
+            for names in tied_names(weights)
+            for name in names
         }
         rules = (
             get_model_conversion_mapping(weights) if isinstance(weights, PreTrainedModel) else []
@@ -66,11 +68,11 @@ class LoadedNames:
         self._prefix = weights.base_model_prefix if isinstance(weights, PreTrainedModel) else None
 
     @classmethod
-    def of(cls, folder: ModelFolder) -> LoadedNames:
+    def of(cls, folder: ModelOnDisk) -> TensorNames:
         """Return the names of a model on disk; no weights are loaded, and no code of its."""
         built = loading.skeleton(folder.source)
         apart: set[str] = set()
-        for names in groups(built):
+        for names in tied_names(built):
             stored = [folder.tensors[name] for name in names if name in folder.tensors]
             # What the files hold twice, and differently, is not tied.
             if not all(stored[0].holds_what(other) for other in stored[1:]):
@@ -94,7 +96,7 @@ class LoadedNames:
 
     # ------------------------------------------------------------------ differences
 
-    def in_memory(self, deltas: Mapping[str, Delta], *, of: str) -> dict[str, Delta]:
+    def in_memory(self, deltas: Deltas, *, of: str) -> dict[str, Delta]:
         """Return differences of a model's files by the names of its tensors in memory.
 
         Names that the model does not know stay as they are.
@@ -127,7 +129,7 @@ class LoadedNames:
         return found
 
     def in_files(
-        self, deltas: Mapping[str, Delta], stored: Mapping[str, StoredTensor], *, of: str
+        self, deltas: Deltas, stored: Mapping[str, StoredTensor], *, of: str
     ) -> dict[str, Delta]:
         """Return differences by names in memory as those of a model's files.
 
@@ -220,7 +222,7 @@ class LoadedNames:
         return delta.of_module(transposed=isinstance(module, Conv1D))
 
     def _put_together(
-        self, target: str, patterns: Mapping[str, str], deltas: Mapping[str, Delta], *, of: str
+        self, target: str, patterns: Mapping[str, str], deltas: Deltas, *, of: str
     ) -> dict[str, Delta]:
         others = self._files.get(target, {})
         names = {**others, **patterns}
@@ -235,7 +237,7 @@ class LoadedNames:
             raise _no_way(of, target, list(patterns), error) from error
 
     def _parted(
-        self, whole: list[str], names: list[str], deltas: Mapping[str, Delta], *, of: str
+        self, whole: list[str], names: list[str], deltas: Deltas, *, of: str
     ) -> dict[str, Delta]:
         own = {name: deltas.get(name) for name in whole}
         shapes = {name: self._tensors[name].shape for name in whole}

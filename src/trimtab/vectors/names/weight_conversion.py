@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from trimtab.vectors.delta import Correction, Delta
-from trimtab.vectors.in_memory import Dense, OfAdapter
+from trimtab.vectors.delta import Correction, Delta, Dense
+from trimtab.vectors.low_rank import OfAdapter
 
 Tensors = Mapping[str, torch.Tensor]
 Conversion = Callable[[Tensors], dict[str, torch.Tensor]]

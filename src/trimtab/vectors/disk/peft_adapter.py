@@ -13,12 +13,13 @@ from typing import Any
 
 from trimtab.machine.json_file import read_object
 from trimtab.machine.printable import printable
+from trimtab.vectors.disk.peft_patterns import first_matches
 from trimtab.vectors.disk.tensor_file import StoredTensor, TensorFile
-from trimtab.vectors.files.peft_layout import PREFIX, TRANSPOSED, WEIGHTS
-from trimtab.vectors.files.peft_patterns import first_matches
-from trimtab.vectors.files.vector_folder import ADAPTER
-from trimtab.vectors.in_memory import LowRank, OfAdapter
+from trimtab.vectors.low_rank import LowRank, OfAdapter
 
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+PREFIX = "base_model.model."  # of all names of tensors
+TRANSPOSED = "transposed"  # the modules whose weights are, in what is written here
 _SHOWN = 300  # characters of what is wrong
 _OWN = ("weight", "bias")
 _MOST = 1e30  # of a number that scales weights
@@ -91,7 +92,7 @@ def read(folder: Path) -> dict[str, LowRank]:
 
 def _config(folder: Path) -> dict[str, Any]:
     """Return the settings of an adapter that are read here; refuse those that do more than add."""
-    config = read_object(folder / ADAPTER)
+    config = read_object(folder / CONFIG)
     if config.get("peft_type") != "LORA":
         raise _refusal(folder, f"it is of type {config.get('peft_type')}")
     if (start := config.get("init_lora_weights", True)) not in _PLAIN_STARTS:
@@ -124,7 +125,7 @@ def _scales(folder: Path, config: Mapping[str, Any], ranks: Mapping[str, int]) -
         if said["r"][module] != rank:
             raise _refusal(
                 folder,
-                f"the factors of {module} are of rank {rank}, and {ADAPTER} says "
+                f"the factors of {module} are of rank {rank}, and {CONFIG} says "
                 f"{said['r'][module]:g}",
             )
     by_root = bool(config.get("use_rslora"))

@@ -9,13 +9,13 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from trimtab.vectors.delta import Delta
-from trimtab.vectors.in_memory import LowRank
 from trimtab.vectors.live.addition import Addition
 from trimtab.vectors.live.norm_addition import NormAddition
 from trimtab.vectors.live.product_addition import Factors, ProductAddition, oriented
+from trimtab.vectors.low_rank import LowRank
 
 
-def addition(
+def addition_of(
     module: nn.Module, deltas: Mapping[str, Sequence[Delta | None]], *, reads_some: bool = False
 ) -> Addition:
     """Return how a module is completed.

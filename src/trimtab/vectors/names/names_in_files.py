@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
-
-from trimtab.vectors.delta import Delta
+from trimtab.vectors.delta import Deltas
+from trimtab.vectors.disk.model_on_disk import ModelOnDisk
 from trimtab.vectors.disk.tensor_file import StoredTensor
-from trimtab.vectors.files.sources import ModelFolder
-from trimtab.vectors.vector import Vector
 
 
-def by_names_in_files(vector: Vector, model: ModelFolder, *, of: str) -> Vector:
-    """Return a vector by the names of the tensors in a model's files.
+def by_names_in_files(deltas: Deltas, model: ModelOnDisk, *, of: str) -> Deltas:
+    """Return differences by the names of the tensors in a model's files.
 
     Weights that the model ties and the files hold twice change twice. transformers is asked where
     names alone do not tell; importing it takes longer than adding vectors of average size.
 
     Args:
-        vector: the vector.
-        model: the model that it is added to.
-        of: what the vector is called.
+        deltas: the differences.
+        model: the model that they are added to.
+        of: what their vector is called.
 
     Raises:
         ValueError: for tensors that cannot be told to be which of the model's.
@@ -28,16 +24,16 @@ def by_names_in_files(vector: Vector, model: ModelFolder, *, of: str) -> Vector:
     stored = model.tensors
     same = {
         name: delta
-        for name, delta in vector.deltas.items()
+        for name, delta in deltas.items()
         if name in stored and stored[name].shape == delta.shape and not delta.is_open
     }
-    if len(same) == len(vector.deltas) and not _held_twice(same, model):
-        return vector
-    from trimtab.vectors.files.loaded_names import LoadedNames
+    if len(same) == len(deltas) and not _held_twice(same, model):
+        return deltas
+    from trimtab.vectors.names.tensor_names import TensorNames
 
-    names = LoadedNames.of(model)
+    names = TensorNames.of(model)
     kept = {name: delta for name, delta in same.items() if names.is_converted(name)}
-    others = {name: delta for name, delta in vector.deltas.items() if name not in kept}
+    others = {name: delta for name, delta in deltas.items() if name not in kept}
     loaded = names.in_memory(others, of=of)
     left = {name: tensor for name, tensor in stored.items() if name not in kept}
     found = names.in_files(loaded, left, of=of)
@@ -47,10 +43,10 @@ def by_names_in_files(vector: Vector, model: ModelFolder, *, of: str) -> Vector:
             "are one tensor with them by their names in memory: vectors of files and of models in "
             "memory are added as two, not summed first."
         )
-    return dataclasses.replace(vector, deltas=kept | found)
+    return kept | found
 
 
-def _held_twice(deltas: Mapping[str, Delta], model: ModelFolder) -> bool:
+def _held_twice(deltas: Deltas, model: ModelOnDisk) -> bool:
     """Tell whether the files hold a copy of what is changed, which is not: a tied head, mostly."""
     rows = model.vocabulary_size
     changed = [model.tensors[name] for name in deltas if deltas[name].shape[:1] == (rows,)]

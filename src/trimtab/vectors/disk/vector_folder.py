@@ -10,32 +10,61 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trimtab.config.wording import not_a_choice
+from trimtab.machine.whole_folder import whole_folder
 from trimtab.models import hub_files
 from trimtab.models.content_hash import content_sha256
 from trimtab.models.model_folder import folder_files
 from trimtab.models.source import DESCRIPTION, local_folder
-from trimtab.vectors.delta import Correction, Delta, OnDisk, blocks
-from trimtab.vectors.disk.number_format import FLOAT32, INT64, NumberFormat, labelled
-from trimtab.vectors.disk.tensor_file import TensorFile, TensorWriter
-from trimtab.vectors.files.whole_folder import whole_folder
-from trimtab.vectors.norms import square
-from trimtab.vectors.provenance import origin
+from trimtab.vectors.blocks import blocks, squared_norm, to_six_digits
+from trimtab.vectors.delta import Correction, Delta, Deltas
+from trimtab.vectors.disk import peft_adapter
+from trimtab.vectors.disk.tensor_file import StoredTensor, TensorFile, TensorWriter
+from trimtab.vectors.number_format import FLOAT32, INT64, Array, NumberFormat, labelled
+from trimtab.vectors.provenance import Facts, origin, transferred
 from trimtab.vectors.provenance import read as read_facts
-from trimtab.vectors.vector import Vector
+
+if TYPE_CHECKING:
+    import torch
 
 DENSE, EXACT = "vector.safetensors", "exact.safetensors"
-ADAPTER = "adapter_config.json"
 DTYPES = ("float32", "bfloat16", "float16")
 FACTS = "trimtab"
 _PLACES, _VALUES = _ENDS = ".places", ".values"
 
 
-def read(path: str | Path) -> Vector:
-    """Return the vector in a folder; see `Vector.open`."""
+@dataclass(frozen=True)
+class OnDisk(Delta):
+    """A difference in a file, read when it is wanted."""
+
+    stored: StoredTensor
+    correction: Correction | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the tensor."""
+        return self.stored.shape
+
+    @property
+    def label(self) -> str:
+        """What its numbers are stored as."""
+        return self.stored.format.label
+
+    def block(self, first: int, last: int) -> torch.Tensor:
+        """Return the elements `first` to `last`, flat."""
+        return self.stored.block(first, last)
+
+    def values(self, first: int, last: int) -> Array:
+        """Return the elements `first` to `last`, flat, as numbers in fp32."""
+        return self.stored.values(first, last)
+
+
+def read(path: str | Path) -> tuple[dict[str, Delta], dict[str, Any]]:
+    """Return the differences in a folder, and where they come from; see `Vector.open`."""
     folder = resolve(str(path))
     there = {file.name for file in folder_files(folder)}
     deltas: dict[str, Delta] = {}
@@ -45,9 +74,7 @@ def read(path: str | Path) -> Vector:
         facts = _facts(file)
         corrections = _read_corrections(TensorFile(folder / EXACT), file) if EXACT in there else {}
         deltas |= {n: OnDisk(tensor, corrections.get(n)) for n, tensor in file.tensors.items()}
-    if ADAPTER in there:
-        from trimtab.vectors.files import peft_adapter
-
+    if peft_adapter.CONFIG in there:
         found = peft_adapter.read(folder)
         if twice := sorted(found.keys() & deltas.keys()):
             raise ValueError(f"{str(folder)!r} has {twice[0]} both in {DENSE} and as factors.")
@@ -57,9 +84,9 @@ def read(path: str | Path) -> Vector:
     elif DENSE not in there:
         raise ValueError(
             f"{str(folder)!r} holds no vector: neither {DENSE}, which `trimtab vector extract` "
-            f"writes, nor a LoRA adapter's {ADAPTER}."
+            f"writes, nor a LoRA adapter's {peft_adapter.CONFIG}."
         )
-    return Vector(deltas, facts)
+    return deltas, facts
 
 
 def _facts(file: TensorFile) -> dict[str, Any]:
@@ -90,11 +117,11 @@ def stored_as(dtype: str) -> NumberFormat:
     return labelled(dtype)
 
 
-def write(vector: Vector, out: Path, dtype: str) -> Path:
-    """Write a vector as differences; see `Vector.save`."""
+def write(deltas: Deltas, said: Facts, out: Path, dtype: str) -> Path:
+    """Write differences and where they come from; see `Vector.save`."""
     kind = stored_as(dtype)
-    shapes = {name: delta.shape for name, delta in vector.deltas.items()}
-    facts: dict[str, Any] = dict(vector.facts)
+    shapes = {name: delta.shape for name, delta in deltas.items()}
+    facts: dict[str, Any] = dict(said)
     if facts:  # what was recorded goes on to hold, but for how the numbers are stored
         facts |= {"dtype": dtype, "rank": None}
         if "exact" in facts:
@@ -106,7 +133,7 @@ def write(vector: Vector, out: Path, dtype: str) -> Path:
         TensorWriter(temporary / DENSE, shapes, metadata_room=room) as writer,
     ):
         corrections: dict[str, Correction] = {}
-        for name, delta in vector.deltas.items():
+        for name, delta in deltas.items():
             writer.begin()
             lost, short = 0.0, []
             for first, last in blocks(delta.shape):
@@ -114,7 +141,7 @@ def write(vector: Vector, out: Path, dtype: str) -> Path:
                 stored = kind.narrowed(values)
                 writer.write(stored)
                 if kind is not FLOAT32:
-                    lost += square(kind.widened(stored) - values)
+                    lost += squared_norm(kind.widened(stored) - values)
                 elif correction := delta.corrected(first, last):
                     short.append(correction.after(first))
             writer.keep(name, kind, delta.shape)
@@ -122,7 +149,7 @@ def write(vector: Vector, out: Path, dtype: str) -> Path:
                 corrections[name] = Correction.joined(short)
             if lost and name in measures:  # beside what was lost before
                 error = math.hypot(measures[name]["error"], math.sqrt(lost))
-                measures[name] = {**measures[name], "error": float(f"{error:.6g}")}
+                measures[name] = {**measures[name], "error": to_six_digits(error)}
         if corrections:
             write_corrections(corrections, temporary)
         if measures:
@@ -189,11 +216,11 @@ def provenance(path: str, *, base: str | None) -> dict[str, Any]:
         path: where it lies.
         base: hash of the model that it is added to.
     """
-    vector = read(path)
+    _, facts = read(path)
     return {
         "path": path,
         **identity(path),
-        **origin(vector.facts),
-        "exact": vector.facts.get("exact"),
-        "transferred": vector.transferred_to(base),
+        **origin(facts),
+        "exact": facts.get("exact"),
+        "transferred": transferred(facts, base),
     }
