@@ -18,8 +18,9 @@ from trimtab.vectors import Vector, extract
 from trimtab.vectors.delta import Dense
 from trimtab.vectors.show import picture
 from trimtab.vectors.show.cosines import cosines
-from trimtab.vectors.show.description import Shown, render
 from trimtab.vectors.show.profile import Profile, kinds
+from trimtab.vectors.show.shown_vector import ShownVector
+from trimtab.vectors.show.vector_tables import render
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def flat(tensors: dict[str, torch.Tensor], *parts: str) -> torch.Tensor:
     return torch.cat([tensors[name].double().flatten() for name in names])
 
 
-def printed(shown: list[Shown]) -> str:
+def printed(shown: list[ShownVector]) -> str:
     angles = cosines([each.vector for each in shown]) if len(shown) > 1 else None
     console = Console(width=200, color_system=None)
     with console.capture() as capture:
@@ -49,8 +50,8 @@ def printed(shown: list[Shown]) -> str:
     return capture.get()
 
 
-def shown(folders: dict[str, str], *names: str) -> list[Shown]:
-    return Shown.open({name: folders[name] for name in names})
+def shown(folders: dict[str, str], *names: str) -> list[ShownVector]:
+    return ShownVector.open({name: folders[name] for name in names})
 
 
 # ---------------------------------------------------------------------------- lengths
@@ -195,7 +196,7 @@ def test_layers_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     base = write_folder(tmp_path / "b", start)
     aligned = write_folder(tmp_path / "a", {name: tensor + 1 for name, tensor in start.items()})
     extract(base=base, aligned=aligned, out=tmp_path / "v")
-    text = printed(Shown.open({"v": str(tmp_path / "v")}))
+    text = printed(ShownVector.open({"v": str(tmp_path / "v")}))
     rows = [line.split() for line in text[text.index("by layer") :].splitlines()]
     assert [row[0] for row in rows if len(row) == 2 and row[0].isdigit()] == [*map(str, range(12))]
 
@@ -203,7 +204,7 @@ def test_layers_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
 def test_an_empty_vector_is_said_to_be_empty(tmp_path: Path, folders) -> None:
     extract(base=folders["base"], aligned=folders["base"], out=tmp_path / "v")
     assert "Empty: the two models' weights are equal." in printed(
-        Shown.open({"v": str(tmp_path / "v")})
+        ShownVector.open({"v": str(tmp_path / "v")})
     )
 
 
@@ -249,12 +250,12 @@ def test_pictures_are_written_as_png(tmp_path: Path, folders) -> None:
 def test_there_is_no_picture_of_nothing(tmp_path: Path) -> None:
     Vector({}).save(tmp_path / "v")
     with pytest.raises(ValueError, match="nothing to draw"):
-        picture.draw(Shown.open({"v": str(tmp_path / "v")}), None)
+        picture.draw(ShownVector.open({"v": str(tmp_path / "v")}), None)
 
 
 def test_names_are_no_markup(tmp_path: Path, folders) -> None:
     name = "a$x_1$ [b]"
-    both = Shown.open({name: folders["v1"], "other": folders["v2"]})
+    both = ShownVector.open({name: folders["v1"], "other": folders["v2"]})
     rows = [line for line in printed(both).splitlines() if line.startswith(f" {name} ")]
     assert len(rows) == 1  # of the matrix of cosines
     angles = cosines([each.vector for each in both])

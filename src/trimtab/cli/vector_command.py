@@ -47,11 +47,12 @@ def _extract(arguments: Sequence[str]) -> None:
         given["rank"] = read.rank(given["rank"])
 
     from trimtab.vectors.files.extraction import extract
-    from trimtab.vectors.show.description import Shown, percent, size
+    from trimtab.vectors.show.shown_vector import ShownVector
+    from trimtab.vectors.show.vector_tables import percent, size
 
     with _bar("subtracting") as progress:
         vector = extract(**given, progress=progress)
-    (shown,) = Shown.open({given["out"]: given["out"]})
+    (shown,) = ShownVector.open({given["out"]: given["out"]})
     if not vector.deltas:
         print(f"{shown.name}: an empty vector, {size(shown.bytes)}: the weights are equal.")
         return
@@ -74,7 +75,7 @@ def _apply(arguments: Sequence[str]) -> None:
     strengths = read.strengths(given.pop("strength", "1"), named)
 
     from trimtab.vectors.files.checkpoint import RECORD, apply
-    from trimtab.vectors.show.description import percent, size
+    from trimtab.vectors.show.vector_tables import percent, size
     from trimtab.vectors.vector import Vector
 
     vectors = {name: Vector.open(at) for name, at in named.items()}
@@ -101,10 +102,11 @@ def _apply(arguments: Sequence[str]) -> None:
 def _show(arguments: Sequence[str]) -> None:
     asked = read.Showing.of(arguments)
 
-    from trimtab.vectors.show import description
     from trimtab.vectors.show.cosines import cosines
+    from trimtab.vectors.show.shown_vector import ShownVector
+    from trimtab.vectors.show.vector_tables import render
 
-    shown = description.Shown.open(read.named(asked.paths))
+    shown = ShownVector.open(read.named(asked.paths))
     angles = cosines([each.vector for each in shown]) if len(shown) > 1 else None
     if asked.picture is not None:
         working_directory.import_apart("matplotlib")
@@ -120,7 +122,7 @@ def _show(arguments: Sequence[str]) -> None:
     from rich.measure import Measurement
 
     console = Console()
-    tables = description.render(shown, angles)
+    tables = render(shown, angles)
     # Narrower, columns would be cut off; a narrow terminal then wraps the lines.
     unlimited = console.options.update_width(_UNLIMITED)
     console.width = max(console.width, Measurement.get(console, unlimited, tables).maximum)

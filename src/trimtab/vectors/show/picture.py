@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from trimtab.machine.printable import printable
 from trimtab.machine.whole_files import replacing
 from trimtab.vectors.show.cosines import ALL
-from trimtab.vectors.show.description import Shown, axes, relative, value
-from trimtab.vectors.show.profile import Sums
+from trimtab.vectors.show.profile import Sums, axes, bases_are_known, shown_norm
+from trimtab.vectors.show.shown_vector import ShownVector
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +33,7 @@ _DARK = 0.55  # of a colour's brightness, below which what is written on it is w
 _DPI = 200
 
 
-def draw(shown: Sequence[Shown], cosines: Mapping[str, list[list[float]]] | None) -> Figure:
+def draw(shown: Sequence[ShownVector], cosines: Mapping[str, list[list[float]]] | None) -> Figure:
     """Return a figure with a map of layers and kinds for each vector, all of one scale.
 
     Args:
@@ -41,9 +41,9 @@ def draw(shown: Sequence[Shown], cosines: Mapping[str, list[list[float]]] | None
         cosines: between them, of which those over all tensors are drawn; None for one vector.
     """
     places = [each.profile.by_place() for each in shown]
-    of_base = relative(sums for found in places for sums in found.values())
+    of_base = bases_are_known(sums for found in places for sums in found.values())
     lengths = [
-        {place: value(sums) if of_base else sums.norm for place, sums in found.items()}
+        {place: shown_norm(sums) if of_base else sums.norm for place, sums in found.items()}
         for found in places
     ]
     highest = max((length for found in lengths for length in found.values()), default=0.0)

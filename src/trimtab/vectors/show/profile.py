@@ -107,6 +107,30 @@ class Profile:
         return {place: _total(each) for place, each in found.items()}
 
 
+def axes(places: Mapping[tuple[str, str], Sums]) -> tuple[list[str], list[str]]:
+    """Return the layers that there are, in the model's order, and the kinds of their modules."""
+    inside = [place for place in places if place[0]]
+    layers = sorted({layer for layer, _ in inside}, key=_stack_and_number)
+    return layers, list(dict.fromkeys(kind for _, kind in inside))
+
+
+def _stack_and_number(layer: str) -> tuple[str, int]:
+    stack, _, number = layer.rpartition(".")
+    return stack, int(number)
+
+
+def bases_are_known(sums: Iterable[Sums]) -> bool:
+    """Tell whether the base's length is known of all."""
+    return all(each.squared_base_norm is not None for each in sums)
+
+
+def shown_norm(sums: Sums) -> float:
+    """Return the relative norm in percent, or the norm where the base's is not known."""
+    if sums.squared_base_norm is None:
+        return sums.norm
+    return math.nan if sums.relative is None else 100 * sums.relative
+
+
 def kinds(names: Iterable[str]) -> dict[str, str]:
     """Return the kind of each tensor: the last name of its module, such as `q_proj`.
 

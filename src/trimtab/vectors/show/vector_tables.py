@@ -1,13 +1,9 @@
-"""What a vector is and does, in tables: where it comes from, where its length lies."""
+"""Vectors in tables: where they come from, where their length lies, how alike they are."""
 
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -17,70 +13,16 @@ from rich.table import Table
 from rich.text import Text
 
 from trimtab.machine.printable import printable
-from trimtab.vectors.disk import vector_folder
-from trimtab.vectors.provenance import MADE_OF, described
+from trimtab.vectors.provenance import described
 from trimtab.vectors.show.cosines import ALL
-from trimtab.vectors.show.profile import Profile, Sums
-from trimtab.vectors.vector import Vector
+from trimtab.vectors.show.profile import Profile, axes, bases_are_known, shown_norm
+from trimtab.vectors.show.shown_vector import UNKNOWN, ShownVector
 
 _SHORT = 12  # digits of a hash
 _HEADER = 10  # characters of a column's name in a line
-_UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A vector in a folder, and what it is called."""
-
-    name: str
-    vector: Vector
-    folder: Path
-
-    @classmethod
-    def open(cls, named: Mapping[str, str]) -> list[Shown]:
-        """Open vectors, given by their names and where they lie."""
-        return [cls(name, Vector.open(at), vector_folder.resolve(at)) for name, at in named.items()]
-
-    @cached_property
-    def profile(self) -> Profile:
-        """Where its length lies."""
-        return Profile.of(self.vector)
-
-    @property
-    def bytes(self) -> int:
-        """What its files take on disk."""
-        return sum(file.stat().st_size for file in self.folder.iterdir() if file.is_file())
-
-    @property
-    def dtype(self) -> str:
-        """What its numbers are stored as."""
-        found = {delta.label for delta in self.vector.deltas.values() if delta.label}
-        stored = " and ".join(sorted(found))
-        return stored or str(self.vector.facts.get("dtype", _UNKNOWN))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything for programs."""
-        facts = self.vector.facts
-        return {
-            "name": self.name,
-            "folder": str(self.folder),
-            **{key: facts.get(key) for key in ("base", "aligned", MADE_OF, "vocabulary", "exact")},
-            "dtype": self.dtype,
-            "rank": self.vector.rank,
-            "bytes": self.bytes,
-            "total": self.profile.total.to_dict(),
-            "kinds": {kind: sums.to_dict() for kind, sums in self.profile.by_kind().items()},
-            "places": [
-                {"layer": layer or None, "kind": kind, **sums.to_dict()}
-                for (layer, kind), sums in self.profile.by_place().items()
-            ],
-        }
-
-
-# ---------------------------------------------------------------------------- tables
-
-
-def render(shown: Sequence[Shown], angles: Mapping[str, list[list[float]]] | None) -> Group:
+def render(shown: Sequence[ShownVector], angles: Mapping[str, list[list[float]]] | None) -> Group:
     """Return what `trimtab vector show` prints.
 
     Args:
@@ -97,7 +39,7 @@ def render(shown: Sequence[Shown], angles: Mapping[str, list[list[float]]] | Non
     return Group(*parts)
 
 
-def _provenance(each: Shown) -> Text:
+def _provenance(each: ShownVector) -> Text:
     facts, vector = each.vector.facts, each.vector
     exact = {True: ", exact at strength 1", False: ", not exact at strength 1", None: ""}
     rank = "" if vector.rank is None else f", factors of rank {vector.rank}"
@@ -116,14 +58,14 @@ def _provenance(each: Shown) -> Text:
 
 def _model(facts: Mapping[str, Any] | None) -> str:
     if not facts:
-        return _UNKNOWN
+        return UNKNOWN
     revision = f"@{facts['revision']}" if facts.get("revision") else ""
     hashes = [
         f"{what} {facts[key][:_SHORT]}"
         for what, key in (("content", "content_sha256"), ("tokenizer", "tokenizer_sha256"))
         if facts.get(key)
     ]
-    return f"{facts.get('name', _UNKNOWN)}{revision}  ({', '.join(hashes)})"
+    return f"{facts.get('name', UNKNOWN)}{revision}  ({', '.join(hashes)})"
 
 
 def _by_kind(profile: Profile) -> Table:
@@ -146,38 +88,14 @@ def _by_place(profile: Profile) -> list[Table]:
     layers, columns = axes(places)
     if not layers:
         return []
-    what = "relative norm in %" if relative(places.values()) else "norm"
+    what = "relative norm in %" if bases_are_known(places.values()) else "norm"
     table = _table(f"{what}, by layer", ("layer", *map(_broken, columns)))
     for layer in layers:
         found = (places.get((layer, kind)) for kind in columns)
         table.add_row(
-            _shown(layer), *("" if each is None else f"{value(each):.3g}" for each in found)
+            _shown(layer), *("" if each is None else f"{shown_norm(each):.3g}" for each in found)
         )
     return [table]
-
-
-def axes(places: Mapping[tuple[str, str], Sums]) -> tuple[list[str], list[str]]:
-    """Return the layers that there are, in the model's order, and the kinds of their modules."""
-    inside = [place for place in places if place[0]]
-    layers = sorted({layer for layer, _ in inside}, key=_stack_and_number)
-    return layers, list(dict.fromkeys(kind for _, kind in inside))
-
-
-def _stack_and_number(layer: str) -> tuple[str, int]:
-    stack, _, number = layer.rpartition(".")
-    return stack, int(number)
-
-
-def relative(sums: Iterable[Sums]) -> bool:
-    """Tell whether the base's length is known of all."""
-    return all(each.squared_base_norm is not None for each in sums)
-
-
-def value(sums: Sums) -> float:
-    """Return the relative norm in percent, or the norm where the base's is not known."""
-    if sums.squared_base_norm is None:
-        return sums.norm
-    return math.nan if sums.relative is None else 100 * sums.relative
 
 
 def _cosines(names: Sequence[str], found: Mapping[str, list[list[float]]]) -> list[Table]:
