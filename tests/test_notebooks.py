@@ -12,7 +12,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 import pytest
 
-from trimtab.cli import main
+from trimtab.cli import run_command
 from trimtab.results import frames
 from trimtab.results.choose import Choice
 
@@ -67,7 +67,7 @@ def sweeps(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (path,) = (path for path in NOTEBOOKS if path.stem == name)
             program, action, *settings = command(path)
             assert (program, action) == ("trimtab", "run")
-            assert main.run([*shortened(settings), f"results={root}"]) == 0
+            assert run_command.main([*shortened(settings), f"results={root}"]) == 0
     return root
 
 

@@ -4,7 +4,7 @@ import pytest
 import yaml
 from hydra.utils import get_object
 
-from trimtab.cli import main
+from trimtab.cli import run_command
 from trimtab.config import composition
 from trimtab.config.explained import arguments, explained
 
@@ -39,7 +39,7 @@ def test_help_says_what_a_setting_means_below_it_within_80_columns() -> None:
 
 
 def test_the_commands_help_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.run(["--help", "method=dera"]) == 0
+    assert run_command.main(["--help", "method=dera"]) == 0
     said = capsys.readouterr().out
     assert "== The experiment" in said and "== Options" in said
     assert "the KL weight that the aligned model was trained with" in said

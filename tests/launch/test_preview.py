@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from trimtab import LanguageModel, Nudging
-from trimtab.cli import main
+from trimtab.cli import run_command
 from trimtab.config.composition import ConfigError
 from trimtab.launch.preview import Preview
 from trimtab.tasks import QuestionAnswer
@@ -44,7 +44,10 @@ def test_the_command_shows_the_first_jobs_prompts_and_leaves_nothing(
 ) -> None:
     results = tmp_path / "results"
     setting = ["--multirun", "--show", "1", "method=dera", "base=a-small-sft", "guide=a-small-dpo"]
-    assert main.run([*setting, "task=stories", "method.strength=0,1", f"results={results}"]) == 0
+    assert (
+        run_command.main([*setting, "task=stories", "method.strength=0,1", f"results={results}"])
+        == 0
+    )
     said = capsys.readouterr().out
     assert said.count("== sample") == 1
     assert "aligned: zoo:a-small-dpo, chat prompt" in said and "the same as for reference" in said
@@ -53,6 +56,6 @@ def test_the_command_shows_the_first_jobs_prompts_and_leaves_nothing(
 
 def test_mistakes_come_first() -> None:
     with pytest.raises(ConfigError, match="--show 0: accepted are whole numbers from 1 up"):
-        main.run(["--show", "0"])
+        run_command.main(["--show", "0"])
     with pytest.raises(ConfigError, match="Did you mean method"):
-        main.run(["--show", "1", "method.treshold=1"])
+        run_command.main(["--show", "1", "method.treshold=1"])

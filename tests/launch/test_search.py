@@ -249,7 +249,7 @@ def test_a_search_ends_with_a_command_that_compares_its_values(
     (said,) = (line for line in lines if line.startswith(" as good "))
     program, *arguments = shlex.split(said.removeprefix(" as good "))
     assert (program, arguments[0]) == ("trimtab", command)
-    assert main._dispatch(arguments) == 0
+    assert main.dispatch(arguments) == 0
     compared = capsys.readouterr().out
     assert all(f"{trial.value:.3f}" in compared for trial in trials)
 

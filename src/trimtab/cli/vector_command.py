@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from trimtab.cli import vector_arguments as read
+from trimtab.cli.output import show
 from trimtab.config import working_directory
 from trimtab.config.composition import ConfigError
 from trimtab.config.wording import not_a_choice
 from trimtab.machine.printable import printable
 
 _HELP = ("-h", "--help")
-_UNLIMITED = 10_000  # columns of a terminal
 _MILLION = 1e6
 
 
@@ -117,16 +117,8 @@ def _show(arguments: Sequence[str]) -> None:
         content = {"vectors": [each.to_dict() for each in shown], "cosines": angles}
         print(json.dumps(_finite(content), indent=2))
         return
-
-    from rich.console import Console
-    from rich.measure import Measurement
-
-    console = Console()
-    tables = render(shown, angles)
-    # Narrower, columns would be cut off; a narrow terminal then wraps the lines.
-    unlimited = console.options.update_width(_UNLIMITED)
-    console.width = max(console.width, Measurement.get(console, unlimited, tables).maximum)
-    console.print(tables)
+    # Narrower, columns would be cut off.
+    show(render(shown, angles), wraps=False)
     if asked.picture is not None:
         print(asked.picture)
 

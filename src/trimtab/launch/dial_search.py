@@ -55,7 +55,8 @@ from trimtab.config import composition
 from trimtab.config.composition import ConfigError
 from trimtab.config.wording import first_line, not_a_choice
 from trimtab.config.working_directory import get_object
-from trimtab.launch import application
+from trimtab.launch import errors
+from trimtab.launch.job import job_of, place, scorers
 from trimtab.launch.search_plan import Plan
 from trimtab.launch.search_space import Point, Space, plain
 from trimtab.methods import Method
@@ -93,7 +94,7 @@ class _Search:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         low, high = map(plan.compose, plan.space.corners)
-        application.place(low)
+        place(low)
         choices = dict(HydraConfig.get().runtime.choices)
         self._task = task = composition.build(low.task)
         self._dial = get_object(low.method._target_).dial
@@ -101,7 +102,7 @@ class _Search:
         if self.metric != task.metric:
             (sample,) = task.samples(1)
             scores = {*task.score("", sample).values}
-            for scorer in application.scorers(low):
+            for scorer in scorers(low):
                 scores |= {*scorer.proportions, *scorer.bounds}
             if self.metric not in scores:
                 raise ConfigError([not_a_choice("--metric", self.metric, scores)])
@@ -124,14 +125,14 @@ class _Search:
             self._announce()
             _requeue_interrupted(self.study)
             failed: set[Point] = set()
-            while (place := len(_tried(self.study)) + len(failed)) < self.total:
-                self.study.sampler = _Sampler(self.plan.space, failed, [self.plan.seed, place])
+            while (count := len(_tried(self.study)) + len(failed)) < self.total:
+                self.study.sampler = _Sampler(self.plan.space, failed, [self.plan.seed, count])
                 trial = self.study.ask()
                 point = self.plan.space.suggest(trial)
                 outcome = self._try(trial, point)
                 if outcome is None:
                     failed.add(point)
-                number = f"{place + 1:>3}/{self.total}"
+                number = f"{count + 1:>3}/{self.total}"
                 setting = " ".join(self.plan.space.assignments(point))
                 print(
                     f"{number}  {setting:<{self._width}}{outcome or 'failed':<40}"
@@ -144,11 +145,11 @@ class _Search:
     def _try(self, trial: Trial, point: Point) -> str | None:
         """Evaluate a point, keep what came of it, and say it in words; None where it failed."""
         cfg = self.plan.compose(point)
-        folder = application.place(cfg)
+        folder = place(cfg)
         try:
             return self._evaluate(trial, self._job(cfg, folder))
         except Exception as error:
-            application.report(error, where=str(folder))
+            errors.report(error, where=str(folder))
             trial.set_user_attr("error", first_line(error))
             self.study.tell(trial, state=TrialState.FAIL)
             return None
@@ -156,7 +157,7 @@ class _Search:
     def _job(self, cfg: DictConfig, folder: Path) -> Job:
         """Return the job of a trial; where dials alone differ, models are loaded once."""
         cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-        job = application.job(cfg, folder=folder, sweep=self.name, like=self._like)
+        job = job_of(cfg, folder=folder, sweep=self.name, like=self._like)
         if all(_is_dial(key, job.method) for key in self.plan.space.grids):
             self._like = job
         return job

@@ -21,7 +21,8 @@ from trimtab.config import composition, user_files
 from trimtab.config.check import check
 from trimtab.config.user_code import is_users
 from trimtab.config.wording import first_line, nearest
-from trimtab.runs import run_folder
+from trimtab.launch.job import job_of
+from trimtab.runs import dated, preconditions, run_folder
 
 if TYPE_CHECKING:
     from trimtab.runs.evaluate import Job
@@ -126,20 +127,15 @@ def place(folder: Path, cfg: DictConfig) -> Path:
 
 def job(folder: Path, cfg: DictConfig) -> Job:
     """Return the job of a run again, on the day of the first."""
-    from trimtab.launch import application
-    from trimtab.runs import dated
-
     found = place(folder, cfg)
     choices = {"task": found.parent.parent.name, "method": found.parent.name}
     day = dated.recorded(run_folder.read_run(folder))
-    one = application.job(cfg, folder=found, choices=choices, day=day)
+    one = job_of(cfg, folder=found, choices=choices, day=day)
     return dataclasses.replace(one, launch={**one.launch, "again_of": str(folder.resolve())})
 
 
 def differences(folder: Path, job: Job) -> list[str]:
     """Return what is not as it was when the run was begun, a line each."""
-    from trimtab.runs import preconditions
-
     facts = run_folder.read_run(folder) or {}
     samples = job.task.samples(job.limit, job.limit_seed)
     content = preconditions.content(job.method, samples, job.generation, job.config)

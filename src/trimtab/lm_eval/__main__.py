@@ -4,7 +4,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from trimtab.launch import application
+from trimtab.launch import errors
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,6 +39,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except application.FORESEEN as mistake:
-        application.report(mistake)
+    except errors.FORESEEN as mistake:
+        errors.report(mistake)
         sys.exit(1)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from trimtab.cli import main
-from trimtab.launch import application
+from trimtab.launch import errors
 from trimtab.runs import run_folder
 
 Command = Callable[..., tuple[int, str, str]]
@@ -71,7 +71,7 @@ def test_an_error_in_a_users_code_is_its_last_line_there(
     assert code == 1
     assert "KeyError: 'rows' (failing_load.py, line 11, in load: return [{}[\"rows\"]])" in err
     assert "Traceback" not in err and "HYDRA_FULL_ERROR=1" in err
-    monkeypatch.setattr(application, "TRACEBACKS", True)
+    monkeypatch.setattr(errors, "TRACEBACKS", True)
     _, _, err = trimtab(*arguments)
     assert "Traceback" in err
 

@@ -1,17 +1,19 @@
-"""What a command can name, each in a line: models, methods, tasks and whatever else has choices."""
+"""The command `trimtab ls`: what a command can name, each in a line."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import argparse
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
 
 from trimtab import zoo
+from trimtab.cli.output import show
 from trimtab.config import composition
 from trimtab.config.launchers import LAUNCHERS, installed_by
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from trimtab.config.overrides import Source
 
 _VECTORS, _LAUNCHERS = "vectors", "launchers"
 _GROUPS = {
@@ -24,23 +26,25 @@ _GROUPS = {
     "trackers": "tracker",
     "experiments": "experiment",
 }
-KINDS = ("models", _VECTORS, *(kind for kind in _GROUPS if kind != "models"), _LAUNCHERS)
+_KINDS = ("models", _VECTORS, *(kind for kind in _GROUPS if kind != "models"), _LAUNCHERS)
 
 
-def listing(kind: str, further: Path | None = None) -> Table:
-    """Return all of a kind, each with what it is.
-
-    Args:
-        kind: one of `KINDS`.
-        further: a folder of further choices, as `--config-dir` names it.
-    """
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(kind, "", box=None, padding=(0, 2, 0, 0), title_justify="left")
-    for name, what in _rows(kind, further):
-        table.add_row(Text(name), Text(what))
-    return table
+def main(arguments: Sequence[str]) -> int:
+    """Print all of a kind, or of every kind, and return the exit code."""
+    parser = argparse.ArgumentParser(prog="trimtab ls")
+    parser.add_argument("kind", nargs="?", choices=_KINDS, help="list these alone")
+    parser.add_argument(
+        "-cd", "--config-dir", type=Path, metavar="DIR", help="a folder of further choices"
+    )
+    options = parser.parse_args(arguments)
+    if options.config_dir:
+        Source(further=(options.config_dir,))  # says if there is none
+    for kind in [options.kind] if options.kind else _KINDS:
+        table = Table(kind, "", box=None, padding=(0, 2, 0, 0), title_justify="left")
+        for name, what in _rows(kind, options.config_dir):
+            table.add_row(Text(name), Text(what))
+        show(table)
+    return 0
 
 
 def _rows(kind: str, further: Path | None) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,102 @@
+"""The commands about finished runs: `trimtab table`, `trimtab report` and `trimtab choose`."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from trimtab.cli.output import say, say_left_out, show
+from trimtab.config import working_directory
+
+
+def table(arguments: Sequence[str]) -> int:
+    """Print tables of what was run, and return the exit code."""
+    parser = _parser("table")
+    _may_compare(parser)
+    options = parser.parse_args(arguments)
+
+    from trimtab.results import selection, terminal  # imports pandas
+
+    if options.against:
+        selection.require_word(options.against)
+    found, _ = selection.select(options.roots, samples=options.against is not None)
+    against = selection.one(options.against, found.runs) if options.against else None
+    show(terminal.render(found.runs, against))
+    say_left_out(found.left_out)
+    return 0
+
+
+def report(arguments: Sequence[str]) -> int:
+    """Write tables, figures and a page of what was run, and return the exit code."""
+    parser = _parser("report")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="where to [report/ in the first FOLDER]"
+    )
+    parser.add_argument(
+        "--columns",
+        metavar="NAME[=HEAD],...",
+        help="of the tables as Markdown and LaTeX: method,dial,accuracy=Acc. [the usual ones]",
+    )
+    _may_compare(parser)
+    options = parser.parse_args(arguments)
+
+    working_directory.import_apart("matplotlib")
+    from trimtab.report.tables import chosen
+    from trimtab.report.write import write
+    from trimtab.results import selection, terminal
+
+    columns = chosen(options.columns) if options.columns else None
+    if options.against:
+        selection.require_word(options.against)
+    found, roots = selection.select(options.roots, samples=True)
+    against = selection.one(options.against, found.runs) if options.against else None
+    out = options.out or roots[0] / "report"
+    files = write(found.runs, out, roots, columns, against)
+    show(terminal.render(found.runs, against))
+    say_left_out(found.left_out)
+    say(*map(str, files))
+    return 0
+
+
+def choose(arguments: Sequence[str]) -> int:
+    """Print where dials should stand, and return the exit code."""
+    parser = _parser("choose")
+    parser.add_argument("--metric", metavar="NAME", help="a score; more is better [the task's own]")
+    parser.add_argument(
+        "--split", default="validation", help="choose by its runs; none: rows without a split"
+    )
+    parser.add_argument("--json", action="store_true", help="for programs")
+    options = parser.parse_args(arguments)
+
+    from trimtab.results import choose, selection
+
+    found, _ = selection.select(options.roots, samples=True)
+    split = None if options.split == "none" else options.split
+    choices, left_out = choose.choose_each(found.runs, options.metric, split)
+    left_out += found.left_out
+    if options.json:
+        content = {"choices": [choice.to_dict() for choice in choices], "left_out": left_out}
+        print(json.dumps(content, indent=2, ensure_ascii=False))
+        return 0
+    show(choose.render(choices))
+    print("\nThe best was picked by these samples, so its own score here is a little hopeful.")
+    say_left_out(left_out)
+    return 0
+
+
+def _parser(verb: str) -> argparse.ArgumentParser:
+    """Return a parser for what all of these commands are given: which runs."""
+    parser = argparse.ArgumentParser(prog=f"trimtab {verb}")
+    parser.add_argument(
+        "roots",
+        nargs="*",
+        metavar="FOLDER|ID",
+        help="folders of runs, or runs by their ids as tables print them [results]",
+    )
+    return parser
+
+
+def _may_compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--against", metavar="RUN", help="compare with this run, by its id or folder, paired"
+    )
