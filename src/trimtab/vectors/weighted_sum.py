@@ -7,12 +7,12 @@ they are of numbers on disk; those of tensors in a loaded model are in `live.sum
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from trimtab.vectors.delta import Delta
+from trimtab.vectors.delta import Delta, Deltas
 from trimtab.vectors.number_format import Array
 
 _EPSILON = float(np.finfo(np.float32).eps)
@@ -23,6 +23,23 @@ class Term(NamedTuple):
 
     delta: Delta
     strength: float
+
+
+def terms_of(
+    name: str, vectors: Mapping[str, Deltas], strengths: Mapping[str, float]
+) -> list[Term]:
+    """Return what is added to a tensor.
+
+    Args:
+        name: the tensor's.
+        vectors: the differences of each vector.
+        strengths: of the vectors.
+    """
+    return [
+        Term(deltas[name], strength)
+        for which, deltas in vectors.items()
+        if name in deltas and (strength := strengths[which]) != 0
+    ]
 
 
 def moved(base: Array, terms: Sequence[Term], first: int, last: int) -> Array:
@@ -60,6 +77,20 @@ def is_own(part: Any, total: Any, values: Any) -> Any:
     the corrected values would be wrong.
     """
     return abs(total - values) <= _EPSILON * (abs(part) + abs(total))
+
+
+def not_finite(name: str, *, base: str, dtype: str) -> ValueError:
+    """Return what is said of a sum that is not of finite numbers.
+
+    Args:
+        name: the tensor's.
+        base: what the base model is called.
+        dtype: of its weights.
+    """
+    return ValueError(
+        f"{name}: the sum is not of finite numbers. {base!r} or a vector hold NaN or infinite "
+        f"weights, or the strengths lead beyond what {dtype} holds."
+    )
 
 
 def require_finite_strengths(strengths: Sequence[float]) -> None:

@@ -28,7 +28,7 @@ from trimtab.vectors.names.names_in_files import by_names_in_files
 from trimtab.vectors.number_format import Array
 from trimtab.vectors.provenance import described, origin
 from trimtab.vectors.vector import Vector
-from trimtab.vectors.weighted_sum import Term, moved, require_finite_strengths
+from trimtab.vectors.weighted_sum import Term, moved, not_finite, require_finite_strengths, terms_of
 
 RECORD = "vectors.json"
 # Weights in other formats would contradict those written; code is never carried along.
@@ -81,13 +81,13 @@ def apply(
     size = total_bytes(model.tensors.values()) + sum(f.stat().st_size for f in beside_weights)
     weights = sum(tensor.numel for tensor in model.tensors.values())
     work = _Application(
+        base,
         added,
         strengths,
         step=lambda written: None if progress is None else progress(written, weights),
     )
-    not_finite = np.errstate(over="ignore", invalid="ignore")  # which is an error below
     with (
-        not_finite,
+        np.errstate(over="ignore", invalid="ignore"),  # what is not finite is an error below
         ThreadPoolExecutor(1) as beside,
         whole_folder(out, size=size) as temporary,
     ):
@@ -125,6 +125,7 @@ def _is_carried_along(name: str) -> bool:
 class _Application:
     """The sum that is being written, and how far it lies from the base."""
 
+    base: str
     vectors: Mapping[str, Deltas]
     strengths: Mapping[str, float]
     step: Callable[[int], None]
@@ -142,20 +143,13 @@ class _Application:
         shapes = {name: tensor.shape for name, tensor in file.tensors.items()}
         with TensorWriter(out, shapes, metadata_room=len(json.dumps(file.metadata))) as writer:
             for name, tensor in sorted(file.tensors.items(), key=lambda pair: pair[1].start):
-                terms = self._terms(name)
+                terms = terms_of(name, self.vectors, self.strengths)
                 writer.begin()
                 for first, last in blocks(tensor.shape):
                     writer.write(self._written(name, tensor, terms, first, last))
                     self.step(last - first)
                 writer.keep(name, tensor.format, tensor.shape)
             writer.close(file.metadata)
-
-    def _terms(self, name: str) -> Sequence[Term]:
-        return [
-            Term(deltas[name], strength)
-            for which, deltas in self.vectors.items()
-            if name in deltas and (strength := self.strengths[which]) != 0
-        ]
 
     def _written(
         self, name: str, tensor: StoredTensor, terms: Sequence[Term], first: int, last: int
@@ -171,10 +165,7 @@ class _Application:
         stored = kind.narrowed(moved(base, terms, first, last))
         moved_square = squared_norm(kind.widened(stored) - base)
         if not moved_square < math.inf:
-            raise ValueError(
-                f"{name}: the sum is not of finite numbers. Base or vector hold NaN or infinite "
-                f"weights, or the strengths lead beyond what {kind.label} holds."
-            )
+            raise not_finite(name, base=self.base, dtype=kind.label)
         self._moved_square += moved_square
         return stored
 

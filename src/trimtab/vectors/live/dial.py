@@ -15,7 +15,7 @@ from trimtab.vectors.live.sum_in_place import write_sum
 from trimtab.vectors.names.names_in_memory import by_names_in_memory, own_tensors
 from trimtab.vectors.names.tensor_names import tied_names
 from trimtab.vectors.vector import Vector
-from trimtab.vectors.weighted_sum import Term, require_finite_strengths
+from trimtab.vectors.weighted_sum import not_finite, require_finite_strengths, terms_of
 
 
 class Dial:
@@ -73,11 +73,7 @@ class Dial:
         require_finite_strengths(list(strengths.values()))
         self.strengths |= strengths
         for name, base in self._base.items():
-            terms = [
-                Term(deltas[name], strength)
-                for which, deltas in self._deltas.items()
-                if name in deltas and (strength := self.strengths[which]) != 0
-            ]
+            terms = terms_of(name, self._deltas, self.strengths)
             write_sum(self._live[name].detach(), base, terms)
 
     def not_finite(self) -> str | None:
@@ -118,8 +114,5 @@ def move(
     dial = Dial(weights, vectors, base=own_tensors(base.weights))
     dial.turn(strengths)
     if odd := dial.not_finite():
-        raise ValueError(
-            f"{odd}: the sum is not of finite numbers. {base.path!r} or a vector hold NaN or "
-            f"infinite weights, or the strengths lead beyond what {weights.dtype} holds."
-        )
+        raise not_finite(odd, base=base.path, dtype=str(weights.dtype))
     return base.holding(weights)

@@ -51,7 +51,7 @@ def draw(shown: Sequence[ShownVector], cosines: Mapping[str, list[list[float]]] 
     maps = [_grid(found, places) for found in lengths]
     rows, columns = maps[0][0].shape
     if not rows:
-        raise ValueError("--picture: there is nothing to draw: no vector changes anything.")
+        raise ValueError("There is nothing to draw in the picture: no vector changes anything.")
     heights = [rows * _CELL[1] + _ROOM[1]] * len(shown)
     if cosines:
         heights.append(len(shown) * 2 * _CELL[1] + _ROOM[1])
