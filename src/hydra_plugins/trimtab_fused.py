@@ -26,10 +26,9 @@ class FusedLauncher(Launcher):
     """
 
     def __init__(self, together: int = 32) -> None:
-        if not isinstance(together, int) or isinstance(together, bool) or together < 1:
-            raise ValueError(
-                f"hydra.launcher.together={together!r}: accepted are whole numbers from 1 up."
-            )
+        from trimtab.config.accepted import require_whole
+
+        require_whole("hydra.launcher.together", together, 1)
         self._most = together
 
     def setup(

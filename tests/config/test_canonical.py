@@ -15,8 +15,8 @@ from hydra.utils import get_object
 
 from trimtab import AlignmentVectors, LanguageModel
 from trimtab.config import composition
-from trimtab.config.check import _fits, _parameters
 from trimtab.config.composition import digest
+from trimtab.config.signature import Signature, fits
 
 NAN = float("nan")
 SCALARS = [
@@ -117,7 +117,7 @@ def alike(one: Any, other: Any, *, typed: bool) -> bool:
 
 
 def fields(target: str) -> list[tuple[str, Any]]:
-    parameters = _parameters(get_object(target)).values()
+    parameters = Signature(get_object(target)).parameters.values()
     named = [(p.name, p.annotation) for p in parameters if p.kind is not p.VAR_KEYWORD]
     return [*named, ("unheard_of", Any)] if len(named) < len(parameters) else named
 
@@ -129,7 +129,7 @@ def known(target: str, field: str, value: Any) -> str:
 def colliding(target: str, field: str, hint: Any) -> list[tuple[Any, Any]]:
     ours = target.startswith("trimtab.")
     values: Sequence[Any] = [*SCALARS, *HELD] if ours else [*SCALARS, *HELD, *ODD]
-    values = [value for value in values if _fits(value, hint)]
+    values = [value for value in values if fits(value, hint)]
     of_number = not ours and hint in (float, int, int | None, float | None)
     found = [known(target, field, value) for value in values]
     wrong = []

@@ -8,9 +8,7 @@ finds the values that they refuse.
 import inspect
 import json
 import logging
-import types
-import typing
-from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -18,14 +16,13 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from trimtab.config.composition import REFERENCE, SCORERS, ConfigError, build, container
+from trimtab.config.signature import Signature, fits, in_words
 from trimtab.config.user_code import described, named
 from trimtab.config.wording import first_line, nearest
 from trimtab.config.working_directory import get_object
 
 # Hydra says there, too, what cannot be imported.
 logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)
-
-_Parameters = Mapping[str, inspect.Parameter]
 
 
 def check(config: DictConfig, *, known: dict[str, list[str]] | None = None) -> None:
@@ -120,49 +117,46 @@ class _Check:
             if not callable(target):
                 kind = type(target).__name__
                 return [f"{key}: {value['_target_']} is a {kind}; `_target_` names a class."]
-            parameters = _parameters(target)
-            for name, mistake in _misfits(key, target, parameters, settings).items():
-                wrong.setdefault(name, []).append(mistake)
-            refusals = _refusals(key, value, parameters, {name for name in wrong if wrong[name]})
+            takes = Signature(target)
+            for name, mistake in takes.mistakes(settings, _Keys(key, takes)).items():
+                # Where a value is still to be given, that has been said.
+                if settings.get(name) != "???" or name not in takes.parameters:
+                    wrong.setdefault(name, []).append(mistake)
+            refusals = _refusals(key, value, takes, {name for name in wrong if wrong[name]})
         return [mistake for mistakes in wrong.values() for mistake in mistakes] + refusals
 
 
-def _parameters(target: Callable[..., Any]) -> _Parameters:
-    try:
-        return inspect.signature(target, eval_str=True).parameters
-    except NameError:  # annotations imported for type checkers alone
-        return inspect.signature(target).parameters
+@dataclass(frozen=True)
+class _Keys:
+    """Settings of a node as keys of the command line: `method.threshold`.
 
+    Attributes:
+        node: the node's own key.
+        signature: what its class takes.
+    """
 
-def _misfits(
-    key: str, target: Callable[..., Any], parameters: _Parameters, settings: dict[str, Any]
-) -> dict[str, str]:
-    """Return what the signature says against each of the settings, and against their absence."""
-    kinds = {parameter.kind for parameter in parameters.values()}
-    mistakes = {}
-    for name, value in settings.items():
-        path = f"{key}.{name}"
-        if name in parameters:
-            hint = parameters[name].annotation
-            if value != "???" and not _fits(value, hint):
-                mistakes[name] = f"{path}={_shown(value)}: accepted is {_described(hint)}."
-                if _fits("", hint):
-                    mistakes[name] += f" As text: {path}=\"'{value}'\"."
-        elif inspect.Parameter.VAR_KEYWORD in kinds:
-            continue
-        elif isinstance(target, type) and _declares(target, name):
-            mistakes[name] = (
+    node: str
+    signature: Signature
+
+    def misfit(self, name: str, value: Any, hint: Any) -> str:
+        path = f"{self.node}.{name}"
+        as_text = f" As text: {path}=\"'{value}'\"." if fits("", hint) else ""
+        return f"{path}={_shown(value)}: accepted is {in_words(hint)}.{as_text}"
+
+    def unknown(self, name: str) -> str:
+        path, target = f"{self.node}.{name}", self.signature.target
+        if isinstance(target, type) and _declares(target, name):
+            return (
                 f"{path}: {named(target)} declares {name!r} without taking it. Put "
                 "@dataclass(frozen=True, kw_only=True) on the line above the class."
             )
-        else:
-            did_you_mean = nearest(path, [f"{key}.{p}" for p in parameters])
-            known = f"takes: {', '.join(parameters)}" if parameters else "takes no parameters"
-            mistakes[name] = f"{path}: no such parameter.{did_you_mean} {key} {known}."
-    for name in _required(parameters):
-        if name not in settings:
-            mistakes[name] = f"{key}.{name}: a value is needed, as in +{key}.{name}=VALUE."
-    return mistakes
+        names = self.signature.parameters
+        did_you_mean = nearest(path, [f"{self.node}.{known}" for known in names])
+        takes = f"takes: {', '.join(names)}" if names else "takes no parameters"
+        return f"{path}: no such parameter.{did_you_mean} {self.node} {takes}."
+
+    def missing(self, name: str) -> str:
+        return f"{self.node}.{name}: a value is needed, as in +{self.node}.{name}=VALUE."
 
 
 def _declares(kind: type, name: str) -> bool:
@@ -188,15 +182,10 @@ def _unweighable(task: Any, method: Any) -> list[str]:
     return []
 
 
-def _required(parameters: _Parameters) -> list[str]:
-    variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-    return [n for n, p in parameters.items() if p.default is p.empty and p.kind not in variadic]
-
-
 def _refusals(
     key: str,
     node: dict[str, Any],
-    parameters: _Parameters,
+    takes: Signature,
     wrong: set[str],
 ) -> list[str]:
     """Return what the constructor says, line by line, against settings not known to be wrong.
@@ -204,7 +193,7 @@ def _refusals(
     It stops at its first objection. So the setting that it objects to is put back to its default,
     and the constructor asked again.
     """
-    fixed = _required(parameters)
+    fixed = takes.required
     lost = [name for name in fixed if name in wrong]
     if any(not isinstance(node.get(name), dict) for name in lost):
         return []
@@ -238,32 +227,6 @@ def _refusal(node: dict[str, Any], *, stand_ins: bool) -> str | None:
         if not stand_ins:
             return described(cause)
     return None
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Tell whether a plain value is of the annotated type; annotations of other kinds accept."""
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return any(_fits(value, option) for option in typing.get_args(hint))
-    if typing.get_origin(hint) is typing.Literal:
-        return value in typing.get_args(hint)
-    if hint in (None, types.NoneType):
-        return value is None
-    if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if hint in (bool, str):
-        return isinstance(value, hint)
-    return True
-
-
-def _described(hint: Any) -> str:
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return " or ".join(_described(option) for option in typing.get_args(hint))
-    if typing.get_origin(hint) is typing.Literal:
-        return " or ".join(map(str, typing.get_args(hint)))
-    words = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
-    return "null" if hint in (None, types.NoneType) else words.get(hint, str(hint))
 
 
 def _shown(value: Any) -> str:

@@ -13,12 +13,16 @@ An embedded model's `prompt` is that of its file in conf/model; any other model'
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
+from trimtab import zoo
 from trimtab.config import composition
+from trimtab.config.signature import Signature, in_words
 from trimtab.config.wording import not_a_choice
 from trimtab.config.working_directory import get_object
 from trimtab.decoding import Generation
@@ -27,7 +31,33 @@ from trimtab.methods.single_voice import PROMPT_LOOKUP
 from trimtab.models import LanguageModel
 
 _GENERATION = ("batch_size", "draft_length", "seed")  # the others are the task's
-_EMBEDDED = "zoo:"
+
+
+@dataclass(frozen=True)
+class _Flat:
+    """What is said of the harness's arguments, which are flat.
+
+    Attributes:
+        of: what they are arguments of.
+        accepted: all that there may be.
+        needed: what is said where one is missing, by name.
+        role: the model that they are about, whose name is put before theirs.
+    """
+
+    of: str
+    accepted: Collection[str]
+    needed: Mapping[str, str]
+    role: str | None = None
+
+    def misfit(self, name: str, value: Any, hint: Any) -> str:
+        name = f"{self.role}_{name}" if self.role else name
+        return f"{name}={value!r}: accepted is {in_words(hint)}."
+
+    def unknown(self, name: str) -> str:
+        return not_a_choice(self.of, name, self.accepted)
+
+    def missing(self, name: str) -> str:
+        return self.needed.get(name, f"{name}: a value is needed, as in {name}=VALUE.")
 
 
 def read_arguments(arguments: Mapping[str, Any]) -> tuple[Method, Generation]:
@@ -53,31 +83,34 @@ def read_arguments(arguments: Mapping[str, Any]) -> tuple[Method, Generation]:
         fields["draft"] = "draft"  # a model of its own
         del settings["draft"]
     given = _gathered(given, settings)
-    roles = list(fields.values())
-    options = {k: v for k, v in _load("model", "hf").items() if k not in ("_target_", "path")}
-
-    own = {f"{role}_{option}" for role in roles for option in options}
-    accepted = {*roles, *own, *options, *settings, *_GENERATION, "method"}
-    mistakes = [
-        not_a_choice(f"Model argument of method={name}:", key, accepted)
-        for key in given
-        if key not in accepted
-    ]
-    stated = {key: given[key] for key in settings if key in given}
-    mistakes += _wrong_types(stated, settings)
+    own = [f"{role}_{option}" for role in fields.values() for option in _options()]
+    names = {*fields.values(), *own, *_options(), *settings, *_GENERATION, "method"}
+    flat = _Flat(
+        of=f"Model argument of method={name}:",
+        accepted=names,
+        needed={
+            field: f"{role}: a model is needed, as in {role}=zoo:NAME, {role}=FOLDER or "
+            f"{role}=HUB_ID."
+            for field, role in fields.items()
+        },
+    )
+    mistakes = [flat.unknown(key) for key in given if key not in names]
+    settings |= {key: given[key] for key in settings if key in given}
+    paths = {field: str(given[role]) for field, role in fields.items() if role in given}
+    mistakes += Signature(target).mistakes(settings | paths, flat).values()
     models = {}
-    for field, role in fields.items():
+    for field, path in paths.items():
         try:
-            models[field] = _model(role, given, options)
+            models[field] = _model(fields[field], path, given, flat)
         except ValueError as error:
             mistakes += str(error).splitlines()
     try:
-        generation = _generation(given)
+        generation = _generation(given, flat)
     except ValueError as error:
-        mistakes.append(str(error))
+        mistakes += str(error).splitlines()
     if mistakes:
         raise composition.ConfigError(mistakes)
-    return target(**models, **settings | stated), generation
+    return target(**models, **settings), generation
 
 
 def _gathered(given: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,13 +125,14 @@ def _gathered(given: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str
     return gathered
 
 
-def _generation(given: Mapping[str, Any]) -> Generation:
+def _generation(given: Mapping[str, Any], flat: _Flat) -> Generation:
     settings = {key: given[key] for key in _GENERATION if key in given}
     size = settings.get("batch_size")  # the command passes it on as text
     if size == "auto":
         del settings["batch_size"]
     elif isinstance(size, str) and size.isdecimal():
         settings["batch_size"] = int(size)
+    _refuse(Signature(Generation).mistakes(settings, flat))
     return Generation(**settings)
 
 
@@ -112,43 +146,27 @@ def _reference(value: Any) -> Any:
     return composition.REFERENCE.fullmatch(value) if isinstance(value, str) else None
 
 
-def _model(role: str, given: Mapping[str, Any], options: Mapping[str, Any]) -> LanguageModel:
-    if role not in given:
-        raise ValueError(
-            f"{role}: a model is needed, as in {role}=zoo:NAME, {role}=FOLDER or {role}=HUB_ID."
-        )
-    path = str(given[role])
-    stated = {option: given[option] for option in options if option in given}
-    stated |= {option: given[own] for option in options if (own := f"{role}_{option}") in given}
-    if mistakes := _wrong_types(stated, options, f"{role}_"):
-        raise ValueError("\n".join(mistakes))
-    if "prompt" not in stated:
-        if not path.startswith(_EMBEDDED):
-            raise ValueError(
-                f"{role}_prompt: how {path!r} reads a conversation must be stated: "
-                f"{role}_prompt=chat (its own template) or {role}_prompt=plain (text)."
-            )
+def _model(role: str, path: str, given: Mapping[str, Any], flat: _Flat) -> LanguageModel:
+    stated = {option: given[option] for option in _options() if option in given}
+    stated |= {option: given[own] for option in _options() if (own := f"{role}_{option}") in given}
+    embedded = zoo.name_in(path)
+    if "prompt" not in stated and embedded is not None:
         LanguageModel(path=path, prompt="plain")  # there is such a model
-        stated["prompt"] = _load("model", path.removeprefix(_EMBEDDED))["prompt"]
+        stated["prompt"] = _load("model", embedded)["prompt"]
+    how = (
+        f"{role}_prompt: how {path!r} reads a conversation must be stated: "
+        f"{role}_prompt=chat (its own template) or {role}_prompt=plain (text)."
+    )
+    about = dataclasses.replace(flat, role=role, needed={"prompt": how})
+    _refuse(Signature(LanguageModel).mistakes({"path": path, **stated}, about))
     return LanguageModel(path=path, **stated)
 
 
-def _wrong_types(
-    stated: Mapping[str, Any], defaults: Mapping[str, Any], prefix: str = ""
-) -> list[str]:
-    """Return what is wrong with the types of values, going by those of the defaults."""
-    mistakes = []
-    for name, value in stated.items():
-        default = defaults[name]
-        if isinstance(default, bool):
-            fits, accepted = isinstance(value, bool), "true or false"
-        elif isinstance(default, int | float):
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            fits, accepted = number, "a number"
-        elif isinstance(default, str):
-            fits, accepted = isinstance(value, str), "text"
-        else:
-            continue
-        if not fits:
-            mistakes.append(f"{prefix}{name}={value!r}: accepted is {accepted}.")
-    return mistakes
+def _options() -> list[str]:
+    """Return the settings of a model beside its path."""
+    return [name for name in Signature(LanguageModel).parameters if name != "path"]
+
+
+def _refuse(mistakes: Mapping[str, str]) -> None:
+    if mistakes:
+        raise ValueError("\n".join(mistakes.values()))

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from trimtab.config.accepted import is_number
 from trimtab.config.wording import not_a_choice
 from trimtab.decoding import Generation
 
@@ -82,6 +83,6 @@ def _stop_strings(until: Any) -> tuple[str, ...]:
 
 def _number(name: str, given: Mapping[str, Any], default: float) -> float:
     value = default if given.get(name) is None else given[name]
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not is_number(value):
         raise ValueError(f"{name}={value!r}: accepted is a number.")
     return float(value)

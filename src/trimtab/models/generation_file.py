@@ -6,6 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trimtab.config.accepted import is_whole
 from trimtab.machine.json_file import read_object
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def ends(config: GenerationConfig) -> frozenset[int]:
     """
     given = config.eos_token_id
     ids = given if isinstance(given, list) else [] if given is None else [given]
-    if not all(isinstance(i, int) and not isinstance(i, bool) for i in ids):
+    if not all(map(is_whole, ids)):
         raise ValueError(
             f"eos_token_id={given!r}: accepted are the id of a token, a list of such, or null."
         )

@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from trimtab.config.accepted import require_number, require_whole
 from trimtab.config.wording import not_a_choice
 from trimtab.scorers.judge_cache import JudgeCache, cache_key, default_folder
 from trimtab.scorers.judge_endpoint import Endpoint, NoAnswer, Refused
@@ -75,18 +76,17 @@ class Judge(Scorer):
         object.__setattr__(self, "bounds", bounds)
         if not self.model:
             raise ValueError("model='': name the judge as its endpoint does, as in gpt-4o-mini.")
-        if self.temperature is not None and not 0 <= self.temperature <= 2:
-            raise ValueError(
-                f"temperature={self.temperature}: accepted are numbers from 0 to 2, or null."
-            )
+        if self.temperature is not None:
+            these = "numbers from 0 to 2, or null"
+            require_number("temperature", self.temperature, these, least=0, most=2)
         for name, value, least in (
             ("max_tokens", self.max_tokens, 1),
             ("attempts", self.attempts, 1),
             ("concurrency", self.concurrency, 1),
             ("retries", self.retries, 0),
         ):
-            if value is not None and value < least:
-                raise ValueError(f"{name}={value}: accepted are whole numbers from {least} up.")
+            if value is not None:
+                require_whole(name, value, least)
         if not self.timeout > 0:
             raise ValueError(f"timeout={self.timeout}: accepted are seconds above 0.")
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from trimtab import zoo
+from trimtab.config.accepted import require_whole
 from trimtab.config.wording import not_a_choice
 from trimtab.models.described_model import DescribedModel
 from trimtab.scorers.scorer import Scorer, Verdict
@@ -89,8 +90,8 @@ class RewardModel(Scorer):
         self._check_template()
         for name in ("batch_size", "max_length"):
             value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or value < 1):
-                raise ValueError(f"{name}={value!r}: accepted are whole numbers from 1 up.")
+            if value is not None:
+                require_whole(name, value, 1)
         _ = self._described
 
     def _check_template(self) -> None:
