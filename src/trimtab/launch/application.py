@@ -6,11 +6,11 @@ import json
 import logging
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -22,6 +22,7 @@ from trimtab.launch.together import alike, family
 
 if TYPE_CHECKING:
     from trimtab.runs.evaluate import Job
+    from trimtab.runs.records import EstimateRecord, Summary
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class Application:
         # Of all jobs, however long they take and wherever they run.
         self.day = date.today()
         self.command = shlex.join(["trimtab", "run", *sys.argv[1:]])
-        self._summaries: dict[tuple[Path, str], dict[str, Any]] = {}
+        self._summaries: dict[tuple[Path, str], Summary] = {}
 
     def __call__(self, cfg: DictConfig) -> float | Failure:
         """Run one job; return its score."""
@@ -62,7 +63,7 @@ class Application:
         print(_result(summary), folder)
         return float(summary["metrics"][summary["task"]["metric"]]["value"])
 
-    def _evaluate(self, cfg: DictConfig, folder: Path) -> dict[str, Any]:
+    def _evaluate(self, cfg: DictConfig, folder: Path) -> Summary:
         from trimtab.runs.evaluate import evaluate  # imports torch
 
         return evaluate(self._job(cfg, folder))
@@ -107,7 +108,7 @@ def _remove_if_empty(folder: Path) -> None:
     run_folder.remove_if_empty(folder)
 
 
-def _result(summary: Mapping[str, Any]) -> str:
+def _result(summary: Summary) -> str:
     """Return the task's metric, and the first that each scorer gives, with their intervals."""
     metric, metrics = summary["task"]["metric"], summary["metrics"]
     given = [scorer["metrics"] for scorer in summary.get("scorers", {}).values()]
@@ -118,6 +119,6 @@ def _result(summary: Mapping[str, Any]) -> str:
     return f"{text} n={metrics[metric]['n']}{left}"
 
 
-def _estimate(name: str, estimate: Mapping[str, Any]) -> str:
+def _estimate(name: str, estimate: EstimateRecord) -> str:
     interval = " [{:.3f}, {:.3f}]".format(*estimate["ci95"]) if estimate["ci95"] else ""
     return f"{name} {estimate['value']:.3f}{interval}"

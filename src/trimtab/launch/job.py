@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -20,6 +20,7 @@ from trimtab.config import composition
 if TYPE_CHECKING:
     from trimtab.methods import Method
     from trimtab.runs.evaluate import Job
+    from trimtab.runs.records import LaunchRecord
     from trimtab.scorers import Scorer
 
 
@@ -74,7 +75,7 @@ def job_of(
     )
 
 
-def _launch(cfg: DictConfig, choices: Mapping[str, str], command: str) -> dict[str, Any]:
+def _launch(cfg: DictConfig, choices: Mapping[str, str], command: str) -> LaunchRecord:
     """Return what `trimtab rerun` needs beside the config, and how the run was asked for."""
     resolved = composition.container(cfg, resolve=True)
     return {

@@ -23,6 +23,7 @@ from trimtab.config.user_code import is_users
 from trimtab.config.wording import first_line, nearest
 from trimtab.launch.job import job_of
 from trimtab.runs import dated, preconditions, run_folder
+from trimtab.runs.records import LaunchRecord
 
 if TYPE_CHECKING:
     from trimtab.runs.evaluate import Job
@@ -140,7 +141,7 @@ def differences(folder: Path, job: Job) -> list[str]:
     samples = job.task.samples(job.limit, job.limit_seed)
     content = preconditions.content(job.method, samples, job.generation, job.config)
     now = run_folder.environment(preconditions.code(job.method, job.generation, job.config))
-    now["content"] = {k: content.get(k) for k in ("models", "data", "code")}
+    now["content"] = content
     then = {name: facts.get(name) for name in now}
     found = list(_differing("", then, now))
     if composition.digest(run_folder.read_config(folder), users=True) != job.folder.name:
@@ -163,9 +164,9 @@ def compared(folder: Path, again: Path) -> Repeated:
     )
 
 
-def _launch(folder: Path) -> Mapping[str, Any]:
-    found = (run_folder.read_run(folder) or {}).get("launch")
-    return found if isinstance(found, Mapping) else {}
+def _launch(folder: Path) -> LaunchRecord:
+    facts = run_folder.read_run(folder)
+    return facts.get("launch", {}) if facts else {}
 
 
 def _name(choice: str | None) -> str | None:

@@ -12,13 +12,14 @@ import itertools
 import json
 import zlib
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from trimtab.report.study import Study
 from trimtab.results import quantities
 from trimtab.results.frames import Run, labels
 from trimtab.runs import draws, verdicts
+from trimtab.runs.records import SampleRecord, SpanRecord
 
 _SCALE = 10_000
 _DIFFER = "scorings differ"
@@ -125,12 +126,12 @@ def _readings(run: Run, names: Sequence[str]) -> dict[str, list[Any]]:
     }
 
 
-def _key(run: Run, line: Mapping[str, Any]) -> str:
+def _key(run: Run, line: SampleRecord) -> str:
     return json.dumps([line["id"], run.rows[draws.sample_of(line)]])
 
 
 def _row(
-    line: Mapping[str, Any],
+    line: SampleRecord,
     measures: Sequence[str],
     texts: _Pool,
     answers: _Pool,
@@ -147,14 +148,14 @@ def _row(
     ]
 
 
-def _values(line: Mapping[str, Any]) -> dict[str, float]:
+def _values(line: SampleRecord) -> dict[str, float]:
     """Return a sample's numbers, and whether those who say that it is right or wrong differ."""
     values = {**line["scores"], **line["measures"]}
     differ = verdicts.differ(line)
     return values if differ is None else {**values, _DIFFER: differ}
 
 
-def _notes(line: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _notes(line: SampleRecord) -> Iterator[tuple[str, str]]:
     """Yield what other rules read, and what judges say."""
     for metric, reading in line.get("readings", {}).items():
         yield f"{metric} reads", "nothing" if reading is None else reading
@@ -167,7 +168,7 @@ def _notes(line: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield name, said or f"no score: {verdict.get('problem', 'unparsed')}"
 
 
-def _turns(trace: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
+def _turns(trace: Sequence[SpanRecord]) -> list[list[Any]]:
     turns: list[list[Any]] = []
     for speaker, spans in itertools.groupby(trace, key=lambda span: span["speaker"]):
         flat: list[int] = []

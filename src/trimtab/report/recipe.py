@@ -9,6 +9,7 @@ import yaml
 
 from trimtab.report.study import Study
 from trimtab.results.frames import Curve
+from trimtab.runs.records import HardwareRecord, RunFacts
 
 _PACKAGES = ("torch", "transformers")
 _COMMIT = 7  # digits of a commit
@@ -24,7 +25,7 @@ def facts(study: Study) -> dict[str, list[str]]:
         "Models": _models(study.curves),
         "Generation": [_settings(run.config.get("generation", {}) for run in study.runs)],
         "Software": [*map(_version, records), *map(_packages, records)],
-        "Machine": [_machine(facts["hardware"]) for facts in records if facts.get("hardware")],
+        "Machine": [_machine(machine) for facts in records if (machine := facts.get("hardware"))],
         "Date": _dates(records),
     }
     distinct = {name: [a for a in dict.fromkeys(answers) if a] for name, answers in every.items()}
@@ -58,29 +59,29 @@ def _settings(nodes: Iterable[Mapping[str, Any]]) -> str:
     return ", ".join(f"{name} {' or '.join(dict.fromkeys(v))}" for name, v in values.items())
 
 
-def _version(facts: Mapping[str, Any]) -> str:
+def _version(facts: RunFacts) -> str:
     version = (facts.get("packages") or {}).get("trimtab")
     git = facts.get("git")
     commit = f" at {git['commit'][:_COMMIT]}{', with changes' * git['dirty']}" if git else ""
     return f"trimtab {version}{commit}" if version else ""
 
 
-def _packages(facts: Mapping[str, Any]) -> str:
+def _packages(facts: RunFacts) -> str:
     packages = facts.get("packages") or {}
     return ", ".join(f"{name} {packages[name]}" for name in _PACKAGES if packages.get(name))
 
 
-def _machine(hardware: Mapping[str, Any]) -> str:
+def _machine(hardware: HardwareRecord) -> str:
     gpus = ", ".join(hardware.get("gpus") or [])
     return gpus or f"{hardware.get('cpus')} CPU cores, {hardware.get('platform')}"
 
 
-def _dates(records: Iterable[Mapping[str, Any]]) -> list[str]:
+def _dates(records: Iterable[RunFacts]) -> list[str]:
     days = sorted(
         time[:10]
         for facts in records
-        for segment in facts.get("segments", [])
-        for time in (segment.get("start"), segment.get("end"))
+        for stretch in facts.get("segments", [])
+        for time in (stretch.get("start"), stretch.get("end"))
         if time
     )
     return [" to ".join(dict.fromkeys((days[0], days[-1])))] if days else []

@@ -62,8 +62,9 @@ class Position:
     @property
     def guide_ratio(self) -> float | None:
         """The guide's mean share of the words; None for a method that does not measure it."""
-        ratios = [run.summary["metrics"].get("guide_ratio") for run in self.runs]
-        return fmean(ratio["value"] for ratio in ratios) if all(ratios) else None
+        found = [run.summary["metrics"].get("guide_ratio") for run in self.runs]
+        ratios = [ratio["value"] for ratio in found if ratio]
+        return fmean(ratios) if len(ratios) == len(found) else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 from trimtab.config.wording import not_a_choice
 from trimtab.runs import draws, run_folder
+from trimtab.runs.records import Config, DialRecord, EstimateRecord, RunFacts, SampleRecord, Summary
 
 _SHORT = 6  # digits of a fingerprint that tell runs apart at a glance
 Row = tuple[str | None, str | None, Mapping[str, str]]
@@ -29,8 +30,8 @@ class Run:
     """
 
     folder: Path
-    config: Mapping[str, Any]
-    summary: Mapping[str, Any]
+    config: Config
+    summary: Summary
 
     @property
     def task(self) -> str:
@@ -67,7 +68,7 @@ class Run:
         return self.summary["task"]["metric"]
 
     @property
-    def score(self) -> Mapping[str, Any]:
+    def score(self) -> EstimateRecord:
         """The task's metric: `value`, `n`, `stderr`, `ci95`."""
         return self.summary["metrics"][self.metric]
 
@@ -82,11 +83,11 @@ class Run:
         return self._dial["value"] if self._dial else None
 
     @property
-    def _dial(self) -> Mapping[str, Any] | None:
+    def _dial(self) -> DialRecord | None:
         return self.summary.get("dial")  # the first summaries had none
 
     @cached_property
-    def facts(self) -> Mapping[str, Any]:
+    def facts(self) -> RunFacts:
         """What it took to get there, as in `run.json`."""
         return run_folder.read_run(self.folder) or {}
 
@@ -99,7 +100,8 @@ class Run:
     def makers(self) -> str:
         """What tells other weights, or code, under the same names apart; "" where none is known."""
         content = self.facts.get("content", {})
-        known = {name: content[name] for name in ("models", "code") if content.get(name)}
+        named = {"models": content.get("models"), "code": content.get("code")}
+        known = {name: found for name, found in named.items() if found}
         return json.dumps(known, sort_keys=True) if known else ""
 
     @property
@@ -126,7 +128,7 @@ class Run:
         return hashlib.sha256(known.encode()).hexdigest()
 
     @cached_property
-    def samples(self) -> list[dict[str, Any]]:
+    def samples(self) -> list[SampleRecord]:
         """The records of its samples, in the task's order."""
         return run_folder.read_samples(self.folder)
 

@@ -19,7 +19,8 @@ from trimtab.results.comparisons import (
 from trimtab.results.differences import differing, in_words
 from trimtab.results.finished import Run, survey
 from trimtab.results.seeds import Repeated, over_seeds, seed, without_seed
-from trimtab.runs.run_folder import Damaged
+from trimtab.runs.recorded import Damaged
+from trimtab.runs.records import SampleRecord
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -143,7 +144,7 @@ def runs_table(runs: Iterable[Run]) -> pd.DataFrame:
     }
     rows = []
     for run in found:
-        row = {
+        row: dict[str, Any] = {
             "task": run.task,
             "split": run.split,
             "method": run.method,
@@ -176,7 +177,7 @@ def samples_table(runs: Iterable[Run]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             **_told_apart(run),
-            **{column: line[column] for column in columns},
+            **{column: line.get(column) for column in columns},
             **line["scores"],
             **line["measures"],
             "tokens": sum(line["tokens"].values()),
@@ -225,7 +226,7 @@ def _told_apart(run: Run) -> dict[str, Any]:
     }
 
 
-def _samples(run: Run) -> list[dict[str, Any]]:
+def _samples(run: Run) -> list[SampleRecord]:
     """Return the records of a run's samples; of a damaged run, none."""
     try:
         return run.samples

@@ -32,11 +32,12 @@ class Reading:
 def read(run: Run, name: str) -> Reading | None:
     """Return a quantity of a run, named as in `results.runs_table`; None where the run has none."""
     if estimate := run.summary["metrics"].get(name):
-        low_high = estimate["ci95"]
-        return Reading(value=estimate["value"], interval=tuple(low_high) if low_high else None)
+        ends = estimate["ci95"]
+        return Reading(value=estimate["value"], interval=(ends[0], ends[1]) if ends else None)
     cost = run.summary["cost"]
+    value: float | None
     if name == SPEED:
-        value = cost[SPEED]  # unknown where several runs shared a process
+        value = cost["tokens_per_second"]  # unknown where several runs shared a process
     else:
         value = cost["models"].get(role(name), {}).get("passes_per_token")
     return None if value is None else Reading(value=value)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import statistics as numbers
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 from trimtab.config.composition import digest
 from trimtab.results.finished import Run, short_ids
-from trimtab.runs.run_folder import Damaged
+from trimtab.runs.recorded import Damaged
+from trimtab.runs.records import Config, EstimateRecord
 from trimtab.statistics.estimates import Estimate, repeated
 
 
@@ -48,7 +49,7 @@ def over_seeds(runs: Iterable[Run], metric: str | None = None) -> list[Repeated]
     return [found for group in groups if (found := _together(group, metric))]
 
 
-def without_seed(config: Mapping[str, Any]) -> dict[str, Any]:
+def without_seed(config: Config) -> Config:
     """Return a configuration as it is with any seed of its draws."""
     return {**config, "generation": {**(config.get("generation") or {}), "seed": None}}
 
@@ -66,14 +67,13 @@ def means(runs: Sequence[Run], metric: str) -> dict[str, float]:
     }
 
 
-def estimate(runs: Sequence[Run], metric: str) -> Mapping[str, Any]:
+def estimate(runs: Sequence[Run], metric: str) -> EstimateRecord:
     """Return a metric of runs of several seeds, as a summary has it: `value`, `n`, `ci95` ..."""
     if len(runs) == 1:
-        found: Mapping[str, Any] = runs[0].summary["metrics"][metric]
-        return found
+        return runs[0].summary["metrics"][metric]
     samples = means(runs, metric)
     by_run = [[run.scores(metric)[i] for i in samples] for run in runs]
-    return repeated(by_run).to_dict()
+    return cast(EstimateRecord, repeated(by_run).to_dict())
 
 
 def common(runs: Iterable[Run]) -> list[int]:

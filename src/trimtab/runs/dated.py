@@ -5,15 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Any
 
 from trimtab.methods import Method
+from trimtab.runs.records import RunFacts
 from trimtab.tasks import Sample
 
 
-def day_of(
-    method: Method, facts: Mapping[str, Any] | None, default: date | None = None
-) -> date | None:
+def day_of(method: Method, facts: RunFacts | None, default: date | None = None) -> date | None:
     """Return the day on which a run asks all its samples; None where no prompt depends on it.
 
     Args:
@@ -27,14 +25,15 @@ def day_of(
     return recorded(facts) or default or date.today()
 
 
-def recorded(facts: Mapping[str, Any] | None) -> date | None:
+def recorded(facts: RunFacts | None) -> date | None:
     """Return the day on which a run was begun; None where nothing says so."""
     if not facts:
         return None
     if day := facts.get("content", {}).get("day"):
         return date.fromisoformat(day)
-    started = [stretch.get("start") for stretch in facts.get("segments", [])]
-    return datetime.fromisoformat(started[0]).astimezone().date() if any(started[:1]) else None
+    first = next(iter(facts.get("segments", [])), None)
+    started = first.get("start") if first else None
+    return datetime.fromisoformat(started).astimezone().date() if started else None
 
 
 def asked_on(samples: Mapping[str, Sample], day: date | None) -> dict[str, Sample]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
+from trimtab.runs.records import SampleRecord
 from trimtab.tasks import Sample
 
 
@@ -40,10 +41,9 @@ def of_samples(samples: Iterable[Sample], draws: int) -> dict[str, Draw]:
     return found
 
 
-def sample_of(line: Mapping[str, Any]) -> str:
+def sample_of(line: SampleRecord) -> str:
     """Return the id of the sample that a record answers."""
-    found: str = line.get("of", line["id"])
-    return found
+    return line.get("of", line["id"])
 
 
 def best_of(values: Sequence[float], k: int) -> float:

@@ -27,6 +27,7 @@ from trimtab.runs import (
     verdicts,
 )
 from trimtab.runs.progress import Running, bars
+from trimtab.runs.records import LaunchRecord, RunFacts, SampleRecord, StretchRecord, Summary
 from trimtab.runs.rule import Rule
 from trimtab.runs.smaller_run import SmallerRun
 from trimtab.runs.summary import summarize
@@ -68,16 +69,16 @@ class Job:
     config: Mapping[str, Any]
     start_tracker: Callable[[], Tracker]
     scorers: Sequence[Scorer] = ()
-    launch: Mapping[str, Any] = field(default_factory=dict)
+    launch: LaunchRecord = field(default_factory=LaunchRecord)
     day: date | None = None
     tracks_finished: bool = False
 
 
-Watch = Callable[[Mapping[str, Any]], None]
+Watch = Callable[[SampleRecord], None]
 """Is told each sample's record, those of earlier starts included; may raise `Stopped`."""
 
 
-def evaluate(job: Job, watch: Watch | None = None) -> dict[str, Any]:
+def evaluate(job: Job, watch: Watch | None = None) -> Summary:
     """Run a method on a task and return the summary; the folder then holds the whole record.
 
     Samples that the folder already holds are not computed again, so the same call resumes.
@@ -99,7 +100,7 @@ def evaluate(job: Job, watch: Watch | None = None) -> dict[str, Any]:
     return evaluation.summary
 
 
-def evaluate_together(jobs: Sequence[Job]) -> dict[Path, dict[str, Any]]:
+def evaluate_together(jobs: Sequence[Job]) -> dict[Path, Summary]:
     """Run jobs that differ in their methods' dial alone, all at once; return summaries by folder.
 
     Each leaves what it would leave alone, but for what it cost. Jobs that cannot start, because
@@ -137,39 +138,39 @@ class _Evaluation:
     def __init__(self, job: Job, samples: Mapping[str, Sample], run: run_folder.RunFolder) -> None:
         self.job = job
         self.run = run
-        self.draws: Mapping[str, Mapping[str, Any]] = {}  # where there are several of a sample
+        self.draws: Mapping[str, draws.Draw] = {}  # where there are several of a sample
         self.rule = Rule(job.task)
         lines = run_folder.read_samples(run.path)
         self.done = {line["id"]: line for line in lines if line["id"] in samples}
-        finished = run_folder.read_summary(run.path) or {}
+        finished = run_folder.read_summary(run.path)
         self.earlier = _facts(run.path, required=bool(lines or finished))
         self.day = dated.day_of(job.method, self.earlier, job.day)
         self.samples = dated.asked_on(samples, self.day)
         self._finished_before = bool(finished)
-        self._scorers_before = finished.get("scorers", {})
-        self.summary = finished if self._is_whole(finished) else None
+        self._scorers_before = finished.get("scorers", {}) if finished else {}
+        self.summary = finished if finished and self._is_whole(finished) else None
         left = {i: sample for i, sample in self.samples.items() if i not in self.done}
         self.conversations = {i: sample.conversation for i, sample in left.items()}
-        self.facts: dict[str, Any] = {}
+        self.facts: RunFacts = {}
         self._passes_before = dict(job.method.forward_passes)
         self.clock = stretches.Decoding(job.method)
 
-    def _is_whole(self, summary: Mapping[str, Any]) -> bool:
+    def _is_whole(self, summary: Summary) -> bool:
         """Whether a summary is of all samples, by the rule, the metric and the scorers of now."""
-        task = summary.get("task", {})
+        task = summary["task"]
         return (
             len(self.done) == len(self.samples)
-            and (task.get("metric"), task.get("rule")) == (self.job.task.metric, self.rule.identity)
+            and (task["metric"], task.get("rule")) == (self.job.task.metric, self.rule.identity)
             and (self.earlier or {}).get("rule") == self.rule.identity  # by which the lines are
             and not verdicts.missing(summary, self.job.scorers)
         )
 
-    def start(self, tracker: Tracker, segment: dict[str, Any], now: Running) -> None:
-        self._tracker, self._segment, self._now = tracker, segment, now
+    def start(self, tracker: Tracker, stretch: StretchRecord, now: Running) -> None:
+        self._tracker, self._stretch, self._now = tracker, stretch, now
 
     def share_work(self, jobs: int, clock: stretches.Decoding) -> None:
         """Note how many jobs this stretch of work is for, and what times it."""
-        self._segment["together"] = jobs
+        self._stretch["together"] = jobs
         self.clock = clock
 
     def score_again(self) -> None:
@@ -194,7 +195,7 @@ class _Evaluation:
         self.done = dict(smaller.lines)
         for sample_id in self.done:
             del self.conversations[sample_id]
-        self.facts["segments"] = [*smaller.segments]
+        self.facts["segments"] = [*smaller.stretches]
         _log.info(
             "%d answers are those of %s, which differs in its limit alone; they are not generated "
             "again.",
@@ -215,7 +216,7 @@ class _Evaluation:
             for completion in self.clock.over(answers):
                 yield completion, None
 
-    def add(self, completion: Completion, score: Score | None = None) -> dict[str, Any]:
+    def add(self, completion: Completion, score: Score | None = None) -> SampleRecord:
         """Keep a completion and its score, by the task's rule unless given; return its record.
 
         Where the rule fails, the answer is kept without a score, to be scored at the next start.
@@ -227,7 +228,8 @@ class _Evaluation:
         except Exception as error:
             unscored = Score(prediction=None, values={})
             line = run_folder.sample_record(sample, completion, unscored, completion.measures)
-            self._keep(line | {"score_error": described(error)})
+            line["score_error"] = described(error)
+            self._keep(line)
             raise
         line = run_folder.sample_record(sample, completion, score, completion.measures | measures)
         self._keep(line)
@@ -237,20 +239,21 @@ class _Evaluation:
             self._tracker.log(self._now.metrics, self._now.count)
         return line
 
-    def _keep(self, line: dict[str, Any]) -> None:
-        line |= self.draws.get(line["id"], {})
+    def _keep(self, line: SampleRecord) -> None:
+        if draw := self.draws.get(line["id"]):
+            line["of"], line["draw"] = draw.sample.id, draw.number
         self.run.append(line)
         self.done[line["id"]] = line
-        self.clock.note(self._segment)
-        self._now.add(line, self._segment["seconds"])
-        self._segment["samples"] += 1
-        self._segment["forward_passes"] = {
+        self.clock.note(self._stretch)
+        self._now.add(line, self._stretch["seconds"])
+        self._stretch["samples"] += 1
+        self._stretch["forward_passes"] = {
             role: passes - self._passes_before.get(role, 0)
             for role, passes in self.job.method.forward_passes.items()
         }
         self.run.write_run(self.facts, at_once=False)
 
-    def finish(self) -> dict[str, Any]:
+    def finish(self) -> Summary:
         """Let the scorers score, put the record in order, and return its summary."""
         lines = [self.done[i] for i in self.samples]
         try:
@@ -294,9 +297,7 @@ def _evaluation(job: Job, bars: Progress) -> Iterator[_Evaluation]:
                 job.folder,
             )
         if job.generation.draws > 1:
-            evaluation.draws = {
-                i: {"of": draw.sample.id, "draw": draw.number} for i, draw in wanted.items()
-            }
+            evaluation.draws = wanted
         earlier = evaluation.earlier
         if evaluation.summary is None:
             first = next(iter(samples.values()))
@@ -306,7 +307,8 @@ def _evaluation(job: Job, bars: Progress) -> Iterator[_Evaluation]:
             for scorer in job.scorers:
                 scorer.check()
         content = preconditions.content(method, questions.values(), job.generation, job.config)
-        content |= {"day": evaluation.day.isoformat()} if evaluation.day else {}
+        if evaluation.day:
+            content["day"] = evaluation.day.isoformat()
         prompts = preconditions.prompts(method, evaluation.samples)
         if earlier:
             preconditions.require_same(content, earlier["content"], job.folder)
@@ -327,7 +329,7 @@ def _evaluation(job: Job, bars: Progress) -> Iterator[_Evaluation]:
             "status": "running",
             "content": content,
             "prompts": prompts,
-            "launch": dict(job.launch),
+            "launch": job.launch,
             **run_folder.environment(preconditions.code(method, job.generation, job.config)),
             "models": method.provenance(),
             "data": {
@@ -358,16 +360,16 @@ def _evaluation(job: Job, bars: Progress) -> Iterator[_Evaluation]:
         run.write_config(job.config)
         now = Running(task.metric, evaluation.done.values(), bars, len(samples), _dial(method))
         with _tracked(job.start_tracker) as tracker:
-            with stretches.begun(run, facts) as segment:
+            with stretches.begun(run, facts) as stretch:
                 if smaller:
                     run.write_samples(evaluation.done.values())
-                evaluation.start(tracker, segment, now)
+                evaluation.start(tracker, stretch, now)
                 yield evaluation
                 summary = evaluation.finish()
             tracker.finish(summary, [evaluation.done[i] for i in samples])
 
 
-def _facts(folder: Path, *, required: bool) -> dict[str, Any] | None:
+def _facts(folder: Path, *, required: bool) -> RunFacts | None:
     """Return what a folder was begun with; None where nothing was answered that could be mixed."""
     try:
         facts = run_folder.read_run(folder)

@@ -13,17 +13,14 @@ from trimtab.config.parts import parts
 from trimtab.config.user_code import named
 from trimtab.config.working_directory import get_object
 from trimtab.decoding import Generation
-from trimtab.machine.shapes import anything, each, fields, text
 from trimtab.methods import Method
-from trimtab.runs.record_shapes import stretches
+from trimtab.runs.records import ContentRecord, RunFacts, SampleRecord
 from trimtab.scorers import Scorer
 from trimtab.tasks import Sample, Score, Task
 
 _log = logging.getLogger(__name__)
+_TO_GO_ON = ("content.models", "content.data", "segments")  # of run.json
 _FURTHER = "Move the folder away, or give another results=DIR: the command then begins anew."
-_FACTS = fields(
-    {"content": fields({"models": each(anything), "data": text}), "segments": stretches}
-)
 
 
 def require_task(task: object) -> None:
@@ -58,16 +55,17 @@ def require_metric(task: Task, scorers: Iterable[Scorer], score: Score) -> None:
 
 def content(
     method: Method, samples: Iterable[Sample], generation: Generation, config: Mapping[str, Any]
-) -> dict[str, Any]:
+) -> ContentRecord:
     """Return what tells other weights, rows or code under the same names apart."""
     digest = hashlib.sha256()
     for sample in samples:
         also = f"\x00{list(sample.also_right)}" if sample.also_right else ""
         asked = f"{sample.id}\x00{sample.conversation}\x00{sample.target}{also}\n"
         digest.update(asked.encode())
-    found = {"models": method.identity, "data": digest.hexdigest()}
-    own = user_files.hashes(code(method, generation, config))
-    return found | ({"code": own} if own else {})
+    found: ContentRecord = {"models": method.identity, "data": digest.hexdigest()}
+    if own := user_files.hashes(code(method, generation, config)):
+        found["code"] = own
+    return found
 
 
 def code(
@@ -96,17 +94,16 @@ def _found(target: str) -> Any:
         return None
 
 
-def require_facts(facts: Mapping[str, Any] | None, folder: Path) -> None:
+def require_facts(facts: RunFacts | None, folder: Path) -> None:
     """Refuse to go on with answers of which it is not known what they were made with."""
-    try:
-        if facts is None:
-            raise ValueError("is missing")
-        _FACTS(facts, "")
-    except ValueError as error:
+    content = facts.get("content", {}) if facts else {}
+    known = {f"content.{name}" for name in content} | {*(facts or ())}
+    if lacking := [key for key in _TO_GO_ON if key not in known]:
+        problem = "is missing" if facts is None else f"has no {lacking[0]}"
         raise ValueError(
-            f"{folder} holds answers, but its run.json {error}: nothing says which weights, rows "
+            f"{folder} holds answers, but its run.json {problem}: nothing says which weights, rows "
             f"and settings they are of. {_FURTHER}"
-        ) from None
+        )
 
 
 def prompts(method: Method, samples: Mapping[str, Sample]) -> dict[str, str]:
@@ -125,7 +122,7 @@ def begun_with_other(what: str, folder: Path) -> ValueError:
 
 
 def require_asked(
-    done: Mapping[str, Mapping[str, Any]], samples: Mapping[str, Sample], folder: Path
+    done: Mapping[str, SampleRecord], samples: Mapping[str, Sample], folder: Path
 ) -> None:
     """Refuse a folder whose samples had other choices, which the hash of its rows leaves out."""
     for sample_id, line in done.items():
@@ -133,7 +130,7 @@ def require_asked(
             raise begun_with_other(f"choices (sample {sample_id!r})", folder)
 
 
-def require_same(now: Mapping[str, Any], then: Mapping[str, Any], folder: Path) -> None:
+def require_same(now: ContentRecord, then: ContentRecord, folder: Path) -> None:
     """Refuse to add to a folder that was begun with other weights, rows or code of the same name.
 
     Of what was not recorded when the folder was begun, a warning says so.

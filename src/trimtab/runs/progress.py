@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from trimtab.runs.records import SampleRecord
+
 _SPEED = "tokens_per_second"
-Record = Mapping[str, Any]
 
 
 class Running:
@@ -20,7 +20,7 @@ class Running:
     """
 
     def __init__(
-        self, metric: str, done: Iterable[Record], bar: Progress, total: int, name: str = ""
+        self, metric: str, done: Iterable[SampleRecord], bar: Progress, total: int, name: str = ""
     ) -> None:
         self._metric = metric
         self._sum, self.count, self._scored = 0.0, 0, 0
@@ -41,7 +41,7 @@ class Running:
         speed = {_SPEED: self._tokens / self.seconds} if timed else {}
         return score | speed
 
-    def add(self, record: Record, seconds: float) -> None:
+    def add(self, record: SampleRecord, seconds: float) -> None:
         """Count a sample, that came after so many seconds, and show where the run stands."""
         self._count(record)
         self.seconds = seconds
@@ -57,7 +57,7 @@ class Running:
         task = self._bar.add_task(name, total=total, status="")
         return lambda: self._bar.advance(task)
 
-    def _count(self, record: Record) -> None:
+    def _count(self, record: SampleRecord) -> None:
         self.count += 1
         if self._metric in record["scores"]:
             self._scored += 1

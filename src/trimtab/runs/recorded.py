@@ -7,18 +7,20 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import yaml
 
 from trimtab.machine import shapes, whole_files
-from trimtab.runs import record_shapes
+from trimtab.runs import records
+from trimtab.runs.records import Config, RunFacts, SampleRecord, Summary, TokensRecord
 
 _FILES = {"config.yaml", "run.json", "samples.jsonl", "summary.json"}
 _FILE_BYTES, _LINE_BYTES, _DEPTH = 2**24, 2**25, 100  # more is not what a run leaves
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_SAMPLE, _FACTS, _SUMMARY, _CONFIG = map(shapes.of, (SampleRecord, RunFacts, Summary, Config))
+_Record = TypeVar("_Record")
 
 
 class Damaged(ValueError):
@@ -39,14 +41,14 @@ _AWAY = "Move the folder away and repeat the command."
 _LINE = "Delete that line and repeat the command: its sample is computed again."
 
 
-def read_samples(folder: Path) -> list[dict[str, Any]]:
+def read_samples(folder: Path) -> list[SampleRecord]:
     """Return the records of a run folder's samples; empty if there are none yet.
 
     Raises:
         Damaged: naming the first line that is none of a sample.
     """
     file = folder / "samples.jsonl"
-    records: list[dict[str, Any]] = []
+    found: list[SampleRecord] = []
     places: dict[Any, int] = {}
     number = 0
     try:
@@ -56,25 +58,25 @@ def read_samples(folder: Path) -> list[dict[str, Any]]:
                 if len(line) > _LINE_BYTES:
                     raise ValueError(f"has more than {_LINE_BYTES:,} bytes")
                 if line.endswith(b"\n"):  # a last line without it is still being written
-                    one = _parsed(line, record_shapes.sample)
+                    one = _sample(line)
                     if places.setdefault(one["id"], number) != number:
                         raise ValueError(f"repeats the sample of line {places[one['id']]}")
-                    records.append(one)
+                    found.append(one)
     except FileNotFoundError:
         return []
     except (OSError, ValueError) as error:
         where = f"line {number} " if number else ""
         raise Damaged(file, where + _problem(error, file), _LINE if number else _AWAY) from None
-    return records
+    return found
 
 
-def read_run(folder: Path) -> dict[str, Any] | None:
+def read_run(folder: Path) -> RunFacts | None:
     """Return the content of `run.json`, or None before the first start.
 
     Raises:
         Damaged: if it holds something else.
     """
-    return _read(folder / "run.json", partial(_parsed, shape=record_shapes.run), _AWAY)
+    return _read(folder / "run.json", _facts, _AWAY)
 
 
 def require_run(folder: Path) -> None:
@@ -87,31 +89,29 @@ def require_run(folder: Path) -> None:
         raise Damaged(folder / "run.json", "is missing", _AWAY)
 
 
-def read_summary(folder: Path) -> dict[str, Any] | None:
+def read_summary(folder: Path) -> Summary | None:
     """Return the content of `summary.json`, or None while the run is not finished.
 
     Raises:
         Damaged: if it holds something else.
     """
-    return _read(folder / "summary.json", partial(_parsed, shape=record_shapes.summary), _AGAIN)
+    return _read(folder / "summary.json", _summary, _AGAIN)
 
 
-def read_config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> Config:
     """Return the resolved config of a run.
 
     Raises:
         Damaged: if there is none, or something else.
     """
     file = folder / "config.yaml"
-    config = _read(file, _settings, _AWAY)
+    config = _read(file, _config, _AWAY)
     if config is None:
         raise Damaged(file, "is missing", _AWAY)
     return config
 
 
-def _read(
-    file: Path, parse: Callable[[bytes], dict[str, Any]], remedy: str
-) -> dict[str, Any] | None:
+def _read(file: Path, parse: Callable[[bytes], _Record], remedy: str) -> _Record | None:
     try:
         with whole_files.opened(file, _FILE_BYTES, file.parent) as stream:
             return parse(stream.read())
@@ -126,7 +126,31 @@ def _problem(error: Exception, file: Path) -> str:
     return " ".join(text.removeprefix(f"{file} ").split()).rstrip(".")
 
 
-def _parsed(content: bytes, shape: shapes.Shape) -> dict[str, Any]:
+def _sample(line: bytes) -> SampleRecord:
+    value = cast(SampleRecord, _parsed(line, _SAMPLE))
+    if "by_token" in value:
+        _require_one_length(value["by_token"])
+    return value
+
+
+def _require_one_length(tokens: TokensRecord) -> None:
+    of_all = [tokens[name] for name in ("ids", "log_probability", "entropy", "kl")]
+    if len({len(own) for own in [*of_all, *tokens["models"].values()]}) > 1:
+        raise ValueError("has lists of several lengths in by_token")
+
+
+def _facts(content: bytes) -> RunFacts:
+    return cast(RunFacts, _parsed(content, _FACTS))
+
+
+def _summary(content: bytes) -> Summary:
+    value = cast(Summary, _parsed(content, _SUMMARY))
+    if (metric := value["task"]["metric"]) not in value["metrics"]:
+        raise ValueError(f"has no metrics.{metric}, which its task is about")
+    return value
+
+
+def _parsed(content: bytes, shape: shapes.Shape) -> Any:
     if not content.strip():
         raise ValueError("is empty")
     try:
@@ -135,19 +159,20 @@ def _parsed(content: bytes, shape: shapes.Shape) -> dict[str, Any]:
         raise ValueError("is nested too deeply") from None
     except ValueError as error:  # of JSON and of UTF-8
         raise ValueError(f"is damaged ({error})") from None
-    shape(value, "")
-    return cast(dict[str, Any], value)
+    shape(value)
+    return value
 
 
-def _settings(content: bytes) -> dict[str, Any]:
+def _config(content: bytes) -> Config:
     try:
         text = content.decode()
         _require_bounded(yaml.parse(text, Loader=_YAML))
         value = yaml.load(text, Loader=_YAML)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"is damaged ({error})") from None
-    record_shapes.config(value, "")
-    return cast(dict[str, Any], value)
+    _CONFIG(value)
+    records.settings(value)  # those of further parts
+    return cast(Config, value)
 
 
 def _require_bounded(events: Iterable[yaml.Event]) -> None:

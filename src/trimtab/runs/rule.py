@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from copy import copy
 from functools import cached_property
 from numbers import Real
-from typing import Any
 
 from trimtab.config import user_files
 from trimtab.config.user_code import described, is_own, named
 from trimtab.reading import READERS
 from trimtab.runs import measures, verdicts
+from trimtab.runs.records import SampleRecord
 from trimtab.tasks import Sample, Score, Task
 
 _RIGHT = "accuracy"  # of the tasks that have a right answer
@@ -77,7 +78,7 @@ class Rule:
         )
 
     def measures(self, text: str, sample: Sample, score: Score) -> dict[str, float]:
-        """Return how an answer behaves, see `behaviour.measures`, and whether it was read."""
+        """Return how an answer behaves, see `measures.measures`, and whether it was read."""
         if self._task.likelihood:
             return {}
         if sample.target is None or _RIGHT not in score.values:
@@ -87,7 +88,7 @@ class Rule:
         )
         return found | {UNREAD: float(score.prediction is None)}
 
-    def again(self, line: Mapping[str, Any], sample: Sample) -> dict[str, Any]:
+    def again(self, line: SampleRecord, sample: Sample) -> SampleRecord:
         """Return the record of an answer, scored anew; the verdicts of scorers stay.
 
         Raises:
@@ -101,13 +102,11 @@ class Rule:
                 "has done before. Give it another name."
             )
         kept = {k: v for k, v in line["measures"].items() if k not in _OF_RULE}
-        scored = {
-            **line,
-            "prediction": score.prediction,
-            "scores": score.values | given,
-            "readings": score.readings,
-            "measures": kept | self.measures(line["completion"], sample, score),
-        }
+        scored = copy(line)
+        scored["prediction"] = score.prediction
+        scored["scores"] = {**score.values, **given}
+        scored["readings"] = dict(score.readings)
+        scored["measures"] = kept | self.measures(line["completion"], sample, score)
         scored.pop("score_error", None)
         return scored
 

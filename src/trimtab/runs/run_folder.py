@@ -7,7 +7,6 @@ A run folder holds `config.yaml` (the resolved config), `run.json` (what it took
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.metadata
 import json
 import math
@@ -19,7 +18,7 @@ import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import yaml
 from filelock import FileLock, Timeout
@@ -35,6 +34,14 @@ from trimtab.runs.recorded import (
     read_summary,
     require_run,
     run_folders,
+)
+from trimtab.runs.records import (
+    GitRecord,
+    RunFacts,
+    SampleRecord,
+    SpanRecord,
+    Summary,
+    TokensRecord,
 )
 from trimtab.tasks import Sample, Score
 
@@ -122,14 +129,14 @@ class RunFolder:
     def _samples(self) -> Path:
         return self.path / "samples.jsonl"
 
-    def append(self, record: Mapping[str, Any]) -> None:
+    def append(self, record: SampleRecord) -> None:
         """Add one sample's record; it is on its way to disk when this returns."""
         if self._stream is None:
             self._stream = self._samples.open("a", encoding="utf-8")
         self._stream.write(_line(record))
         self._stream.flush()
 
-    def write_samples(self, records: Iterable[Mapping[str, Any]]) -> None:
+    def write_samples(self, records: Iterable[SampleRecord]) -> None:
         """Replace the samples: in the task's order, so that equal runs leave equal files."""
         if self._stream:
             self._stream.close()
@@ -149,7 +156,7 @@ class RunFolder:
         if not file.exists() or file.read_bytes() != _yaml(config).encode():
             self.write_config(config)
 
-    def write_run(self, facts: Mapping[str, Any], *, at_once: bool = True) -> None:
+    def write_run(self, facts: RunFacts, *, at_once: bool = True) -> None:
         """Write the run's status and provenance; unless `at_once`, once a second."""
         now = time.monotonic()
         if not at_once and now - self._written < _SECONDS_BETWEEN_WRITES:
@@ -159,7 +166,7 @@ class RunFolder:
             os.fsync(self._stream.fileno())
         whole_files.write_text(self.path / "run.json", json.dumps(facts, indent=2) + "\n")
 
-    def write_summary(self, summary: Mapping[str, Any]) -> None:
+    def write_summary(self, summary: Summary) -> None:
         """Write metrics and cost."""
         text = json.dumps(summary, indent=2) + "\n"
         whole_files.write_text(self.path / "summary.json", text)
@@ -172,9 +179,9 @@ def remove_if_empty(folder: Path) -> None:
 
 def sample_record(
     sample: Sample, completion: Completion, score: Score, measures: Mapping[str, float]
-) -> dict[str, Any]:
+) -> SampleRecord:
     """Return the line of one sample; `measures` are of how the answer behaves."""
-    trace = [
+    trace: list[SpanRecord] = [
         {
             "text": span.text,
             "speaker": span.speaker,
@@ -182,7 +189,7 @@ def sample_record(
         }
         for span in completion.trace
     ]
-    return {
+    line: SampleRecord = {
         "id": sample.id,
         "question": sample.conversation.asked,
         "prompts": completion.prompts,
@@ -190,10 +197,10 @@ def sample_record(
         "trace": trace,
         "choices": dict(sample.choices),
         "target": sample.target,
-        **({"also_right": list(sample.also_right)} if sample.also_right else {}),
+        "also_right": list(sample.also_right),
         "prediction": score.prediction,
-        "scores": score.values,
-        "readings": score.readings,
+        "scores": dict(score.values),
+        "readings": dict(score.readings),
         "likelihoods": {
             label: {how: round(value, _DECIMALS) for how, value in values.items()}
             for label, values in score.likelihoods.items()
@@ -201,12 +208,20 @@ def sample_record(
         "measures": dict(measures),
         "stop_reason": completion.stop_reason,
         "tokens": completion.tokens,
-        **({"by_token": completion.by_token} if completion.by_token else {}),
-        "work": {role: dataclasses.asdict(work) for role, work in completion.work.items()},
+        "by_token": cast(TokensRecord, completion.by_token),
+        "work": {
+            role: {"passes": work.passes, "tokens": work.tokens}
+            for role, work in completion.work.items()
+        },
     }
+    if not sample.also_right:
+        del line["also_right"]
+    if not completion.by_token:
+        del line["by_token"]
+    return line
 
 
-def environment(code: Iterable[Path] = ()) -> dict[str, Any]:
+def environment(code: Iterable[Path] = ()) -> RunFacts:
     """Return what the run depends on besides its config: code, packages, hardware.
 
     Args:
@@ -230,14 +245,14 @@ def environment(code: Iterable[Path] = ()) -> dict[str, Any]:
     }
 
 
-def _git() -> dict[str, Any] | None:
+def _git() -> GitRecord | None:
     """Commit and dirty flag of the repository that this package runs from, if it is one."""
     where = Path(__file__).parent
     root = _repository(where)
     return _commit(where) if root and (root / "src" / "trimtab").is_dir() else None
 
 
-def _own_git(code: Iterable[Path]) -> list[dict[str, Any]]:
+def _own_git(code: Iterable[Path]) -> list[GitRecord]:
     """Commit and dirty flag of each repository that holds some code."""
     places = {file.parent for file in code}
     roots = sorted({root for place in places if (root := _repository(place))})
@@ -249,7 +264,7 @@ def _repository(folder: Path) -> Path | None:
     return Path(root) if root else None
 
 
-def _commit(folder: Path) -> dict[str, Any] | None:
+def _commit(folder: Path) -> GitRecord | None:
     commit = _asked_of_git(folder, "rev-parse", "HEAD")
     changes = _asked_of_git(folder, "status", "--porcelain")
     return {"commit": commit, "dirty": bool(changes)} if commit else None
@@ -282,7 +297,7 @@ def _yaml(config: Mapping[str, Any]) -> str:
     return yaml.dump(dict(config), Dumper=_Plain, sort_keys=False, allow_unicode=True)
 
 
-def _line(record: Mapping[str, Any]) -> str:
+def _line(record: SampleRecord) -> str:
     return json.dumps(record, ensure_ascii=False) + "\n"
 
 

@@ -15,6 +15,7 @@ from trimtab.config import composition
 from trimtab.methods import Method
 from trimtab.runs import recorded, stretches, verdicts
 from trimtab.runs.recorded import Damaged
+from trimtab.runs.records import RunFacts, SampleRecord, StretchRecord
 from trimtab.tasks import Sample
 
 _LIMITS = ("limit", "limit_seed")
@@ -29,12 +30,12 @@ class SmallerRun:
     Attributes:
         folder: its run folder.
         lines: the records of its samples, by their ids, without the verdicts of scorers.
-        segments: the stretches of work in which these were answered.
+        stretches: those of work in which these were answered.
     """
 
     folder: Path
-    lines: Mapping[str, dict[str, Any]]
-    segments: Sequence[dict[str, Any]]
+    lines: Mapping[str, SampleRecord]
+    stretches: Sequence[StretchRecord]
 
 
 def experiment(parts: Mapping[str, Any]) -> str | None:
@@ -51,7 +52,7 @@ def experiment(parts: Mapping[str, Any]) -> str | None:
 
 def find(
     folder: Path,
-    facts: Mapping[str, Any],
+    facts: RunFacts,
     samples: Mapping[str, Sample],
     method: Method,
     *,
@@ -80,34 +81,35 @@ def find(
             if run is None or not _is_same(run, facts):
                 continue
             lines = {line["id"]: verdicts.without(line) for line in recorded.read_samples(other)}
-            segments = stretches.settled(run, len(lines))
+            worked = stretches.settled(run, len(lines))
         except (Damaged, ValueError):
             continue
         if any(("by_token" in line) != by_token for line in lines.values()):
             continue
         if len(lines) > len(found.lines if found else ()) and _asks_alike(lines, samples, method):
-            taken = [{**segment, "taken_from": str(other)} for segment in segments]
-            found = SmallerRun(folder=other, lines=lines, segments=taken)
+            for stretch in worked:
+                stretch["taken_from"] = str(other)
+            found = SmallerRun(folder=other, lines=lines, stretches=worked)
     return found
 
 
-def _is_same(run: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
+def _is_same(run: RunFacts, facts: RunFacts) -> bool:
     content, own = run.get("content", {}), facts["content"]
     return (
         run.get("status") == "finished"
-        and all(run.get(name) == facts[name] for name in _SAME)
+        and all(run.get(name) == facts.get(name) for name in _SAME)
         and all(content.get(name) == own.get(name) for name in _SAME_CONTENT)
     )
 
 
 def _asks_alike(
-    lines: Mapping[str, Mapping[str, Any]], samples: Mapping[str, Sample], method: Method
+    lines: Mapping[str, SampleRecord], samples: Mapping[str, Sample], method: Method
 ) -> bool:
     """Whether all that was answered is asked here too, in the same words."""
     return lines.keys() <= samples.keys() and all(
         line["target"] == samples[name].target
         and line.get("also_right", []) == list(samples[name].also_right)
-        and line["choices"] == dict(samples[name].choices)
+        and line.get("choices") == dict(samples[name].choices)
         and line["prompts"]
         == {role: m.render(samples[name].conversation) for role, m in method.models.items()}
         for name, line in lines.items()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
 
 from trimtab.machine.stopwatch import Stopwatch
 from trimtab.methods import Method
-from trimtab.runs import record_shapes
+from trimtab.runs.records import RunFacts, StretchRecord
 from trimtab.runs.run_folder import RunFolder
 
 
@@ -18,9 +17,9 @@ class Stopped(Exception):
 
 
 @contextmanager
-def begun(run: RunFolder, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def begun(folder: RunFolder, facts: RunFacts) -> Iterator[StretchRecord]:
     """Add a stretch of work to the run's facts, and keep its status true however it ends."""
-    segment: dict[str, Any] = {
+    stretch: StretchRecord = {
         "start": _now(),
         "end": None,
         "samples": 0,
@@ -29,10 +28,10 @@ def begun(run: RunFolder, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
         "forward_passes": {},
         "together": 1,
     }
-    facts["segments"].append(segment)
-    run.write_run(facts)
+    facts["segments"].append(stretch)
+    folder.write_run(facts)
     try:
-        yield segment
+        yield stretch
         facts["status"] = "finished"
     except KeyboardInterrupt:
         facts["status"] = "interrupted"
@@ -45,8 +44,8 @@ def begun(run: RunFolder, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
         facts["error"] = f"{type(error).__name__}: {error}"
         raise
     finally:
-        segment["end"] = _now()
-        run.write_run(facts)
+        stretch["end"] = _now()
+        folder.write_run(facts)
 
 
 class Decoding(Stopwatch):
@@ -57,38 +56,40 @@ class Decoding(Stopwatch):
         self._method = method
         self._before = method.loading.seconds
 
-    def note(self, segment: dict[str, Any]) -> None:
-        """Put the times into the facts of a stretch."""
+    def note(self, stretch: StretchRecord) -> None:
+        """Put the times into the record of a stretch."""
         loading = self._method.loading.seconds - self._before
-        segment["seconds"] = round(self.seconds - loading, 3)
-        segment["loading_seconds"] = round(loading, 3)
+        stretch["seconds"] = round(self.seconds - loading, 3)
+        stretch["loading_seconds"] = round(loading, 3)
 
 
-def is_timed(segments: Iterable[Mapping[str, Any]]) -> bool:
+def is_timed(stretches: Iterable[StretchRecord]) -> bool:
     """Whether the seconds of all stretches are of decoding alone.
 
     In earlier versions they ran from before the imports to the last answer.
     """
-    return all("loading_seconds" in segment for segment in segments)
+    return all("loading_seconds" in stretch for stretch in stretches)
 
 
-def settled(run: Mapping[str, Any] | None, done: int) -> list[dict[str, Any]]:
+def settled(facts: RunFacts | None, done: int) -> list[StretchRecord]:
     """Return a run's earlier stretches of work; of one that was killed, samples count anew.
 
     Those whose answers were to be taken over, and are not there, are left out.
 
     Raises:
-        ValueError: if they do not say what a stretch is.
+        ValueError: if they do not say what they came to.
     """
-    earlier: list[dict[str, Any]] = run.get("segments", []) if run else []
-    try:
-        record_shapes.stretches(earlier, "segments")
-    except ValueError as error:
-        raise ValueError(f"run.json {error}. Move the folder away and run again.") from None
-    if sum(segment["samples"] for segment in earlier if "taken_from" in segment) > done:
-        earlier = [segment for segment in earlier if "taken_from" not in segment]
+    earlier = facts.get("segments", []) if facts else []
+    for place, stretch in enumerate(earlier):
+        for key in ("samples", "seconds", "forward_passes"):
+            if key not in stretch:
+                raise ValueError(
+                    f"run.json has no segments[{place}].{key}. Move the folder away and run again."
+                )
+    if sum(stretch["samples"] for stretch in earlier if "taken_from" in stretch) > done:
+        earlier = [stretch for stretch in earlier if "taken_from" not in stretch]
     if earlier:
-        earlier[-1]["samples"] = done - sum(segment["samples"] for segment in earlier[:-1])
+        earlier[-1]["samples"] = done - sum(stretch["samples"] for stretch in earlier[:-1])
     return earlier
 
 

@@ -6,10 +6,18 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
-from typing import Any
+from typing import cast
 
 from trimtab.methods import Method
 from trimtab.runs import draws, measures, most_likely, stretches, verdicts
+from trimtab.runs.records import (
+    EstimateRecord,
+    ModelCostRecord,
+    SampleRecord,
+    ScorerRecord,
+    StretchRecord,
+    Summary,
+)
 from trimtab.runs.rule import PROPORTIONS
 from trimtab.statistics import estimates
 from trimtab.tasks import Task
@@ -22,18 +30,18 @@ _BOUNDS: dict[str, tuple[float, float]] = dict.fromkeys(
 def summarize(
     task: Task,
     method: Method,
-    records: Sequence[Mapping[str, Any]],
-    segments: Sequence[Mapping[str, Any]],
-    scorers: Mapping[str, Any],
+    lines: Sequence[SampleRecord],
+    worked: Sequence[StretchRecord],
+    scorers: Mapping[str, ScorerRecord],
     rule: str | None = None,
-) -> dict[str, Any]:
+) -> Summary:
     """Return metrics with their intervals, and what they cost.
 
     Args:
         task: says which metrics are proportions.
         method: says what its dial is.
-        records: one line per sample, as in `samples.jsonl`.
-        segments: the stretches in which they were computed, as in `run.json`.
+        lines: one per sample, as in `samples.jsonl`.
+        worked: the stretches of work in which they were computed.
         scorers: who scored them beside the task's rule, as `verdicts.describe` says.
         rule: the version of the task's own rule.
 
@@ -41,35 +49,35 @@ def summarize(
         ValueError: where no sample has the task's metric.
     """
     columns: dict[str, list[tuple[str, float]]] = {}
-    for line in records:
+    for line in lines:
         ended = line["stop_reason"] in {"end", "guide", "base", "stop_string"}
         ending = {"ended": float(ended)} if line["stop_reason"] != "choice" else {}
         for name, value in {**line["scores"], **line["measures"], **ending}.items():
             columns.setdefault(name, []).append((draws.sample_of(line), value))
     if task.metric not in columns:
         raise ValueError(
-            f"None of {len(records)} answers got a score for {task.metric!r}; samples.jsonl says "
+            f"None of {len(lines)} answers got a score for {task.metric!r}; samples.jsonl says "
             "why under `verdicts`."
         )
     proportions = {*task.proportions, *PROPORTIONS, *most_likely.PROPORTIONS, "ended"}
     bounds = {**_BOUNDS, **measures.BOUNDS, **task.bounds}
     for scorer in scorers.values():
-        proportions |= {*scorer["proportions"]}
-        bounds |= {metric: tuple(ends) for metric, ends in scorer["bounds"].items()}
-    spoken = sum(sum(line["tokens"].values()) for line in records)
-    seconds = sum(segment["seconds"] for segment in segments)
-    together = max((segment.get("together", 1) for segment in segments), default=1)
-    timed = stretches.is_timed(segments)
+        proportions |= {*scorer.get("proportions", ())}
+        bounds |= {metric: tuple(ends) for metric, ends in scorer.get("bounds", {}).items()}
+    spoken = sum(sum(line["tokens"].values()) for line in lines)
+    seconds = sum(stretch["seconds"] for stretch in worked)
+    together = max((stretch.get("together", 1) for stretch in worked), default=1)
+    timed = stretches.is_timed(worked)
     # Of a run that shared passes with others there is no speed of its own, and none of one that
     # generated nothing, or whose seconds are those of other work too.
     has_speed = bool(spoken and seconds) and together == 1 and timed
     return {
         "task": {"metric": task.metric, "source": task.source, "split": task.split, "rule": rule},
-        "scorers": scorers,
-        "agreement": verdicts.agreements(records),
+        "scorers": dict(scorers),
+        "agreement": verdicts.agreements(lines),
         "dial": {"name": method.dial, "value": method.value} if method.dial else None,
         "metrics": {
-            name: estimate.to_dict()
+            name: cast(EstimateRecord, estimate.to_dict())
             for metric, values in columns.items()
             for name, estimate in _estimates(
                 metric, draws.by_sample(values), metric in proportions, bounds.get(metric)
@@ -81,14 +89,14 @@ def summarize(
             "seconds_count": "decoding" if timed else "imports, loading and decoding",
             "tokens_per_second": round(spoken / seconds, 1) if has_speed else None,
             "together": together,
-            "models": _work(records, segments, spoken),
+            "models": _work(lines, worked, spoken),
         },
     }
 
 
 def _work(
-    records: Sequence[Mapping[str, Any]], segments: Sequence[Mapping[str, Any]], spoken: int
-) -> dict[str, dict[str, float | None]]:
+    lines: Sequence[SampleRecord], worked: Sequence[StretchRecord], spoken: int
+) -> dict[str, ModelCostRecord]:
     """Return what each model did.
 
     `forward_passes` serve whole batches; `passes_per_token` is what an answer alone would take, for
@@ -96,13 +104,13 @@ def _work(
     """
     alone: Counter[str] = Counter()
     tokens: Counter[str] = Counter()
-    for line in records:
+    for line in lines:
         for role, work in line["work"].items():
             alone[role] += work["passes"]
             tokens[role] += work["tokens"]
     passes: Counter[str] = Counter()
-    for segment in segments:
-        passes.update(segment["forward_passes"])
+    for stretch in worked:
+        passes.update(stretch["forward_passes"])
     # A model that did nothing for these answers may have run for others of the same stretch.
     return {
         role: {

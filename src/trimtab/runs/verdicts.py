@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from copy import copy
+from typing import Any, cast
 
 from trimtab.config import user_files
 from trimtab.config.user_code import is_own
+from trimtab.runs.records import (
+    AgreementRecord,
+    SampleRecord,
+    ScorerRecord,
+    Summary,
+    VerdictRecord,
+)
 from trimtab.scorers.scorer import Scorer
 from trimtab.statistics.agreement import agreement
 
@@ -15,10 +23,12 @@ from trimtab.statistics.agreement import agreement
 RIGHT = ("accuracy", "published", "correct")
 
 
-def missing(summary: Mapping[str, Any], scorers: Iterable[Scorer]) -> bool:
+def missing(summary: Summary, scorers: Iterable[Scorer]) -> bool:
     """Whether a finished run lacks the verdicts of a scorer, or has those of another version."""
     known = summary.get("scorers", {})
-    return any(known.get(s.name, {}).get("identity") != _identity(s) for s in scorers)
+    return any(
+        s.name not in known or known[s.name].get("identity") != _identity(s) for s in scorers
+    )
 
 
 def _identity(scorer: Scorer) -> dict[str, Any]:
@@ -27,7 +37,7 @@ def _identity(scorer: Scorer) -> dict[str, Any]:
     return {**scorer.identity, **({"code": own} if own else {})}
 
 
-def add(lines: Sequence[dict[str, Any]], scorer: Scorer, seen: Callable[[], None]) -> None:
+def add(lines: Sequence[SampleRecord], scorer: Scorer, seen: Callable[[], None]) -> None:
     """Put a scorer's verdicts into records of samples, as they come, each with a call of `seen`.
 
     A record keeps the verdicts of every scorer by name; among its scores stand those of the latest
@@ -39,8 +49,8 @@ def add(lines: Sequence[dict[str, Any]], scorer: Scorer, seen: Callable[[], None
     by_id = {line["id"]: line for line in lines}
     given = {*scorer.proportions, *scorer.bounds}
     for line in lines:
-        own = line.get("verdicts", {}).get(scorer.name, {}).get("values", {})
-        for metric in _by_scorers(line) & (given | {*own}):
+        own = line.get("verdicts", {}).get(scorer.name)
+        for metric in _by_scorers(line) & (given | {*(own["values"] if own else ())}):
             line["scores"].pop(metric, None)
     for sample_id, verdict in scorer.score(lines):
         line = by_id[sample_id]
@@ -50,32 +60,35 @@ def add(lines: Sequence[dict[str, Any]], scorer: Scorer, seen: Callable[[], None
                 "another name, as in reward.name=fluency."
             )
         verdicts = line.setdefault("verdicts", {})
-        verdicts[scorer.name] = {"values": dict(verdict.values), **verdict.facts}
+        found = {"values": dict(verdict.values), **verdict.facts}
+        verdicts[scorer.name] = cast(VerdictRecord, found)  # with facts of the scorer's own
         line["scores"] |= verdict.values
         seen()
 
 
-def scores(line: Mapping[str, Any]) -> dict[str, float]:
+def scores(line: SampleRecord) -> dict[str, float]:
     """Return those of a record's scores that are a scorer's."""
     return {m: line["scores"][m] for m in _by_scorers(line) if m in line["scores"]}
 
 
-def without(line: Mapping[str, Any]) -> dict[str, Any]:
+def without(line: SampleRecord) -> SampleRecord:
     """Return a record as it was before any scorer, with what the task's rule gave alone."""
-    own = {m: value for m, value in line["scores"].items() if m not in _by_scorers(line)}
-    return {name: value for name, value in line.items() if name != "verdicts"} | {"scores": own}
+    found = copy(line)
+    found["scores"] = {m: v for m, v in line["scores"].items() if m not in _by_scorers(line)}
+    found.pop("verdicts", None)
+    return found
 
 
-def _by_scorers(line: Mapping[str, Any]) -> set[str]:
+def _by_scorers(line: SampleRecord) -> set[str]:
     """Return the metrics of a record that earlier verdicts gave."""
     return {metric for one in line.get("verdicts", {}).values() for metric in one["values"]}
 
 
 def describe(
-    lines: Sequence[Mapping[str, Any]],
+    lines: Sequence[SampleRecord],
     scorers: Iterable[Scorer],
-    earlier: Mapping[str, Any],
-) -> dict[str, Any]:
+    earlier: Mapping[str, ScorerRecord],
+) -> dict[str, ScorerRecord]:
     """Return, for the summary, what each scorer is and how many answers it could not score.
 
     Those that scored the answers at an earlier start are kept: so are their verdicts.
@@ -95,7 +108,7 @@ def describe(
     return described
 
 
-def agreements(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def agreements(lines: Sequence[SampleRecord]) -> list[AgreementRecord]:
     """Return how far rules and judges agree that score the same: Cohen's kappa of each pair."""
     opinions: dict[tuple[str, str], dict[str, float]] = {}
     for line in lines:
@@ -105,7 +118,7 @@ def agreements(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         for name, verdict in line.get("verdicts", {}).items():
             for metric, value in verdict["values"].items():
                 opinions.setdefault((name, metric), {})[line["id"]] = value
-    return [
+    found = [
         {
             "first": " ".join(one),
             "second": " ".join(other),
@@ -115,9 +128,10 @@ def agreements(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         if one[1] == other[1] or {one[1], other[1]} <= {*RIGHT}
         if opinions[one].keys() & opinions[other].keys()
     ]
+    return cast(list[AgreementRecord], found)
 
 
-def differ(line: Mapping[str, Any]) -> float | None:
+def differ(line: SampleRecord) -> float | None:
     """Return 1 where rules and judges do not agree whether an answer is right; None for one."""
     found = [line["scores"][metric] for metric in RIGHT if metric in line["scores"]]
     return float(len(set(found)) > 1) if len(found) > 1 else None

@@ -7,7 +7,18 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from trimtab.machine.printable import printable
-from trimtab.machine.shapes import Shape, count, each, fields, flag, items, maybe, number, text
+from trimtab.machine.shapes import (
+    Shape,
+    count,
+    each,
+    fields,
+    flag,
+    items,
+    maybe,
+    misfit,
+    number,
+    text,
+)
 
 Facts = Mapping[str, Any]
 
@@ -25,7 +36,7 @@ def read(said: str) -> dict[str, Any]:
     """
     try:
         facts = json.loads(said)
-        _FACTS(facts, "")
+        _FACTS(facts)
     except RecursionError:
         raise ValueError("what it says of itself is nested too deeply") from None
     except json.JSONDecodeError as error:
@@ -35,16 +46,16 @@ def read(said: str) -> dict[str, Any]:
     return {key: value for key, value in facts.items() if value is not None or key == "rank"}
 
 
-def _length(value: Any, at: str) -> None:
-    number(value, at)
+def _length(value: Any) -> None:
+    number(value)
     if not 0 <= value < _LONGEST:
-        raise ValueError(f"has {at} {value:g} where a length or a count is expected")
+        raise misfit(value, "a length or a count")
 
 
-def _made(value: Any, at: str) -> None:
-    fields({"how": text, "vectors": items(_PART)})(value, at)
+def _made(value: Any) -> None:
+    fields({"how": text, "vectors": items(_PART)})(value)
     if value["how"] == _SUM:
-        items(fields({"strength": number}))(value["vectors"], f"{at}.vectors")
+        fields({"vectors": items(fields({"strength": number}))})(value)
 
 
 _MODEL = maybe(

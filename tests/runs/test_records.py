@@ -1,0 +1,83 @@
+"""What a run writes has a line in its typed record, and what a record demands is written."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, NotRequired, get_args, get_origin, get_type_hints, is_typeddict
+
+import yaml
+
+from trimtab import DeRa, Generation, Plain
+from trimtab.runs import recorded
+from trimtab.runs.evaluate import Job, evaluate
+from trimtab.runs.records import Config, RunFacts, SampleRecord, Summary
+from trimtab.scorers import FunctionReward
+from trimtab.tasks import StoredResponses, WordProblems
+from trimtab.tracking.trackers import NoTracker
+
+NO_TRACKER = NoTracker().start(run_id="", name="", job_type="", config={}, folder=Path())
+
+
+def unnamed(hint: Any, value: Any, at: str = "") -> Iterator[str]:
+    """Yield the keys of a value, however deep, that a typed record has no line for."""
+    while get_origin(hint) in (Annotated, NotRequired) or type(None) in get_args(hint):
+        hint = get_args(hint)[0]
+    if value is None:
+        return
+    if is_typeddict(hint):
+        hints = get_type_hints(hint, include_extras=True)
+        yield from (f"{at}.{key}" for key in value if key not in hints)
+        for key in value.keys() & hints.keys():
+            yield from unnamed(hints[key], value[key], f"{at}.{key}")
+    elif get_origin(hint) is dict:
+        for key, inner in value.items():
+            yield from unnamed(get_args(hint)[1], inner, f"{at}.{key}")
+    elif get_origin(hint) is list:
+        for inner in value:
+            yield from unnamed(get_args(hint)[0], inner, f"{at}[]")
+
+
+def run(folder: Path, **changes: Any) -> None:
+    settings: dict[str, Any] = {
+        "task": WordProblems(),
+        "generation": Generation(max_new_tokens=8, batch_size=4),
+        "limit": 2,
+        "folder": folder,
+        "config": {"method": {}, "task": {}, "generation": {}, "limit": 2, "limit_seed": None},
+        "start_tracker": lambda: NO_TRACKER,
+    }
+    evaluate(Job(**(settings | changes)))
+
+
+def test_every_key_of_every_file_has_a_line(tmp_path: Path, zoo: Any) -> None:
+    dera = DeRa(reference=zoo("a-small-sft"), aligned=zoo("a-small-dpo"), strength=0.6)
+    scorers = [
+        FunctionReward(name=name, function=lambda completion, question, target: 1.0)
+        for name in ("one", "two")
+    ]
+    run(
+        tmp_path / "drawn",
+        method=dera,
+        generation=Generation(max_new_tokens=8, temperature=1.0, draws=2, token_records=True),
+        scorers=scorers,
+        launch={"command": "trimtab run", "directory": "/here", "choices": {}, "scorers": {}},
+    )
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"question": "Well?", "good": "Yes.", "bad": "No."}\n' * 2)
+    chooses = StoredResponses(path=str(rows), levels=["good", "bad"])
+    run(tmp_path / "weighed", method=Plain(model=zoo("a-small-sft")), task=chooses)
+    run(tmp_path / "smaller", method=dera)
+    run(tmp_path / "larger", method=dera, limit=3)
+    kinds: dict[str, Any] = {"run.json": RunFacts, "summary.json": Summary, "config.yaml": Config}
+    for folder in (tmp_path / name for name in ("drawn", "weighed", "smaller", "larger")):
+        for name, kind in kinds.items():
+            content = yaml.safe_load((folder / name).read_text())  # JSON is YAML
+            assert content and [*unnamed(kind, content)] == []
+        for line in (folder / "samples.jsonl").read_text().splitlines():
+            assert [*unnamed(SampleRecord, json.loads(line))] == []
+    drawn = recorded.read_samples(tmp_path / "drawn")
+    assert [line["draw"] for line in drawn] == [1, 2] * 2
+    assert all(line["by_token"]["ids"] and len(line["verdicts"]) == 2 for line in drawn)
+    assert all(line["likelihoods"] for line in recorded.read_samples(tmp_path / "weighed"))
+    larger = recorded.read_run(tmp_path / "larger")
+    assert larger and "taken_from" in larger["segments"][0]
