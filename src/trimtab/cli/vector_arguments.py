@@ -1,6 +1,7 @@
 """What follows `trimtab vector`: its actions and their settings, read and checked.
 
-Nothing here imports torch: mistakes in a command and its help should not wait for it.
+An action is a class: its fields are the settings, and its docstring is the help. Nothing here
+imports torch: mistakes in a command and its help should not wait for it.
 """
 
 from __future__ import annotations
@@ -10,190 +11,213 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar, Self
 
+from trimtab import zoo
 from trimtab.config.composition import ConfigError
+from trimtab.config.explained import arguments as documented
+from trimtab.config.signature import Signature
 from trimtab.config.wording import not_a_choice
 
 COMMAND = "trimtab vector"
 _PICTURES = (".png", ".svg")
-_MODEL = "a folder of safetensors files, a hub id, or zoo:NAME"
 
 
-@dataclass(frozen=True, kw_only=True)
 class Action:
     """What can be done with vectors.
 
     Attributes:
-        summary: what it does.
         usage: what follows its name.
-        settings: what each key or flag means.
-        required: keys that must be given.
+        spelled: fields that are spelled otherwise on the command line.
     """
 
-    summary: str
-    usage: str
-    settings: Mapping[str, str]
-    required: tuple[str, ...]
+    usage: ClassVar[str]
+    spelled: ClassVar[Mapping[str, str]] = {}
+
+    @classmethod
+    def name(cls) -> str:
+        """Return its name on the command line."""
+        return cls.__name__.lower()
+
+    @classmethod
+    def summary(cls) -> str:
+        """Return what it does."""
+        return (cls.__doc__ or "").partition("\n")[0]
+
+    @classmethod
+    def meanings(cls) -> dict[str, str]:
+        """Return what each of its settings means, as they are spelled."""
+        return {cls.spelled.get(name, name): text for name, text in documented(cls).items()}
+
+    @classmethod
+    def manual(cls) -> str:
+        """Return its help."""
+        meanings = cls.meanings()
+        width = max(map(len, meanings)) + 2
+        lines = [f"  {key:{width}}{meaning}" for key, meaning in meanings.items()]
+        return "\n".join([f"{COMMAND} {cls.name()} {cls.usage}", "", cls.summary(), "", *lines])
+
+    @classmethod
+    def of(cls, arguments: Sequence[str]) -> Self:
+        """Read arguments `key=value`.
+
+        Raises:
+            ConfigError: a ValueError that lists every mistake, with the nearest valid key.
+        """
+        said = _Said(cls)
+        given: dict[str, str] = {}
+        torn: dict[str, str] = {}
+        for argument in arguments:
+            key, _, value = argument.partition("=")
+            if key in given:
+                torn[key] = f"{said.by} {key} is given twice: {given[key]!r} and {value!r}."
+            elif not value and key in cls.meanings():
+                meaning = cls.meanings()[key]
+                torn[key] = f"{said.by} {key} needs a value: {key}=... ({meaning})."
+            given.setdefault(key, value)
+        found = Signature(cls).mistakes(given, said) | torn
+        if found:
+            raise ConfigError([found[key] for key in {**given, **found} if key in found])
+        return cls(**given)
 
 
-ACTIONS = {
-    "extract": Action(
-        summary="Subtract a base model's weights from an aligned model's.",
-        usage="base=MODEL aligned=MODEL out=FOLDER",
-        settings={
-            "base": f"the model to start from: {_MODEL}",
-            "aligned": "a model fine-tuned from it",
-            "out": "the folder to write",
-            "dtype": "float32, which is exact at strength 1; bfloat16, float16 [float32]",
-            "rank": "keep factors of this rank, as a LoRA adapter that PEFT reads [all ranks]",
-            "vocabulary": "same, or shared: leave tokens alone that one model lacks [same]",
-            "base_revision": "of a model on the hub",
-            "aligned_revision": "of a model on the hub",
-        },
-        required=("base", "aligned", "out"),
-    ),
-    "apply": Action(
-        summary="Add vectors to a model's weights and write an ordinary checkpoint.",
-        usage="base=MODEL vector=PATH[,PATH] strength=NUMBER[,NUMBER] out=FOLDER",
-        settings={
-            "base": f"the model to start from: {_MODEL}",
-            "vector": "folders of vectors or of LoRA adapters, or zoo:NAME",
-            "strength": "how much of each, or of all: 0 is the base, 1 the aligned model [1]",
-            "out": "the folder to write",
-            "base_revision": "of a model on the hub",
-        },
-        required=("base", "vector", "out"),
-    ),
-    "show": Action(
-        summary="Say where vectors come from, what they change, and how alike they are.",
-        usage="PATH [PATH ...] [--picture FILE] [--json]",
-        settings={
-            "PATH": "the folder of a vector or of a LoRA adapter, or zoo:NAME",
-            "--picture": "draw the norms by layer and kind of module in this file: png or svg",
-            "--json": "print everything for programs",
-        },
-        required=(),
-    ),
-}
+@dataclass(frozen=True)
+class _Said:
+    """What is said of an action's settings, which are `key=value`."""
 
+    action: type[Action]
 
-def overview() -> str:
-    """Return the help of the command."""
-    lines = [f"{COMMAND} ACTION ...", "", "Alignment vectors: differences of weights."]
-    for name, action in ACTIONS.items():
-        lines += ["", f"  {name:9}{action.summary}"]
-        lines.append(f"  {'':9}{COMMAND} {name} {action.usage}")
-    return "\n".join([*lines, "", f"{COMMAND} ACTION --help names every setting."])
+    @property
+    def by(self) -> str:
+        return f"{COMMAND} {self.action.name()}:"
 
+    def misfit(self, name: str, value: Any, hint: Any) -> str:
+        raise AssertionError(f"{name}={value!r}: every setting is text")
 
-def manual(name: str) -> str:
-    """Return the help of an action."""
-    action = ACTIONS[name]
-    width = max(map(len, action.settings)) + 2
-    lines = [f"  {key:{width}}{meaning}" for key, meaning in action.settings.items()]
-    return "\n".join([f"{COMMAND} {name} {action.usage}", "", action.summary, "", *lines])
+    def unknown(self, name: str) -> str:
+        return not_a_choice(self.by, name, self.action.meanings())
 
-
-def settings(name: str, arguments: Sequence[str]) -> dict[str, str]:
-    """Return the values of `key=value` arguments by key.
-
-    Raises:
-        ConfigError: a ValueError that lists every mistake, with the nearest valid key.
-    """
-    known, what = ACTIONS[name].settings, f"{COMMAND} {name}:"
-    given: dict[str, str] = {}
-    mistakes = []
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        if key not in known:
-            mistakes.append(not_a_choice(what, key, known))
-        elif not value:
-            mistakes.append(f"{what} {key} needs a value: {key}=... ({known[key]}).")
-        elif key in given:
-            mistakes.append(f"{what} {key} is given twice: {given[key]!r} and {value!r}.")
-        given.setdefault(key, value)
-    missing = [key for key in ACTIONS[name].required if key not in given]
-    mistakes += [f"{what} {key}=... is missing: {known[key]}." for key in missing]
-    if mistakes:
-        raise ConfigError(mistakes)
-    return given
-
-
-def rank(text: str) -> int:
-    """Return a rank."""
-    if not text.isdecimal() or int(text) < 1:
-        raise ConfigError([f"rank={text}: accepted are whole numbers from 1 up, such as 64."])
-    return int(text)
-
-
-def named(paths: Sequence[str]) -> dict[str, str]:
-    """Return paths by the names of their folders; a number tells apart those that are alike."""
-    found: dict[str, str] = {}
-    for path in paths:
-        if not path:
-            raise ConfigError([f"vector={','.join(paths)}: one of the paths is empty."])
-        embedded = path.startswith("zoo:")
-        name = path.removeprefix("zoo:") if embedded else Path(path).expanduser().resolve().name
-        count, unique = 1, name
-        while unique in found:
-            count += 1
-            unique = f"{name}-{count}"
-        found[unique] = path
-    return found
-
-
-def strengths(text: str, vectors: Mapping[str, str]) -> dict[str, float]:
-    """Return a strength for each vector: one for all, or as many as there are vectors."""
-    try:
-        numbers = [float(each) for each in text.split(",")]
-        if not all(map(math.isfinite, numbers)):
-            raise ValueError
-    except ValueError:
-        message = f"strength={text}: accepted are finite numbers, such as 0.5 or 0.5,1."
-        raise ConfigError([message]) from None
-    if len(numbers) == 1:
-        numbers *= len(vectors)
-    if len(numbers) != len(vectors):
-        message = f"strength={text}: {len(numbers)} numbers for {len(vectors)} vectors"
-        raise ConfigError([f"{message} ({', '.join(vectors)}). Give one for all, or one for each."])
-    return dict(zip(vectors, numbers, strict=True))
-
-
-def _cannot_be_written(file: Path) -> str | None:
-    """Return why there can be no such file, before anything is computed for it."""
-    try:
-        is_folder = file.is_dir()
-        file.lstat()
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        return f"{error.strerror}."
-    if is_folder:
-        return "that is a folder."
-    if not os.access(file.parent, os.W_OK):
-        return f"nothing can be written in {str(file.parent)!r}."
-    return None
+    def missing(self, name: str) -> str:
+        return f"{self.by} {name}=... is missing: {self.action.meanings()[name]}."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Showing:
-    """What `show` is asked for.
+class Extract(Action):
+    """Subtract a base model's weights from an aligned model's.
 
-    Attributes:
-        paths: of the vectors.
-        picture: the file to draw, if any.
-        as_json: whether programs read what is printed.
+    Args:
+        base: the model to start from: a folder of safetensors files, a hub id, or zoo:NAME
+        aligned: a model fine-tuned from it
+        out: the folder to write
+        dtype: float32, which is exact at strength 1; bfloat16, float16 [float32]
+        rank: keep factors of this rank, as a LoRA adapter that PEFT reads [all ranks]
+        vocabulary: same, or shared: leave tokens alone that one model lacks [same]
+        base_revision: of a model on the hub
+        aligned_revision: of a model on the hub
     """
 
+    usage = "base=MODEL aligned=MODEL out=FOLDER"
+
+    base: str
+    aligned: str
+    out: str
+    dtype: str = "float32"
+    rank: str | None = None
+    vocabulary: str = "same"
+    base_revision: str | None = None
+    aligned_revision: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.rank is not None and (not self.rank.isdecimal() or int(self.rank) < 1):
+            message = f"rank={self.rank}: accepted are whole numbers from 1 up, such as 64."
+            raise ConfigError([message])
+
+    @property
+    def ranks(self) -> int | None:
+        """The rank of the factors; None for the differences themselves."""
+        return None if self.rank is None else int(self.rank)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Apply(Action):
+    """Add vectors to a model's weights and write an ordinary checkpoint.
+
+    Args:
+        base: the model to start from: a folder of safetensors files, a hub id, or zoo:NAME
+        vector: folders of vectors or of LoRA adapters, or zoo:NAME
+        strength: how much of each, or of all: 0 is the base, 1 the aligned model [1]
+        out: the folder to write
+        base_revision: of a model on the hub
+    """
+
+    usage = "base=MODEL vector=PATH[,PATH] strength=NUMBER[,NUMBER] out=FOLDER"
+
+    base: str
+    vector: str
+    strength: str = "1"
+    out: str
+    base_revision: str | None = None
+
+    def __post_init__(self) -> None:
+        _ = self.strengths
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """The paths of the vectors, by name."""
+        return named(self.vector.split(","))
+
+    @property
+    def strengths(self) -> dict[str, float]:
+        """A strength for each vector: one for all, or as many as there are vectors."""
+        vectors = self.paths
+        try:
+            numbers = [float(each) for each in self.strength.split(",")]
+            if not all(map(math.isfinite, numbers)):
+                raise ValueError
+        except ValueError:
+            message = (
+                f"strength={self.strength}: accepted are finite numbers, such as 0.5 or 0.5,1."
+            )
+            raise ConfigError([message]) from None
+        if len(numbers) == 1:
+            numbers *= len(vectors)
+        if len(numbers) != len(vectors):
+            message = f"strength={self.strength}: {len(numbers)} numbers for {len(vectors)} vectors"
+            advice = "Give one for all, or one for each."
+            raise ConfigError([f"{message} ({', '.join(vectors)}). {advice}"])
+        return dict(zip(vectors, numbers, strict=True))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Show(Action):
+    """Say where vectors come from, what they change, and how alike they are.
+
+    Args:
+        paths: the folder of a vector or of a LoRA adapter, or zoo:NAME
+        picture: draw the norms by layer and kind of module in this file: png or svg
+        as_json: print everything for programs
+    """
+
+    usage = "PATH [PATH ...] [--picture FILE] [--json]"
+    spelled: ClassVar[Mapping[str, str]] = {
+        "paths": "PATH",
+        "picture": "--picture",
+        "as_json": "--json",
+    }
+
     paths: tuple[str, ...]
-    picture: Path | None
-    as_json: bool
+    picture: Path | None = None
+    as_json: bool = False
 
     @classmethod
-    def of(cls, arguments: Sequence[str]) -> Showing:
-        """Read the arguments of `show`; ConfigError with every mistake."""
-        what = f"{COMMAND} show:"
-        flags = [name for name in ACTIONS["show"].settings if name.startswith("-")]
+    def of(cls, arguments: Sequence[str]) -> Self:
+        """Read paths and flags.
+
+        Raises:
+            ConfigError: a ValueError that lists every mistake, with the nearest valid flag.
+        """
+        what = f"{COMMAND} {cls.name()}:"
+        flags = [name for name in cls.spelled.values() if name.startswith("-")]
         paths: list[str] = []
         picture, as_json, mistakes = None, False, []
         left = list(arguments)
@@ -214,7 +238,50 @@ class Showing:
             else:
                 mistakes.append(not_a_choice(what, argument, flags))
         if not paths:
-            mistakes.append(f"{what} PATH is missing: {ACTIONS['show'].settings['PATH']}.")
+            mistakes.append(f"{what} PATH is missing: {cls.meanings()['PATH']}.")
         if mistakes:
             raise ConfigError(mistakes)
         return cls(paths=tuple(paths), picture=picture, as_json=as_json)
+
+
+ACTIONS: Mapping[str, type[Action]] = {kind.name(): kind for kind in (Extract, Apply, Show)}
+
+
+def overview() -> str:
+    """Return the help of the command."""
+    lines = [f"{COMMAND} ACTION ...", "", "Alignment vectors: differences of weights."]
+    for name, action in ACTIONS.items():
+        lines += ["", f"  {name:9}{action.summary()}"]
+        lines.append(f"  {'':9}{COMMAND} {name} {action.usage}")
+    return "\n".join([*lines, "", f"{COMMAND} ACTION --help names every setting."])
+
+
+def named(paths: Sequence[str]) -> dict[str, str]:
+    """Return paths by the names of their folders; a number tells apart those that are alike."""
+    found: dict[str, str] = {}
+    for path in paths:
+        if not path:
+            raise ConfigError([f"vector={','.join(paths)}: one of the paths is empty."])
+        name = zoo.name_in(path) or Path(path).expanduser().resolve().name
+        count, unique = 1, name
+        while unique in found:
+            count += 1
+            unique = f"{name}-{count}"
+        found[unique] = path
+    return found
+
+
+def _cannot_be_written(file: Path) -> str | None:
+    """Return why there can be no such file, before anything is computed for it."""
+    try:
+        is_folder = file.is_dir()
+        file.lstat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        return f"{error.strerror}."
+    if is_folder:
+        return "that is a folder."
+    if not os.access(file.parent, os.W_OK):
+        return f"nothing can be written in {str(file.parent)!r}."
+    return None

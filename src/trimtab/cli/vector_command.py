@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import shlex
@@ -35,24 +36,23 @@ def main(arguments: Sequence[str]) -> int:
     if name not in _RUN:
         raise ConfigError([not_a_choice(f"{read.COMMAND}:", name, _RUN)])
     if any(argument in _HELP for argument in rest):
-        print(read.manual(name))
+        print(read.ACTIONS[name].manual())
         return 0
     _RUN[name](rest)
     return 0
 
 
 def _extract(arguments: Sequence[str]) -> None:
-    given: dict[str, Any] = read.settings("extract", arguments)
-    if "rank" in given:
-        given["rank"] = read.rank(given["rank"])
+    asked = read.Extract.of(arguments)
 
     from trimtab.vectors.files.extraction import extract
     from trimtab.vectors.show.shown_vector import ShownVector
     from trimtab.vectors.show.vector_tables import percent, size
 
     with _bar("subtracting") as progress:
-        vector = extract(**given, progress=progress)
-    (shown,) = ShownVector.open({given["out"]: given["out"]})
+        settings: dict[str, Any] = {**dataclasses.asdict(asked), "rank": asked.ranks}
+        vector = extract(**settings, progress=progress)
+    (shown,) = ShownVector.open({asked.out: asked.out})
     if not vector.deltas:
         print(f"{shown.name}: an empty vector, {size(shown.bytes)}: the weights are equal.")
         return
@@ -70,28 +70,28 @@ def _extract(arguments: Sequence[str]) -> None:
 
 
 def _apply(arguments: Sequence[str]) -> None:
-    given: dict[str, Any] = read.settings("apply", arguments)
-    named = read.named(given.pop("vector").split(","))
-    strengths = read.strengths(given.pop("strength", "1"), named)
+    asked = read.Apply.of(arguments)
 
     from trimtab.vectors.files.checkpoint import RECORD, apply
     from trimtab.vectors.show.vector_tables import percent, size
     from trimtab.vectors.vector import Vector
 
-    vectors = {name: Vector.open(at) for name, at in named.items()}
+    vectors = {name: Vector.open(at) for name, at in asked.paths.items()}
     with _bar("adding") as progress:
         out = apply(
-            **given,
+            base=asked.base,
             vectors=vectors,
-            strengths=strengths,
+            strengths=asked.strengths,
+            out=asked.out,
+            base_revision=asked.base_revision,
             command=shlex.join([*read.COMMAND.split(), "apply", *arguments]),
             progress=progress,
         )
     record = json.loads((out / RECORD).read_text("utf-8"))
     moved = record["norm"] / record["base_norm"] if record["base_norm"] else 0.0
     written = size(sum(file.stat().st_size for file in out.iterdir()))
-    added = " + ".join(f"{strengths[name]:g} {name}" for name in named)
-    what = f"{given['base']} + {added}"
+    added = " + ".join(f"{strength:g} {name}" for name, strength in asked.strengths.items())
+    what = f"{asked.base} + {added}"
     print(f"{out}: model, {written}, {what}, moved by {percent(moved)} of its norm")
     for name, term in record["vectors"].items():
         if term["transferred"]:
@@ -100,7 +100,7 @@ def _apply(arguments: Sequence[str]) -> None:
 
 
 def _show(arguments: Sequence[str]) -> None:
-    asked = read.Showing.of(arguments)
+    asked = read.Show.of(arguments)
 
     from trimtab.vectors.show.cosines import cosines
     from trimtab.vectors.show.shown_vector import ShownVector

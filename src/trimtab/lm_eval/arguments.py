@@ -84,7 +84,9 @@ def read_arguments(arguments: Mapping[str, Any]) -> tuple[Method, Generation]:
         del settings["draft"]
     given = _gathered(given, settings)
     own = [f"{role}_{option}" for role in fields.values() for option in _options()]
-    names = {*fields.values(), *own, *_options(), *settings, *_GENERATION, "method"}
+    takes = Signature(target)
+    known = [name for name in takes.parameters if name not in fields]
+    names = {*fields.values(), *own, *_options(), *known, *_GENERATION, "method"}
     flat = _Flat(
         of=f"Model argument of method={name}:",
         accepted=names,
@@ -95,9 +97,9 @@ def read_arguments(arguments: Mapping[str, Any]) -> tuple[Method, Generation]:
         },
     )
     mistakes = [flat.unknown(key) for key in given if key not in names]
-    settings |= {key: given[key] for key in settings if key in given}
+    settings |= {key: given[key] for key in known if key in given}
     paths = {field: str(given[role]) for field, role in fields.items() if role in given}
-    mistakes += Signature(target).mistakes(settings | paths, flat).values()
+    mistakes += takes.mistakes(settings | paths, flat).values()
     models = {}
     for field, path in paths.items():
         try:
