@@ -14,7 +14,7 @@ import pytest
 
 from trimtab.cli import run_command
 from trimtab.results import frames
-from trimtab.results.choose import Choice
+from trimtab.results.choice import Choice
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 BY_RESULTS = {

@@ -16,7 +16,8 @@ from rich.console import Console
 from run_folders import write_run
 
 from trimtab.cli import main
-from trimtab.results import choose, frames
+from trimtab.results import choice_text, choose, frames
+from trimtab.results.choice import LEVEL, Choice, Position
 from trimtab.statistics import estimates
 
 
@@ -55,14 +56,14 @@ def made(scores: Mapping[float, Sequence[float]]) -> frames.Curve:
 
 def on_disk(
     root: Path, scores: Mapping[float, Sequence[float]], **settings: Any
-) -> Callable[[], choose.Choice]:
+) -> Callable[[], Choice]:
     """Write a run for each value of a dial; gives what chooses among them."""
     for value, column in scores.items():
         write_run(root, column, value=value, **settings)
     return lambda: choose.choose(*frames.curves(frames.read([root])))
 
 
-def values(positions: Sequence[choose.Position]) -> list[float]:
+def values(positions: Sequence[Position]) -> list[float]:
     return [position.value for position in positions]
 
 
@@ -104,7 +105,7 @@ def test_a_flat_curve_is_called_flat():
         some += len(kept) < 5
         scores = {value: dict(enumerate(column)) for value, column in columns.items()}
         p_values = [estimates.paired(scores[i], scores[0]).p_value for i in range(1, 5)]
-        beforehand += min(estimates.holm(p_values)) < choose.LEVEL
+        beforehand += min(estimates.holm(p_values)) < LEVEL
     # Three standard deviations of the counts are 1.7 % of the repetitions for a rate of 5 %.
     assert beforehand / repetitions < 0.05 + 0.017
     assert 0.01 < given / repetitions < 0.05
@@ -258,7 +259,7 @@ def test_no_kl_weight_stands_for_strength_0_and_below(tmp_path):
 # ---------------------------------------------------------------------------- which runs count
 
 
-def chosen(root: Path, **settings: Any) -> list[choose.Choice]:
+def chosen(root: Path, **settings: Any) -> list[Choice]:
     return choose.choose_each(frames.read([root]), **settings)[0]
 
 
@@ -353,9 +354,9 @@ def test_curves_of_one_name_are_told_apart(tmp_path):
 # ---------------------------------------------------------------------------- the command
 
 
-def shown(choices: Sequence[choose.Choice]) -> str:
+def shown(choices: Sequence[Choice]) -> str:
     console = Console(width=200, record=True, file=io.StringIO())
-    console.print(choose.render(choices))
+    console.print(choice_text.render(choices))
     return console.export_text()
 
 
@@ -391,6 +392,25 @@ def test_the_command_says_what_the_library_says(command, tmp_path):
     assert "indistinguishable  0.2, 0.4 " in out
     assert "base: base-model + guide-model: has no dial." in out
     assert "Left out: 1 unfinished;" in out
+
+
+@pytest.mark.parametrize(("columns", "absent"), [(120, []), (80, []), (68, ["guide words"])])
+def test_a_narrow_terminal_gets_every_cell_whole(columns, absent, command, tmp_path, monkeypatch):
+    ratios = {"guide_ratio": [0.25] * 40}
+    scores = {0.1: [1.0] * 20 + [0.1] * 20, 0.2: [1.0] * 39 + [0.5], 0.9: [1.0] * 39 + [0.9]}
+    choice = on_disk(tmp_path, scores, measures=ratios)()
+    monkeypatch.setenv("COLUMNS", str(columns))
+    _, out, _ = command(".")
+    lines = [line.rstrip() for line in out.partition("\n best")[0].splitlines()]
+    assert max(map(len, lines)) <= columns
+    verdicts = ("worse", "indistinguishable", "best")
+    said = tuple(word for word in " ".join(lines).split() if word in verdicts)
+    assert said == verdicts
+    for position in choice.positions:
+        low, high = position.score["ci95"]
+        assert f"[{low:.3f}, {high:.3f}]" in " ".join(lines)
+    assert ("25.00 %" in " ".join(lines)) == (not absent)
+    assert (f"No room here for {', '.join(absent)}." in out) == bool(absent)
 
 
 def test_the_command_speaks_json(command, tmp_path):
@@ -463,5 +483,5 @@ def test_seeds_are_repetitions_of_one_choice(tmp_path: Path) -> None:
     (left,) = choice.left_out
     assert "0.6: seed 9, which not every value was run with" in left
     console = Console(file=io.StringIO(), width=100)
-    console.print(choose.render([choice]))
+    console.print(choice_text.render([choice]))
     assert "n = 40, over seeds 0, 1, 2" in console.file.getvalue()

@@ -68,17 +68,18 @@ def choose(arguments: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="for programs")
     options = parser.parse_args(arguments)
 
-    from trimtab.results import choose, selection
+    from trimtab.results import choice_text, selection
+    from trimtab.results.choose import choose_each
 
     found, _ = selection.select(options.roots, samples=True)
     split = None if options.split == "none" else options.split
-    choices, left_out = choose.choose_each(found.runs, options.metric, split)
+    choices, left_out = choose_each(found.runs, options.metric, split)
     left_out += found.left_out
     if options.json:
         content = {"choices": [choice.to_dict() for choice in choices], "left_out": left_out}
         print(json.dumps(content, indent=2, ensure_ascii=False))
         return 0
-    show(choose.render(choices))
+    show(choice_text.render(choices))
     print("\nThe best was picked by these samples, so its own score here is a little hopeful.")
     say_left_out(left_out)
     return 0

@@ -15,6 +15,7 @@ from trimtab.cli.output import show
 from trimtab.config import working_directory
 from trimtab.config.composition import ConfigError
 from trimtab.config.wording import not_a_choice
+from trimtab.machine.numbers_as_text import percent, size
 from trimtab.machine.printable import printable
 
 _HELP = ("-h", "--help")
@@ -47,7 +48,6 @@ def _extract(arguments: Sequence[str]) -> None:
 
     from trimtab.vectors.files.extraction import extract
     from trimtab.vectors.show.shown_vector import ShownVector
-    from trimtab.vectors.show.vector_tables import percent, size
 
     with _bar("subtracting") as progress:
         settings: dict[str, Any] = {**dataclasses.asdict(asked), "rank": asked.ranks}
@@ -73,7 +73,6 @@ def _apply(arguments: Sequence[str]) -> None:
     asked = read.Apply.of(arguments)
 
     from trimtab.vectors.files.checkpoint import RECORD, apply
-    from trimtab.vectors.show.vector_tables import percent, size
     from trimtab.vectors.vector import Vector
 
     vectors = {name: Vector.open(at) for name, at in asked.paths.items()}

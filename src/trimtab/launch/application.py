@@ -19,10 +19,11 @@ from trimtab.config import composition
 from trimtab.launch import errors
 from trimtab.launch.job import job_of
 from trimtab.launch.together import alike, family
+from trimtab.machine.numbers_as_text import estimate
 
 if TYPE_CHECKING:
     from trimtab.runs.evaluate import Job
-    from trimtab.runs.records import EstimateRecord, Summary
+    from trimtab.runs.records import Summary
 
 _log = logging.getLogger(__name__)
 
@@ -113,12 +114,11 @@ def _result(summary: Summary) -> str:
     metric, metrics = summary["task"]["metric"], summary["metrics"]
     given = [scorer["metrics"] for scorer in summary.get("scorers", {}).values()]
     shown = dict.fromkeys([metric, *(names[0] for names in given if names)])
-    text = ", ".join(_estimate(name, metrics[name]) for name in shown if name in metrics)
+    text = ", ".join(
+        f"{name} {estimate(metrics[name]['value'], metrics[name]['ci95'])}"
+        for name in shown
+        if name in metrics
+    )
     unscored = {name: s["unscored"] for name, s in summary.get("scorers", {}).items()}
     left = "".join(f", {n} unscored ({name})" for name, n in unscored.items() if n)
     return f"{text} n={metrics[metric]['n']}{left}"
-
-
-def _estimate(name: str, estimate: EstimateRecord) -> str:
-    interval = " [{:.3f}, {:.3f}]".format(*estimate["ci95"]) if estimate["ci95"] else ""
-    return f"{name} {estimate['value']:.3f}{interval}"

@@ -9,6 +9,13 @@ from functools import partial
 from typing import Any
 
 from trimtab.config.wording import not_a_choice
+from trimtab.machine.numbers_as_text import (
+    DIFFERENCE,
+    estimate,
+    p_value,
+    percent,
+    percent_interval,
+)
 from trimtab.machine.printable import printable
 from trimtab.report.study import Study
 from trimtab.results import quantities
@@ -88,15 +95,12 @@ def _compared(study: Study, name: str, run: Run) -> str:
     if one.paired is None or one.wins is None:
         return one.reason if name == "difference" else ""
     if name == "difference":
-        interval = one.paired.ci95
-        between = "" if interval is None else f" [{interval[0]:+.3f}, {interval[1]:+.3f}]"
-        return f"{one.paired.difference:+.3f}{between}"
+        return estimate(one.paired.difference, one.paired.ci95, DIFFERENCE)
     if name == "p":
-        return "" if one.p_value is None else f"{one.p_value:.2g}"
+        return p_value(one.p_value)
     if name == "test":
         return one.paired.test
-    low, high = one.wins.ci95
-    return f"{100 * one.wins.value:.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
+    return f"{percent(one.wins.value, '.0f')} {percent_interval(one.wins.ci95)}"
 
 
 def _dial(study: Study, run: Run) -> str:

@@ -1,162 +1,20 @@
-"""Where a dial should stand: its best value on validation rows, and those as good by the data."""
+"""Where a dial should stand: its values compared over the same samples, on validation rows."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from statistics import fmean
-from typing import Any
-
-from rich.box import SIMPLE_HEAD
-from rich.console import Group
-from rich.table import Table
-from rich.text import Text
+from collections.abc import Iterable
 
 from trimtab.config.wording import not_a_choice
-from trimtab.machine.printable import printable
 from trimtab.results import seeds
+from trimtab.results.choice import Choice, Position, turn
 from trimtab.results.comparisons import compare_repeated
 from trimtab.results.frames import Curve, Run, curves, labels
 from trimtab.statistics import estimates
 
-LEVEL = 0.05
-
 
 class NoChoice(ValueError):
     """A curve that leaves nothing to choose from; the message says why."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Position:
-    """A value of the dial, compared with the best one.
-
-    Attributes:
-        runs: the runs at this value, by their seeds.
-        score: its metric: `value`, `n`, `stderr`, `ci95`.
-        against_best: the paired comparison, this value minus the best; None for the best itself.
-        p_value: of that comparison, corrected for all those of the curve; 1 for the best itself.
-    """
-
-    runs: Sequence[Run]
-    score: Mapping[str, Any]
-    against_best: estimates.Paired | None
-    p_value: float
-
-    @property
-    def run(self) -> Run:
-        """The run at this value; of several seeds, the first."""
-        return self.runs[0]
-
-    @property
-    def value(self) -> float:
-        """Where the dial stands."""
-        assert self.run.value is not None
-        return self.run.value
-
-    @property
-    def indistinguishable(self) -> bool:
-        """Whether the samples do not tell it from the best; so for the best itself."""
-        return self.p_value >= LEVEL
-
-    @property
-    def guide_ratio(self) -> float | None:
-        """The guide's mean share of the words; None for a method that does not measure it."""
-        found = [run.summary["metrics"].get("guide_ratio") for run in self.runs]
-        ratios = [ratio["value"] for ratio in found if ratio]
-        return fmean(ratios) if len(ratios) == len(found) else None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """What a curve says about its dial.
-
-    Attributes:
-        name: of the curve: method, models, and what tells it from others of that name.
-        metric: the score that the values are compared by.
-        positions: the compared values, in the dial's order.
-        left_out: runs of the curve that were not compared, and why.
-    """
-
-    name: str
-    metric: str
-    positions: Sequence[Position]
-    left_out: Sequence[str] = ()
-
-    @property
-    def best(self) -> Position:
-        """The value with the highest mean."""
-        return next(p for p in self.positions if p.against_best is None)
-
-    @property
-    def indistinguishable(self) -> list[Position]:
-        """The best and all that the samples do not tell from it, in the dial's order."""
-        return [p for p in self.positions if p.indistinguishable]
-
-    @property
-    def cheapest(self) -> Position | None:
-        """Of the indistinguishable the one where the guide says least; None without a guide.
-
-        By the mean `guide_ratio`, the paper's own account of cost; of equals, the nearest to 0.
-        """
-        measured = [p for p in self.indistinguishable if p.guide_ratio is not None]
-        return min(measured, key=lambda p: (p.guide_ratio, _turn(p.value)), default=None)
-
-    @property
-    def betas(self) -> list[float]:
-        """The KL weights that the runs record; the aligned model was trained with one."""
-        recorded = (run.config["method"].get("beta") for p in self.positions for run in p.runs)
-        return sorted({beta for beta in recorded if isinstance(beta, int | float)})
-
-    @property
-    def seeds(self) -> list[int]:
-        """The seeds that every value was run with."""
-        return [seeds.seed(run) for run in self.best.runs]
-
-    def kl_weight(self, position: Position) -> float | None:
-        """Return the KL weight to retrain at for what DeRa does there: beta / strength.
-
-        Liu et al., "Decoding-time Realignment of Language Models", ICML 2024, arXiv 2402.02992.
-        None where the runs do not record one beta, and at strength 0 (the reference itself, which
-        an infinite weight would keep) or below, where no KL weight leads.
-        """
-        if len(self.betas) != 1 or position.value <= 0:
-            return None
-        return self.betas[0] / position.value
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return all of it as plain JSON data."""
-        run = self.best.run
-        return {
-            "name": self.name,
-            "task": run.task,
-            "source": run.source,
-            "split": run.split,
-            "method": run.method,
-            "models": run.models,
-            "dial": run.dial,
-            "metric": self.metric,
-            "seeds": self.seeds,
-            "best": self.best.value,
-            "indistinguishable": [p.value for p in self.indistinguishable],
-            "cheapest": self.cheapest.value if self.cheapest else None,
-            "betas": self.betas,
-            "positions": [
-                {
-                    "value": p.value,
-                    "score": dict(p.score),
-                    "against_best": p.against_best.to_dict() if p.against_best else None,
-                    "p_value": p.p_value,
-                    "indistinguishable": p.indistinguishable,
-                    "guide_ratio": p.guide_ratio,
-                    "kl_weight": self.kl_weight(p),
-                    "folder": str(p.run.folder),
-                    "folders": [str(run.folder) for run in p.runs],
-                }
-                for p in self.positions
-            ],
-            "left_out": list(self.left_out),
-        }
 
 
 def choose(curve: Curve, metric: str | None = None, *, name: str | None = None) -> Choice:
@@ -201,7 +59,7 @@ def choose(curve: Curve, metric: str | None = None, *, name: str | None = None) 
         raise NoChoice(not_a_choice(f"{name}: score", metric, scores))
 
     scored = {value: seeds.estimate(group, metric) for value, group in by_value.items()}
-    best = min(by_value, key=lambda value: (-scored[value]["value"], _turn(value)))
+    best = min(by_value, key=lambda value: (-scored[value]["value"], turn(value)))
     against = {
         value: compare_repeated(group, by_value[best], metric)
         for value, group in by_value.items()
@@ -270,12 +128,6 @@ def _on(split: str | None) -> str:
     return f"on split {split}" if split else "on rows without a split"
 
 
-def _turn(value: float | None) -> tuple[float, bool]:
-    """How far the dial is turned from 0; of equals, the positive one is less."""
-    assert value is not None
-    return abs(value), value < 0
-
-
 def _comparable(curve: Curve) -> tuple[dict[float, list[Run]], list[str]]:
     """Return the runs of each value, all over the same rows with the same weights, and the others.
 
@@ -304,105 +156,3 @@ def _comparable(curve: Curve) -> tuple[dict[float, list[Run]], list[str]]:
             continue
         left_out.append(f"{run.dial} {run.value:g}: {reason}, {run.folder}.")
     return {value: [own[one] for one in sorted(own)] for value, own in kept.items()}, left_out
-
-
-# ---------------------------------------------------------------------------- as text
-
-
-def render(choices: Sequence[Choice]) -> Group:
-    """Return a table and a conclusion for each choice."""
-    parts = [part for choice in choices for part in (_table(choice), _conclusion(choice))]
-    return Group(*parts)
-
-
-def _table(choice: Choice) -> Table:
-    run = choice.best.run
-    table = Table(
-        title=Text(
-            "\n"
-            + printable(f"{run.task} ({run.source}): {choice.metric} [95 % interval]")
-            + "\n"
-            + printable(f"{choice.name}, n = {choice.best.score['n']}{_seeds(choice)}")
-        ),
-        title_justify="left",
-        title_style="bold",
-        header_style="",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-    )
-    guided = any(p.guide_ratio is not None for p in choice.positions)
-    columns = [str(run.dial), choice.metric, "difference", "p (Holm)"]
-    for column in [*columns, *(["guide words"] if guided else [])]:
-        table.add_column(Text(printable(column)), justify="right", no_wrap=True)
-    table.add_column("")
-    for p in choice.positions:
-        against = p.against_best
-        row = [
-            f"{p.value:g}",
-            _score(p),
-            f"{against.difference:+.3f}" if against else "",
-            f"{p.p_value:.2g}" if against else "",
-        ]
-        if guided:
-            row.append("" if p.guide_ratio is None else f"{100 * p.guide_ratio:.2f} %")
-        verdict = "indistinguishable" if p.indistinguishable else "worse"
-        table.add_row(*map(Text, [*row, verdict if against else "best"]))
-    return table
-
-
-def _seeds(choice: Choice) -> str:
-    several = len(choice.seeds) > 1
-    return f", over seeds {', '.join(map(str, choice.seeds))}" if several else ""
-
-
-def _conclusion(choice: Choice) -> Table:
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    dial, best = choice.best.run.dial, choice.best
-    lines = {
-        "best": f"{dial} {best.value:g}: {choice.metric} {_score(best)}",
-        "indistinguishable": ", ".join(f"{p.value:g}" for p in choice.indistinguishable),
-    }
-    tests = dict.fromkeys(p.against_best.test for p in choice.positions if p.against_best)
-    lines["compared by"] = f"{' and '.join(tests)} test, against the best, corrected (Holm)"
-    if choice.cheapest:
-        share = 100 * (choice.cheapest.guide_ratio or 0.0)
-        lines["cheapest of these"] = (
-            f"{dial} {choice.cheapest.value:g}: the guide says {share:.2f} % of the words"
-        )
-    if choice.betas or best.run.method == "dera":
-        lines["retrain at"] = _retrain(choice)
-    if choice.left_out:
-        lines["left out"] = "\n".join(choice.left_out)
-    for name, text in lines.items():
-        grid.add_row(Text(f" {name}"), Text(printable(text, keep="\n")))
-    return grid
-
-
-def _score(position: Position) -> str:
-    interval = position.score["ci95"]
-    text = f"{position.score['value']:.3f}"
-    return text if interval is None else "{} [{:.3f}, {:.3f}]".format(text, *interval)
-
-
-def _retrain(choice: Choice) -> str:
-    if not choice.betas:
-        return (
-            "not known, as no run records beta: one more run of this curve is enough, with\n"
-            "method.beta=..., the KL weight that the aligned model was trained with"
-        )
-    if len(choice.betas) > 1:
-        several = ", ".join(f"{beta:g}" for beta in choice.betas)
-        return f"not known, as the runs record several betas of one aligned model: {several}"
-    beta, strength = choice.betas[0], choice.best.value
-    weight = choice.kl_weight(choice.best)
-    text = (
-        f"no KL weight: none stands for strength {strength:g}"
-        if weight is None
-        else f"KL weight {weight:.3g} = beta {beta:g} / strength {strength:g}"
-    )
-    ends = choice.indistinguishable[0], choice.indistinguishable[-1]
-    highest, lowest = map(choice.kl_weight, ends)
-    if ends[0] is ends[1] or lowest is None:
-        return text
-    among = f"{lowest:.3g} and more" if highest is None else f"{lowest:.3g} to {highest:.3g}"
-    return f"{text}; over the indistinguishable, {among}"

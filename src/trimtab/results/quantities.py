@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from trimtab.machine.numbers_as_text import percent, score, speed
 from trimtab.results.frames import Run
 
 SPEED = "tokens_per_second"
@@ -91,8 +92,8 @@ def starts_at_zero(name: str) -> bool:
 def text(name: str, number: float) -> str:
     """Return a quantity's number as tables and figures print it."""
     if is_share(name):
-        return f"{100 * number:.1f} %"
-    return f"{number:,.0f}" if name == SPEED else f"{number:.3f}"
+        return percent(number, ".1f")
+    return speed(number) if name == SPEED else score(number)
 
 
 def interval_text(name: str, reading: Reading) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from trimtab.config.composition import digest
+from trimtab.machine import numbers_as_text as text
 from trimtab.results.finished import Run, short_ids
 from trimtab.runs.recorded import Damaged
 from trimtab.runs.records import Config, EstimateRecord
@@ -90,13 +91,12 @@ def common(runs: Iterable[Run]) -> list[int]:
 
 def note(found: Repeated) -> str:
     """Return in words what runs of several seeds come to."""
-    value, n = found.estimate.value, found.estimate.n
-    low, high = found.estimate.ci95 or (value, value)
+    mean = found.estimate
     return (
         f"{', '.join(short_ids(found.runs))}: seeds {', '.join(str(seed(r)) for r in found.runs)} "
-        f"of one experiment. {found.runs[0].metric} {value:.3f} [{low:.3f}, {high:.3f}] over "
-        f"{n} samples and {len(found.runs)} seeds; standard deviation between seeds "
-        f"{found.spread:.3f}."
+        f"of one experiment. {found.runs[0].metric} {text.estimate(mean.value, mean.ci95)} over "
+        f"{mean.n} samples and {len(found.runs)} seeds; standard deviation between seeds "
+        f"{text.score(found.spread)}."
     )
 
 

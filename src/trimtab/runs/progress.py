@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from trimtab.machine.numbers_as_text import score, speed
 from trimtab.runs.records import SampleRecord
 
 _SPEED = "tokens_per_second"
@@ -47,7 +48,7 @@ class Running:
         self.seconds = seconds
         self._tokens += sum(record["tokens"].values())
         status = "  ".join(
-            f"{value:,.0f} tokens/s" if name == _SPEED else f"{name} {value:.3f}"
+            f"{speed(value)} tokens/s" if name == _SPEED else f"{name} {score(value)}"
             for name, value in self.metrics.items()
         )
         self._bar.update(self._task, completed=self.count, status=status)

@@ -6,13 +6,14 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from trimtab.machine.numbers_as_text import percent, size
 from trimtab.machine.printable import printable
+from trimtab.machine.table_style import styled_table
 from trimtab.vectors.provenance import described
 from trimtab.vectors.show.cosines import ALL
 from trimtab.vectors.show.profile import Profile, axes, bases_are_known, shown_norm
@@ -112,14 +113,7 @@ def _cosines(names: Sequence[str], found: Mapping[str, list[list[float]]]) -> li
 
 def _table(title: str, columns: Iterable[str]) -> Table:
     first, *others = columns
-    table = Table(
-        title=title or None,
-        title_justify="left",
-        title_style="",
-        header_style="",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-    )
+    table = styled_table(title, style="")
     table.add_column(_shown(first), no_wrap=True)
     for name in others:
         table.add_column(_shown(name), justify="right", no_wrap=True, vertical="bottom")
@@ -139,18 +133,3 @@ def _broken(name: str) -> str:
             lines.append("")
         lines[-1] += part
     return "\n".join(lines)
-
-
-def percent(share: float | None) -> str:
-    """Return a share as a percentage of three digits; nothing where it is not known."""
-    return "" if share is None else f"{100 * share:.3g} %"
-
-
-def size(count: int) -> str:
-    """Return a number of bytes in the unit that suits it."""
-    amount = float(count)
-    for unit in ("bytes", "kB", "MB"):
-        if amount < 1000:
-            return f"{amount:.3g} {unit}"
-        amount /= 1000
-    return f"{amount:.3g} GB"
