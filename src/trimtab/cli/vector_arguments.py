@@ -6,6 +6,7 @@ imports torch: mistakes in a command and its help should not wait for it.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from typing import Any, ClassVar, Self
 from trimtab import zoo
 from trimtab.config.composition import ConfigError
 from trimtab.config.explained import arguments as documented
-from trimtab.config.signature import Signature
+from trimtab.config.signature import Signature, in_words
 from trimtab.config.wording import not_a_choice
 
 COMMAND = "trimtab vector"
@@ -92,7 +93,7 @@ class _Said:
         return f"{COMMAND} {self.action.name()}:"
 
     def misfit(self, name: str, value: Any, hint: Any) -> str:
-        raise AssertionError(f"{name}={value!r}: every setting is text")
+        return f"{self.by} {name}={value!r}: accepted is {in_words(hint)}."
 
     def unknown(self, name: str) -> str:
         return not_a_choice(self.by, name, self.action.meanings())
@@ -121,9 +122,9 @@ class Extract(Action):
     base: str
     aligned: str
     out: str
-    dtype: str = "float32"
+    dtype: str | None = None
     rank: str | None = None
-    vocabulary: str = "same"
+    vocabulary: str | None = None
     base_revision: str | None = None
     aligned_revision: str | None = None
 
@@ -133,9 +134,10 @@ class Extract(Action):
             raise ConfigError([message])
 
     @property
-    def ranks(self) -> int | None:
-        """The rank of the factors; None for the differences themselves."""
-        return None if self.rank is None else int(self.rank)
+    def given(self) -> dict[str, Any]:
+        """The settings that are given, as the function that extracts takes them."""
+        given = {key: text for key, text in dataclasses.asdict(self).items() if text is not None}
+        return given if self.rank is None else {**given, "rank": int(self.rank)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import shlex
@@ -50,8 +49,7 @@ def _extract(arguments: Sequence[str]) -> None:
     from trimtab.vectors.show.shown_vector import ShownVector
 
     with _bar("subtracting") as progress:
-        settings: dict[str, Any] = {**dataclasses.asdict(asked), "rank": asked.ranks}
-        vector = extract(**settings, progress=progress)
+        vector = extract(**asked.given, progress=progress)
     (shown,) = ShownVector.open({asked.out: asked.out})
     if not vector.deltas:
         print(f"{shown.name}: an empty vector, {size(shown.bytes)}: the weights are equal.")

@@ -7,6 +7,8 @@ from typing import Any
 from lm_eval.loggers import EvaluationTracker
 from lm_eval.utils import sanitize_model_name
 
+from trimtab import zoo
+
 
 class Tracker(EvaluationTracker):
     """The harness's own writer, told what ran and where.
@@ -33,4 +35,4 @@ class Tracker(EvaluationTracker):
 def model_name(method: str, models: dict[str, dict[str, Any]]) -> str:
     """Return what tells a method and its models from others, as in `nudging__large__small`."""
     paths = (model["path"] for role, model in models.items() if role != "draft")
-    return "__".join([method, *(path.removeprefix("zoo:") for path in paths)])
+    return "__".join([method, *(zoo.name_in(path) or path for path in paths)])
