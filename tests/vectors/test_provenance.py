@@ -1,13 +1,16 @@
 """What is known of where a vector comes from, once it was calculated with and saved."""
 
+import json
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, NoneType
+from typing import Any, get_args, get_type_hints, is_typeddict
 
 import numpy as np
 import pytest
 from checkpoints import llama, saved
 
 from trimtab.cli.vector_command import main
+from trimtab.machine import shapes
 from trimtab.vectors import (
     EmrMerge,
     Vector,
@@ -20,6 +23,10 @@ from trimtab.vectors import (
     ties,
     trim,
 )
+from trimtab.vectors.disk.vector_folder import VectorProvenance, provenance
+from trimtab.vectors.facts import VectorFacts
+from trimtab.vectors.files.checkpoint_record import CheckpointRecord
+from trimtab.vectors.show.shown_vector import ShowRecord
 
 
 @pytest.fixture(scope="module")
@@ -153,3 +160,64 @@ def test_it_is_shown_and_goes_into_models(folders, tmp_path: Path, capsys) -> No
     assert "0.25 x (ties of a, b" in (out / "README.md").read_text()
     main(["apply", f"base={folders['m3']}", f"vector={tmp_path / 'mixed'}", f"out={out}-2"])
     assert "Transfer: mixed was extracted from" in capsys.readouterr().out
+
+
+def nameless(value: Any, hint: Any) -> set[str]:
+    """Return the keys of what was written that a typed record has no line for."""
+    inner = [each for each in get_args(hint) if each is not NoneType]
+    if is_typeddict(hint):
+        lines = get_type_hints(hint)
+        below = [nameless(each, lines[key]) for key, each in value.items() if key in lines]
+        return set().union(value.keys() - lines.keys(), *below)
+    if isinstance(value, list):
+        return set().union(*(nameless(each, inner[0]) for each in value))
+    if isinstance(value, dict) and len(inner) == 2:
+        return set().union(*(nameless(each, inner[1]) for each in value.values()))
+    return nameless(value, inner[0]) if value is not None and len(inner) == 1 else set()
+
+
+def test_a_key_without_a_line_is_noticed() -> None:
+    model = {"name": "m", "made": "up"}
+    facts = {"base": model, "made_of": {"how": "sum", "vectors": [{"aligned": model}], "odd": 1}}
+    assert nameless({**facts, "tensors": {"w": {"size": 2}}}, VectorFacts) == {
+        "made",
+        "odd",
+        "size",
+    }
+
+
+@pytest.mark.parametrize("how", [*MERGES, "extract", "sum", "trim", "drop", "mask"])
+def test_every_key_of_a_vectors_facts_has_a_line_in_their_record(
+    folders, tmp_path: Path, how: str
+) -> None:
+    vectors = opened(folders, "a", "b")
+    others = {
+        "extract": lambda v: v["a"],
+        "sum": lambda v: v["a"] - 0.5 * trim(v["b"], 0.5),
+        "trim": lambda v: trim(v["a"], 0.5, over="vector"),
+        "drop": lambda v: drop(v["a"], 0.5, seed=2**70),
+        "mask": lambda v: EmrMerge.of(v).vector("b"),
+    }
+    facts = reopened((MERGES | others)[how](vectors), tmp_path).facts
+    shapes.of(VectorFacts)(facts)
+    assert nameless(facts, VectorFacts) == set()
+
+
+def test_what_programs_read_has_a_line_for_every_key(folders, tmp_path: Path, capsys) -> None:
+    vectors = opened(folders, "a", "b")
+    vectors["merged"] = ties(vectors)
+    out = apply(
+        base=folders["m0"],
+        vectors=vectors,
+        strengths=dict.fromkeys(vectors, 0.5),
+        out=tmp_path / "o",
+    )
+    vectors["merged"].save(tmp_path / "merged")
+    main(["show", folders["a"], str(tmp_path / "merged"), "--json"])
+    for said, record in (
+        (json.loads((out / "vectors.json").read_text()), CheckpointRecord),
+        (json.loads(capsys.readouterr().out), ShowRecord),
+        (provenance(folders["a"], base=None), VectorProvenance),
+    ):
+        shapes.of(record)(said)
+        assert nameless(said, record) == set()

@@ -72,7 +72,9 @@ def _description(file: Path) -> str:
 def _origin(name: str) -> str:
     """Return the models that an embedded vector lies between."""
     from trimtab.vectors import Vector
+    from trimtab.vectors.provenance import name_of
 
     facts = Vector.open(f"zoo:{name}").facts
-    base, aligned = (Path(facts[end]["name"].removeprefix("zoo:")) for end in ("base", "aligned"))
-    return f"Alignment vector from {base.name} to {aligned.name}"
+    ends = (name_of(facts.get("base")), name_of(facts.get("aligned")))
+    base, aligned = (Path(end.removeprefix("zoo:")).name for end in ends)
+    return f"Alignment vector from {base} to {aligned}"

@@ -70,7 +70,9 @@ def _extract(arguments: Sequence[str]) -> None:
 def _apply(arguments: Sequence[str]) -> None:
     asked = read.Apply.of(arguments)
 
-    from trimtab.vectors.files.checkpoint import RECORD, apply
+    from trimtab.vectors.files.checkpoint import apply
+    from trimtab.vectors.files.checkpoint_record import RECORD, CheckpointRecord
+    from trimtab.vectors.provenance import name_of
     from trimtab.vectors.vector import Vector
 
     vectors = {name: Vector.open(at) for name, at in asked.paths.items()}
@@ -84,7 +86,7 @@ def _apply(arguments: Sequence[str]) -> None:
             command=shlex.join([*read.COMMAND.split(), "apply", *arguments]),
             progress=progress,
         )
-    record = json.loads((out / RECORD).read_text("utf-8"))
+    record: CheckpointRecord = json.loads((out / RECORD).read_text("utf-8"))
     moved = record["norm"] / record["base_norm"] if record["base_norm"] else 0.0
     written = size(sum(file.stat().st_size for file in out.iterdir()))
     added = " + ".join(f"{strength:g} {name}" for name, strength in asked.strengths.items())
@@ -92,7 +94,7 @@ def _apply(arguments: Sequence[str]) -> None:
     print(f"{out}: model, {written}, {what}, moved by {percent(moved)} of its norm")
     for name, term in record["vectors"].items():
         if term["transferred"]:
-            origin = printable(term["from"]["base"].get("name") or "unknown")
+            origin = printable(name_of(term["from"].get("base")))
             print(f"Transfer: {name} was extracted from {origin}, which is another model.")
 
 
@@ -100,7 +102,7 @@ def _show(arguments: Sequence[str]) -> None:
     asked = read.Show.of(arguments)
 
     from trimtab.vectors.show.cosines import cosines
-    from trimtab.vectors.show.shown_vector import ShownVector
+    from trimtab.vectors.show.shown_vector import ShownVector, ShowRecord
     from trimtab.vectors.show.vector_tables import render
 
     shown = ShownVector.open(read.named(asked.paths))
@@ -111,7 +113,7 @@ def _show(arguments: Sequence[str]) -> None:
 
         picture.save(picture.draw(shown, angles), asked.picture)
     if asked.as_json:
-        content = {"vectors": [each.to_dict() for each in shown], "cosines": angles}
+        content: ShowRecord = {"vectors": [each.to_dict() for each in shown], "cosines": angles}
         print(json.dumps(_finite(content), indent=2))
         return
     # Narrower, columns would be cut off.

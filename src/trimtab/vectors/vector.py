@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trimtab.vectors import provenance
 from trimtab.vectors.delta import Between, Deltas, Dense
 from trimtab.vectors.disk import vector_folder
+from trimtab.vectors.facts import VectorFacts
 from trimtab.vectors.low_rank import added
 from trimtab.vectors.matching import quantized, require_one_architecture, require_same_tensors
 from trimtab.vectors.number_format import kind_of
@@ -33,7 +34,7 @@ class Vector:
     """
 
     deltas: Deltas
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: VectorFacts = field(default_factory=VectorFacts)
 
     @classmethod
     def between(

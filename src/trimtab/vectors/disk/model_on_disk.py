@@ -12,6 +12,7 @@ from trimtab.machine.json_file import read_object
 from trimtab.models.content_hash import content_sha256, vocabulary_sha256
 from trimtab.models.source import Source
 from trimtab.vectors.disk.tensor_file import StoredTensor, TensorFolder
+from trimtab.vectors.facts import ModelFacts
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class ModelOnDisk:
             ) from None
         return found
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> ModelFacts:
         """Return what names exactly this model: where from, revision, hashes."""
         return {
             "name": self.name,

@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from trimtab.config.wording import not_a_choice
 from trimtab.machine.whole_folder import whole_folder
@@ -24,9 +24,10 @@ from trimtab.vectors.blocks import blocks, squared_norm, to_six_digits
 from trimtab.vectors.delta import Correction, Delta, Deltas
 from trimtab.vectors.disk import peft_adapter
 from trimtab.vectors.disk.tensor_file import StoredTensor, TensorFile, TensorWriter
+from trimtab.vectors.facts import PartFacts, TensorFacts, VectorFacts
+from trimtab.vectors.facts import read as read_facts
 from trimtab.vectors.number_format import FLOAT32, INT64, Array, NumberFormat, labelled
-from trimtab.vectors.provenance import Facts, origin, transferred
-from trimtab.vectors.provenance import read as read_facts
+from trimtab.vectors.provenance import origin, transferred
 
 if TYPE_CHECKING:
     import torch
@@ -63,12 +64,12 @@ class OnDisk(Delta):
         return self.stored.values(first, last)
 
 
-def read(path: str | Path) -> tuple[dict[str, Delta], dict[str, Any]]:
+def read(path: str | Path) -> tuple[dict[str, Delta], VectorFacts]:
     """Return the differences in a folder, and where they come from; see `Vector.open`."""
     folder = resolve(str(path))
     there = {file.name for file in folder_files(folder)}
     deltas: dict[str, Delta] = {}
-    facts: dict[str, Any] = {}
+    facts = VectorFacts()
     if DENSE in there:
         file = TensorFile(folder / DENSE)
         facts = _facts(file)
@@ -79,7 +80,8 @@ def read(path: str | Path) -> tuple[dict[str, Delta], dict[str, Any]]:
         if twice := sorted(found.keys() & deltas.keys()):
             raise ValueError(f"{str(folder)!r} has {twice[0]} both in {DENSE} and as factors.")
         # An adapter names tied weights twice; a model's files have them once.
-        known = facts.get("tensors", found)
+        measured = facts.get("tensors")
+        known = found.keys() if measured is None else measured.keys()
         deltas |= {name: factor for name, factor in found.items() if name in known}
     elif DENSE not in there:
         raise ValueError(
@@ -89,7 +91,7 @@ def read(path: str | Path) -> tuple[dict[str, Delta], dict[str, Any]]:
     return deltas, facts
 
 
-def _facts(file: TensorFile) -> dict[str, Any]:
+def _facts(file: TensorFile) -> VectorFacts:
     """Return what a file of differences says of itself; refuse one of other numbers."""
     for name, tensor in file.tensors.items():
         if not tensor.format.is_of_weights:
@@ -117,16 +119,16 @@ def stored_as(dtype: str) -> NumberFormat:
     return labelled(dtype)
 
 
-def write(deltas: Deltas, said: Facts, out: Path, dtype: str) -> Path:
+def write(deltas: Deltas, said: VectorFacts, out: Path, dtype: str) -> Path:
     """Write differences and where they come from; see `Vector.save`."""
     kind = stored_as(dtype)
     shapes = {name: delta.shape for name, delta in deltas.items()}
-    facts: dict[str, Any] = dict(said)
+    facts = said.copy()
     if facts:  # what was recorded goes on to hold, but for how the numbers are stored
-        facts |= {"dtype": dtype, "rank": None}
+        facts["dtype"], facts["rank"] = dtype, None
         if "exact" in facts:
             facts["exact"] = facts["exact"] and kind is FLOAT32
-    measures = dict(facts.get("tensors", {}))
+    measures: dict[str, TensorFacts] = dict(facts.get("tensors") or {})
     room = len(json.dumps(facts)) + 32 * len(shapes) + 1024
     with (
         whole_folder(out) as temporary,
@@ -204,12 +206,26 @@ def _broken(file: TensorFile, why: str) -> ValueError:
     return ValueError(f"{str(file.path)!r} is damaged: {why}. Extract the vector again.")
 
 
-def identity(path: str) -> dict[str, Any]:
+class VectorIdentity(TypedDict):
+    """What tells two contents under one name apart."""
+
+    content_sha256: str  # of the folder's files
+
+
+class VectorProvenance(VectorIdentity, PartFacts):
+    """What a run's record needs to name exactly one vector: these, and where it comes from."""
+
+    path: str  # where it lies
+    exact: bool | None  # whether strength 1 gives the aligned weights bit for bit; None: unknown
+    transferred: bool | None  # whether it starts from another model; None: unknown
+
+
+def identity(path: str) -> VectorIdentity:
     """Return what tells two contents under one name apart."""
     return {"content_sha256": content_sha256(resolve(path))}
 
 
-def provenance(path: str, *, base: str | None) -> dict[str, Any]:
+def provenance(path: str, *, base: str | None) -> VectorProvenance:
     """Return what a record needs to name exactly this vector.
 
     Args:

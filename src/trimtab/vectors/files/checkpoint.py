@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from trimtab.machine.printable import printable
 from trimtab.machine.whole_folder import new_folder, whole_folder
 from trimtab.models.model_folder import folder_files
 from trimtab.models.source import DESCRIPTION
@@ -23,14 +20,13 @@ from trimtab.vectors.blocks import blocks, squared_norm, to_six_digits
 from trimtab.vectors.delta import Deltas
 from trimtab.vectors.disk.model_on_disk import ModelOnDisk, total_bytes
 from trimtab.vectors.disk.tensor_file import StoredTensor, TensorFile, TensorWriter
+from trimtab.vectors.files.checkpoint_record import RECORD, card, checkpoint_record
 from trimtab.vectors.matching import require_fits, require_weights
 from trimtab.vectors.names.names_in_files import by_names_in_files
 from trimtab.vectors.number_format import Array
-from trimtab.vectors.provenance import described, origin
 from trimtab.vectors.vector import Vector
 from trimtab.vectors.weighted_sum import Term, moved, not_finite, require_finite_strengths, terms_of
 
-RECORD = "vectors.json"
 # Weights in other formats would contradict those written; code is never carried along.
 _CARRIED_ALONG = (*DESCRIPTION, "*.md")
 
@@ -97,24 +93,10 @@ def apply(
         tensor_files = {tensor.file for tensor in model.tensors.values()}
         for tensor_file in sorted(tensor_files, key=lambda file: file.path):
             work.write(tensor_file, temporary / tensor_file.path.name)
-        made_of = composition(identity.result(), vectors, strengths) | work.measures
-        (temporary / RECORD).write_text(json.dumps(made_of, indent=2) + "\n", "utf-8")
-        (temporary / "README.md").write_text(_card(made_of, command), "utf-8")
+        record = checkpoint_record(identity.result(), vectors, strengths, work.norms)
+        (temporary / RECORD).write_text(json.dumps(record, indent=2) + "\n", "utf-8")
+        (temporary / "README.md").write_text(card(record, command), "utf-8")
     return out
-
-
-def composition(
-    base: Mapping[str, Any], vectors: Mapping[str, Vector], strengths: Mapping[str, float]
-) -> dict[str, Any]:
-    """Return what a sum is made of, and whether a vector came from another model than this."""
-    terms = {}
-    for name, vector in vectors.items():
-        terms[name] = {
-            "strength": strengths[name],
-            "from": origin(vector.facts),
-            "transferred": vector.transferred_to(base["content_sha256"]),
-        }
-    return {"base": dict(base), "vectors": terms}
 
 
 def _is_carried_along(name: str) -> bool:
@@ -133,10 +115,9 @@ class _Application:
     _base_square: float = 0.0
 
     @property
-    def measures(self) -> dict[str, float]:
-        """The Euclidean lengths of what was added, as it was written, and of the base weights."""
-        lengths = {"norm": self._moved_square, "base_norm": self._base_square}
-        return {what: to_six_digits(square**0.5) for what, square in lengths.items()}
+    def norms(self) -> tuple[float, float]:
+        """The Euclidean norms of what was added, as it was written, and of the base weights."""
+        return to_six_digits(self._moved_square**0.5), to_six_digits(self._base_square**0.5)
 
     def write(self, file: TensorFile, out: Path) -> None:
         """Write the file that one of the base's becomes."""
@@ -168,39 +149,3 @@ class _Application:
             raise not_finite(name, base=self.base, dtype=kind.label)
         self._moved_square += moved_square
         return stored
-
-
-def _card(made_of: Mapping[str, Any], command: str) -> str:
-    base = made_of["base"]
-    lines = [
-        "# A model along alignment vectors",
-        "",
-        f"The weights of {_code(base['name'])} (content {base['content_sha256'][:12]}), moved:",
-        "",
-        "| vector | strength | from | to |",
-        "|---|---|---|---|",
-    ]
-    for name, term in made_of["vectors"].items():
-        ends = (term["from"].get(end, {}) for end in ("base", "aligned"))
-        start, end = (_code(each.get("name") or "unknown") for each in ends)
-        end = _plain(described(term["from"]) or "") or end
-        lines.append(f"| {_plain(name)} | {term['strength']:g} | {start} | {end} |")
-    moved = [_plain(name) for name, term in made_of["vectors"].items() if term["transferred"]]
-    if moved:
-        lines += ["", f"Extracted from another model than this base: {', '.join(moved)}."]
-    lines += ["", "`theta = theta_base + sum_d strength_d (theta_d - theta_base)`, in fp32, cast "]
-    lines[-1] += "once; `vectors.json` names every part."
-    if command:
-        lines += ["", f"Made by {_code(command)}."]
-    return "\n".join(lines) + "\n"
-
-
-def _code(text: str) -> str:
-    """Return somebody's text as code, which ends where it does, also in a table."""
-    inert = printable(text).replace("`", "'").replace("|", "\\|")
-    return f"`{inert}`"
-
-
-def _plain(text: str) -> str:
-    """Return somebody's text so that nothing in it is a sign of Markdown or HTML."""
-    return re.sub(r"[^\w\s.,:;+()/@-]", lambda sign: f"&#{ord(sign[0])};", printable(text))

@@ -19,6 +19,7 @@ from trimtab.vectors.delta import Correction
 from trimtab.vectors.disk import vector_folder
 from trimtab.vectors.disk.model_on_disk import ModelOnDisk
 from trimtab.vectors.disk.tensor_file import StoredTensor, TensorWriter
+from trimtab.vectors.facts import TensorFacts, VectorFacts
 from trimtab.vectors.files.pairing import paired
 from trimtab.vectors.matching import quantized
 from trimtab.vectors.number_format import FLOAT32, Array, NumberFormat
@@ -93,7 +94,7 @@ def extract(
             for name, (start, end) in pairs.items():
                 work.take(name, start, end, writer)
             one, other = identities.result()
-            facts = {
+            facts: VectorFacts = {
                 "base": one,
                 "aligned": other,
                 "dtype": dtype,
@@ -134,7 +135,7 @@ class _Extraction:
     kind: NumberFormat
     adapter: AdapterWriter | None
     step: Callable[[int], None]
-    measures: dict[str, dict[str, float]] = field(default_factory=dict)
+    measures: dict[str, TensorFacts] = field(default_factory=dict)
     corrections: dict[str, Correction] = field(default_factory=dict)
 
     def take(self, name: str, start: StoredTensor, end: StoredTensor, writer: TensorWriter) -> None:
@@ -202,7 +203,13 @@ class _Extraction:
                 "Use dtype=bfloat16 or dtype=float32."
             )
         norms = {what: to_six_digits(square**0.5) for what, square in squares.items()}
-        self.measures[name] = {**norms, "changed": changed, "parameters": parameters}
+        self.measures[name] = {
+            "norm": norms["norm"],
+            "base_norm": norms["base_norm"],
+            "error": norms["error"],
+            "changed": changed,
+            "parameters": parameters,
+        }
 
 
 def _is_exact(pair: tuple[StoredTensor, StoredTensor]) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import torch
 
 from trimtab.config.wording import not_a_choice
 from trimtab.vectors.delta import Dense
+from trimtab.vectors.facts import VectorFacts
 from trimtab.vectors.provenance import made
 from trimtab.vectors.vector import Vector
 
@@ -163,6 +163,6 @@ def require_density(density: float) -> None:
         )
 
 
-def _thinned(vector: Vector, thin: Thinning, facts: Mapping[str, Any]) -> Vector:
+def _thinned(vector: Vector, thin: Thinning, facts: VectorFacts) -> Vector:
     deltas = {n: Dense(thin(n, d.dense().float())) for n, d in vector.deltas.items()}
     return Vector(deltas, facts)

@@ -5,13 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from trimtab.vectors.blocks import blocks, squared_norm
 from trimtab.vectors.delta import Delta
+from trimtab.vectors.facts import TensorFacts
 from trimtab.vectors.vector import Vector
 
 _PARAMETERS = ("weight", "bias")
+
+
+class SumsRecord(TypedDict):
+    """What a vector does to some tensors, as programs read it."""
+
+    parameters: int | None  # how many; None: only those that change are known
+    changed: int | None  # how many of them change; None: not counted
+    norm: float  # Euclidean, of the difference
+    relative_norm: float | None  # over that of the base's weights; None: not known
+    relative_error: float | None  # the norm of what storing lost, over that of the difference
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +67,7 @@ class Sums:
             return None
         return self.changed / self.parameters
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> SumsRecord:
         """Return the numbers for programs."""
         return {
             "parameters": self.parameters,
@@ -80,8 +91,7 @@ class Profile:
     @classmethod
     def of(cls, vector: Vector) -> Profile:
         """Return what was recorded when the vector was extracted; if nothing was, measure it."""
-        recorded: Mapping[str, Mapping[str, Any]] = vector.facts.get("tensors", {})
-        if recorded:
+        if recorded := vector.facts.get("tensors"):
             return cls({name: _recorded(measures) for name, measures in recorded.items()})
         return cls({name: _measured(delta) for name, delta in vector.deltas.items()})
 
@@ -174,7 +184,7 @@ def _layers(names: Iterable[str]) -> dict[str, str]:
     }
 
 
-def _recorded(measures: Mapping[str, Any]) -> Sums:
+def _recorded(measures: TensorFacts) -> Sums:
     return Sums(
         parameters=measures["parameters"],
         changed=measures["changed"],

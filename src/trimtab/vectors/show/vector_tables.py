@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
@@ -14,10 +13,11 @@ from rich.text import Text
 from trimtab.machine.numbers_as_text import percent, size
 from trimtab.machine.printable import printable
 from trimtab.machine.table_style import styled_table
-from trimtab.vectors.provenance import described
+from trimtab.vectors.facts import ModelFacts
+from trimtab.vectors.provenance import UNKNOWN, described, name_of
 from trimtab.vectors.show.cosines import ALL
 from trimtab.vectors.show.profile import Profile, axes, bases_are_known, shown_norm
-from trimtab.vectors.show.shown_vector import UNKNOWN, ShownVector
+from trimtab.vectors.show.shown_vector import ShownVector
 
 _SHORT = 12  # digits of a hash
 _HEADER = 10  # characters of a column's name in a line
@@ -57,16 +57,13 @@ def _provenance(each: ShownVector) -> Text:
     return Text.assemble(("\n" + printable(each.name), "bold"), "\n", listed)
 
 
-def _model(facts: Mapping[str, Any] | None) -> str:
+def _model(facts: ModelFacts | None) -> str:
     if not facts:
         return UNKNOWN
     revision = f"@{facts['revision']}" if facts.get("revision") else ""
-    hashes = [
-        f"{what} {facts[key][:_SHORT]}"
-        for what, key in (("content", "content_sha256"), ("tokenizer", "tokenizer_sha256"))
-        if facts.get(key)
-    ]
-    return f"{facts.get('name', UNKNOWN)}{revision}  ({', '.join(hashes)})"
+    hashes = {"content": facts.get("content_sha256"), "tokenizer": facts.get("tokenizer_sha256")}
+    said = ", ".join(f"{what} {each[:_SHORT]}" for what, each in hashes.items() if each)
+    return f"{name_of(facts)}{revision}  ({said})"
 
 
 def _by_kind(profile: Profile) -> Table:
