@@ -29,7 +29,7 @@ def _parts(value: Any) -> None:
         shapes.fields({"vectors": shapes.items(shapes.fields({"strength": shapes.number}))})(value)
 
 
-ForEach = Annotated[float | dict[str, float], shapes.anything]
+_ForEach = Annotated[float | dict[str, float], shapes.anything]
 """One number for all vectors, or one for each, by name."""
 
 
@@ -69,8 +69,8 @@ class MadeOf(TypedDict):
 
     how: str  # `sum`, or the function: `soup`, `ties`, ...
     vectors: list[PartFacts]  # the parts
-    density: NotRequired[ForEach]  # trim, drop, ties, dare: the share of elements that stay
-    weights: NotRequired[ForEach]  # soup, ties, dare: of the vectors
+    density: NotRequired[_ForEach]  # trim, drop, ties, dare: the share of elements that stay
+    weights: NotRequired[_ForEach]  # soup, ties, dare: of the vectors
     normalize: NotRequired[bool]  # ties, dare_ties: whether weights are divided by
     over: NotRequired[str]  # trim, ties: `tensor` or `vector`
     seed: NotRequired[Annotated[int, shapes.anything]]  # drop, dare: of what is dropped

@@ -6,12 +6,12 @@ they are of numbers on disk; those of tensors in a loaded model are in `live.sum
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from trimtab.config.accepted import require_finite
 from trimtab.vectors.delta import Delta, Deltas
 from trimtab.vectors.number_format import Array
 
@@ -96,9 +96,5 @@ def not_finite(name: str, *, base: str, dtype: str) -> ValueError:
 def require_finite_strengths(strengths: Sequence[float]) -> None:
     """Refuse strengths that are not finite numbers."""
     for strength in strengths:
-        is_number = isinstance(strength, int | float) and not isinstance(strength, bool)
-        if not is_number or not math.isfinite(strength):
-            raise ValueError(
-                f"strength={strength!r}: accepted is any finite number: 0 is the base, 1 the "
-                "aligned model, below 0 the reverse."
-            )
+        further = ": 0 is the base, 1 the aligned model, below 0 the reverse"
+        require_finite("strength", strength, further=further)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from trimtab.config.accepted import is_number
 from trimtab.machine.json_file import read_object
 from trimtab.machine.printable import printable
 from trimtab.vectors.disk.peft_patterns import first_matches
@@ -148,8 +149,7 @@ def _for_each(
     if not isinstance(own, Mapping):
         raise _refusal(folder, f"it has {patterns}={own!r}")
     for key, value in {what: config.get(what, otherwise), **own}.items():
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not -_MOST < value < _MOST:
+        if not is_number(value) or not -_MOST < value < _MOST:
             raise _refusal(folder, f"it has {key}={value!r}, which is no number that scales")
     matched = first_matches(list(own), list(modules), what=f"{patterns} of {str(folder)!r}")
     return {

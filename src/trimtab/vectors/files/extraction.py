@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trimtab.config.accepted import require_whole
 from trimtab.config.wording import not_a_choice
 from trimtab.machine.whole_folder import new_folder, whole_folder
 from trimtab.vectors.blocks import blocks, squared_norm, to_six_digits
@@ -70,8 +71,8 @@ def extract(
     kind = vector_folder.stored_as(dtype)
     if vocabulary not in VOCABULARIES:
         raise ValueError(not_a_choice("vocabulary:", vocabulary, VOCABULARIES))
-    if rank is not None and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 1):
-        raise ValueError(f"rank={rank!r}: accepted are whole numbers from 1 up, such as 64.")
+    if rank is not None:
+        require_whole("rank", rank, 1, further=", such as 64")
     out = new_folder(out)
     models = ModelOnDisk(base, base_revision), ModelOnDisk(aligned, aligned_revision)
     pairs = paired(*models, shared=vocabulary == "shared")

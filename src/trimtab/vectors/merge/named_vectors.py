@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import torch
 
+from trimtab.config.accepted import is_number
 from trimtab.vectors.matching import require_one_architecture
 from trimtab.vectors.vector import Vector
 
@@ -53,8 +54,7 @@ def for_each(value: ForEach, vectors: Vectors, what: str) -> dict[str, float]:
             f"of {', '.join(vectors)}."
         )
     for which, number in numbers.items():
-        is_number = isinstance(number, int | float) and not isinstance(number, bool)
-        if not is_number or not math.isfinite(number):
+        if not is_number(number) or not math.isfinite(number):
             raise ValueError(f"{what} of {which}: {number!r} is not a finite number.")
     return {which: numbers[which] for which in vectors}
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import torch
 
+from trimtab.config.accepted import require_number, require_whole
 from trimtab.config.wording import not_a_choice
 from trimtab.vectors.delta import Dense
 from trimtab.vectors.facts import VectorFacts
@@ -79,8 +80,7 @@ def trimming(vector: Vector, density: float, over: str) -> Thinning:
 def dropping(density: float, seed: int, name: str, rescale: str) -> Thinning:
     """Return the function that `drop` maps over a vector's tensors."""
     require_density(density)
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise ValueError(f"seed={seed!r}: accepted are whole numbers.")
+    require_whole("seed", seed)
     if rescale not in RESCALES:
         raise ValueError(not_a_choice("rescale:", rescale, RESCALES))
 
@@ -155,12 +155,8 @@ def drawn(
 
 def require_density(density: float) -> None:
     """Refuse shares that are not in (0, 1]."""
-    is_number = isinstance(density, int | float) and not isinstance(density, bool)
-    if not is_number or not 0 < density <= 1:
-        raise ValueError(
-            f"density={density!r}: accepted is the share of elements that stay, above 0 and up "
-            "to 1, such as 0.2."
-        )
+    these = "shares of elements that stay, above 0 and up to 1, such as 0.2"
+    require_number("density", density, these, above=0, most=1)
 
 
 def _thinned(vector: Vector, thin: Thinning, facts: VectorFacts) -> Vector:
