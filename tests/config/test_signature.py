@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import pytest
 
-from trimtab.config.signature import Signature, fits, in_words
+from trimtab import LanguageModel, zoo
+from trimtab.config.signature import Signature, fits, in_words, require_types
+from trimtab.scorers import Judge, RewardModel
 
 
 class Plainly:
@@ -98,3 +102,49 @@ def test_annotations_that_only_type_checkers_import_accept_everything() -> None:
     def unresolved(one: Nowhere) -> None: ...  # noqa: F821
 
     assert not Signature(unresolved).mistakes({"one": object()}, Plainly())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    run_code: bool = False
+    size: int | None = None
+    rate: float = 1.0
+    name: str = None
+    more: object = ()
+
+    def __post_init__(self) -> None:
+        require_types(self)
+
+
+def test_objects_made_in_python_refuse_what_their_annotations_do_not_say() -> None:
+    Checked()
+    Checked(run_code=True, size=3, rate=2, name="a", more=3.5)
+    Checked(size=None, rate=-0.5, name=None)  # a class's own default is its affair
+    with pytest.raises(ValueError) as error:
+        Checked(run_code="false", size=2.5, rate=True, name=4, more=[])
+    assert str(error.value).splitlines() == [
+        "run_code='false': accepted is true or false.",
+        "size=2.5: accepted is a whole number or null.",
+        "rate=True: accepted is a number.",
+        "name=4: accepted is text.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (
+            partial(LanguageModel, path="zoo:a-small-chat", prompt="chat", trust_remote_code="no"),
+            "trust_remote_code='no': accepted is true or false.",
+        ),
+        (
+            partial(RewardModel, path=str(zoo.path("a-small-chat")), truncate="no"),
+            "truncate='no': accepted is true or false.",
+        ),
+        (partial(Judge, model="m", json_mode=0), "json_mode=0: accepted is true or false."),
+        (partial(Judge, model="m", attempts=1.5), "attempts=1.5: accepted is a whole number."),
+    ],
+)
+def test_models_and_scorers_are_such_objects(make: Callable[[], object], said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        make()

@@ -1,7 +1,8 @@
 """What a callable takes, and what is wrong with settings that it is to be called with.
 
 The signature is the schema, whichever door settings come through: a configuration's nodes, what
-follows `trimtab vector`, the harness's arguments. How a door spells them is its `Wording`.
+follows `trimtab vector`, the harness's arguments. How a door spells them is its `Wording`. Objects
+made in Python ask `require_types` at their door.
 """
 
 from __future__ import annotations
@@ -71,6 +72,23 @@ class Signature:
             if name not in settings:
                 found[name] = wording.missing(name)
         return found
+
+
+def require_types(thing: object) -> None:
+    """Refuse an object whose fields are not of the types that its class declares, naming each.
+
+    Python itself takes whatever it is given: `trust_remote_code="false"` would be true. What a
+    class has as its own default is its affair.
+    """
+    parameters = Signature(type(thing)).parameters
+    given = {name: getattr(thing, name) for name in parameters if hasattr(thing, name)}
+    mistakes = [
+        f"{name}={value!r}: accepted is {in_words(parameters[name].annotation)}."
+        for name, value in given.items()
+        if value is not parameters[name].default and not fits(value, parameters[name].annotation)
+    ]
+    if mistakes:
+        raise ValueError("\n".join(mistakes))
 
 
 def fits(value: Any, hint: Any) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from trimtab.config.parts import Whole
+from trimtab.config.signature import require_types
 from trimtab.config.wording import not_a_choice
 from trimtab.models import loading, sizes
 from trimtab.models.chat_template import ChatTemplate
@@ -60,6 +61,7 @@ class DescribedModel(Whole):
     since: ClassVar[Mapping[str, Any]] = {}
 
     def __post_init__(self) -> None:
+        require_types(self)
         mistakes = [
             not_a_choice(f"{name} of {self.path}:", value, accepted)
             for name, value, accepted in (

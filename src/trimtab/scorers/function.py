@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from trimtab.config import user_files, working_directory
+from trimtab.config.signature import require_types
 from trimtab.config.user_code import described
 from trimtab.config.wording import not_a_choice
 from trimtab.machine import whole_files
@@ -44,6 +45,7 @@ class FunctionReward(Scorer):
     name: str = "reward"
 
     def __post_init__(self) -> None:
+        require_types(self)
         _ = self._reward
 
     @cached_property

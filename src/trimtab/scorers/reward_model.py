@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from trimtab import zoo
 from trimtab.config.accepted import require_whole
+from trimtab.config.signature import require_types
 from trimtab.config.wording import not_a_choice
 from trimtab.models.described_model import DescribedModel
 from trimtab.scorers.scorer import Scorer, Verdict
@@ -80,6 +81,7 @@ class RewardModel(Scorer):
     since: ClassVar[Mapping[str, Any]] = MappingProxyType({"trust_remote_code": False})
 
     def __post_init__(self) -> None:
+        require_types(self)
         if zoo.name_in(self.path) is not None:
             raise ValueError(
                 f"Reward model {self.path!r}: the embedded family has none. Give a folder or a hub "
