@@ -91,11 +91,19 @@ def scorers(cfg: DictConfig) -> list[Scorer]:
     return [composition.build(cfg[name]) for name in composition.SCORERS if cfg[name] is not None]
 
 
-def place(cfg: DictConfig) -> Path:
-    """Make Hydra's runtime that of a job of a multirun, and return its run folder."""
+def place(cfg: DictConfig) -> tuple[Path, DictConfig]:
+    """Make Hydra's runtime that of a job of a multirun.
+
+    Args:
+        cfg: what the job is composed of, Hydra's own part included.
+
+    Returns:
+        its run folder, and the configuration without Hydra's part.
+    """
     HydraConfig.instance().set_config(cfg)
     root, below = (OmegaConf.select(cfg, f"hydra.sweep.{name}") for name in ("dir", "subdir"))
-    return Path(os.path.abspath(os.path.join(str(root), str(below))))  # as Hydra spells it
+    folder = Path(os.path.abspath(os.path.join(str(root), str(below))))  # as Hydra spells it
+    return folder, OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
 
 
 def _turned(method: Method, node: DictConfig) -> Method:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from trimtab.config import composition
 from trimtab.config.working_directory import get_object
@@ -42,9 +42,8 @@ def family(group: Sequence[DictConfig], make: _Maker) -> Iterator[Job]:
     """
     first: Job | None = None
     for cfg in group:
-        folder = place(cfg)
-        task_cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-        one = make(task_cfg, folder, first)
+        folder, own = place(cfg)
+        one = make(own, folder, first)
         first = first or one
         if not first.method.goes_with(first.method):
             return
