@@ -15,6 +15,7 @@ from run_folders import write_run
 from trimtab import zoo
 from trimtab.cli import main
 from trimtab.config import composition
+from trimtab.config.offers import FOLDERS
 
 ROOT = Path(__file__).parents[2]
 SUMMARY = {
@@ -238,7 +239,8 @@ def test_help_lists_the_choices_of_every_group(trimtab):
     assert code == 0
     for group in ("base", "guide", "untuned", "method", "task", "generation", "tracker"):
         (listed,) = re.findall(rf"^{group}: (.*(?:\n  .*)*)", out, re.MULTILINE)
-        names = sorted(file.stem for file in (composition.DIRECTORY / group).glob("*.yaml"))
+        folder = composition.DIRECTORY / FOLDERS.get(group, group)
+        names = sorted(file.stem for file in folder.glob("*.yaml"))
         assert listed.split() == ", ".join(names).split()
 
 

@@ -40,6 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     flags = get_args_parser().parse_args()
     looks = flags.help or flags.hydra_help or flags.info or flags.shell_completion
     source = _source(flags)
+    source.offer()
     if not looks:
         multirun = flags.multirun or any("hydra.mode=" in o for o in flags.overrides)
         first = overrides.check_command(

@@ -21,6 +21,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from trimtab.config import offers
 from trimtab.config.check import check
 from trimtab.config.composition import DIRECTORY, ConfigError
 from trimtab.config.launchers import installed_by
@@ -47,6 +48,10 @@ class Source:
         folders = ", ".join(f"'file://{folder.absolute()}'" for folder in self.further)
         return [f"hydra.searchpath=[{folders}]"] if folders else []
 
+    def offer(self) -> None:
+        """Let what Hydra composes from now on have the choices that these folders make."""
+        offers.offer(self.directory, *self.further)
+
 
 def check_command(
     arguments: Sequence[str], source: Source, *, multirun: bool = False, values: bool = True
@@ -58,6 +63,7 @@ def check_command(
     Returns:
         The configuration of the first job, without Hydra's own part.
     """
+    source.offer()
     first: DictConfig | None = None
     with initialize_config_dir(str(source.directory.absolute()), version_base="1.3"):
         reader = _Reader(source)
@@ -194,6 +200,7 @@ class _Reader:
         """Say where a user's own choice would be found."""
         if self.source.further or group not in self._own_groups():
             return ""
+        group = offers.FOLDERS.get(group, group)
         found = next(Path.cwd().glob(f"*/{group}/{name}.yaml"), None)
         folder = found.parents[1].name if found else "DIR"
         return f" One of your own, {folder}/{group}/{name}.yaml, needs --config-dir {folder}."

@@ -1,0 +1,35 @@
+"""Groups whose choices are the files of another group's folder, so that one file is enough.
+
+A model is a file in `model/`, of the package's folder or of a further one: every role then offers
+it, as in `base=NAME guide=NAME`. A role can have files of its own beside that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+from hydra.core.config_store import ConfigStore
+
+ROLES = ("base", "guide", "untuned")
+"""What a model can be in an experiment; a method refers to those that it takes."""
+FOLDERS: Mapping[str, str] = MappingProxyType(dict.fromkeys(ROLES, "model"))
+"""Where the choices of a group lie that has no folder of its own."""
+
+
+def offer(*folders: Path) -> None:
+    """Let each such group offer what lies in these folders, and nothing else.
+
+    The offers are in Hydra's store, which goes with a job to whatever process it runs in.
+    """
+    store = ConfigStore.instance()
+    for group, place in FOLDERS.items():
+        store.repo.pop(group, None)
+        # Where a file of the group's own has the name, it is that which is meant.
+        for name in sorted(_names(folders, place) - _names(folders, group)):
+            store.store(name, {"defaults": [f"/{place}/{name}@_here_"]}, group=group)
+
+
+def _names(folders: Sequence[Path], group: str) -> set[str]:
+    return {file.stem for folder in folders for file in (folder / group).glob("*.yaml")}
