@@ -246,9 +246,9 @@ def sweep(shape: str, parameters: int, repeats: int) -> list[dict[str, object]]:
             def together(vectors: dict[str, str] = vectors) -> None:
                 first = AlignmentVectors(base=base, vectors=vectors, per_row=True)
                 family = [first.at(strength) for strength in STRENGTHS]
-                answers = first.stream_family(family, [asked] * len(family), generation)
+                answers = first.stream_together(family, [asked] * len(family), generation)
                 assert len(list(answers)) == len(family) * len(asked)
-                first._row_dials.close()
+                first.row_dials.close()
 
             def alone(vectors: dict[str, str] = vectors) -> None:
                 for strength in STRENGTHS:

@@ -179,6 +179,6 @@ def test_vectors_add_up_to_the_same_in_whatever_order_they_are_named() -> None:
         AlignmentVectors(base=base, vectors={n: paths[n] for n in names}, strengths=strengths)
         for names in (list(paths), list(reversed(paths)))
     )
-    weights = (dict(method._speaker.weights.named_parameters()) for method in (one, other))
+    weights = (dict(method.moved.weights.named_parameters()) for method in (one, other))
     first, second = weights
     assert all(first[name].equal(second[name]) for name in first)

@@ -9,8 +9,8 @@ import scipy.stats
 import torch
 
 from trimtab import AlignmentVector, Conversation, DeRa, Generation, LanguageModel, Plain
-from trimtab.decoding.voice import divergence
-from trimtab.methods.single_voice import SingleVoice
+from trimtab.decoding.mixing import divergence
+from trimtab.methods.mixture import Mixture
 
 QUESTIONS = ["Tell me about the farm. Speak of Leo.", "Tell me about a storm.", "Who is Ana?"]
 SAMPLED = Generation(max_new_tokens=24, temperature=0.8, seed=3)
@@ -74,9 +74,7 @@ def test_at_strength_0_it_is_0_and_at_0_the_answers_are_the_references(zoo) -> N
 @pytest.mark.parametrize("strength", [0.0, 0.5, 1.5])
 def test_a_vectors_divergence_is_from_its_base(zoo, strength: float) -> None:
     base, expert = zoo("a-small-base"), zoo("a-small-expert")
-    method: SingleVoice = AlignmentVector(
-        base=base, aligned=expert, strength=strength, measure_kl=True
-    )
+    method: Mixture = AlignmentVector(base=base, aligned=expert, strength=strength, measure_kl=True)
     (moved, _), _ = method.mixture.values()
     for question, answer in zip(QUESTIONS, method.complete(QUESTIONS, SAMPLED), strict=True):
         asked, told = Conversation(question=question), list(answer.token_ids)

@@ -14,7 +14,7 @@ from trimtab import (
     Nudging,
     ProxyTuning,
 )
-from trimtab.decoding import voice
+from trimtab.decoding import local
 from trimtab.methods import Method
 from trimtab.models import session
 from trimtab.tasks import Stories, WordProblems
@@ -82,7 +82,7 @@ def test_a_family_answers_as_each_alone(zoo, make, values, drawn) -> None:
     generation = Generation(max_new_tokens=48, batch_size=4, **drawn)
     together = {
         (i, answer.id): answer
-        for i, answer in method.stream_family(family, [asked] * len(family), generation)
+        for i, answer in method.stream_together(family, [asked] * len(family), generation)
     }
     assert len(together) == len(values) * len(asked)
     alone: dict[tuple[int, str], Completion] = {}
@@ -109,7 +109,7 @@ def test_equal_values_say_the_same_in_the_passes_of_one(zoo, make, value) -> Non
     generation = Generation(max_new_tokens=24, batch_size=4, **SAMPLED)
     family, one = [method.at(value), method.at(value)], method.at(value)
     together: list[dict[str, Completion]] = [{}, {}]
-    for i, answer in method.stream_family(family, [asked] * 2, generation):
+    for i, answer in method.stream_together(family, [asked] * 2, generation):
         together[i][answer.id] = answer
     alone = {answer.id: answer for answer in one.stream(asked, generation)}
     assert together == [alone, alone]
@@ -123,7 +123,7 @@ def test_members_may_have_different_samples_left(zoo) -> None:
     family = [method.at(value) for value in (0.2, 0.5, 0.8)]
     rest = [dict(list(asked.items())[i:]) for i in (0, 3, 8)]
     generation = Generation(max_new_tokens=48, batch_size=4)
-    together = {(i, a.id): a for i, a in method.stream_family(family, rest, generation)}
+    together = {(i, a.id): a for i, a in method.stream_together(family, rest, generation)}
     assert {key for key in together} == {(i, s) for i, own in enumerate(rest) for s in own}
     for i in (0, 1):
         for answer in family[i].stream(asked, generation):
@@ -140,7 +140,7 @@ def test_only_what_differs_in_the_dial_alone_goes_together(zoo) -> None:
     vector = AlignmentVector(base=zoo("a-small-sft"), aligned=zoo("a-small-expert"))
     assert not vector.goes_with(vector.at(0.5))
     with pytest.raises(ValueError, match="more than their dials"):
-        next(method.stream_family([method, dera(zoo)], [{}, {}], Generation()))
+        next(method.stream_together([method, dera(zoo)], [{}, {}], Generation()))
 
 
 def test_a_batch_takes_no_more_memory_than_its_samples_fill(zoo, monkeypatch) -> None:
@@ -151,7 +151,7 @@ def test_a_batch_takes_no_more_memory_than_its_samples_fill(zoo, monkeypatch) ->
             taken.append(slots)
             super().__init__(model, min(slots, 64), **given)
 
-    monkeypatch.setattr(voice, "Session", Counted)
+    monkeypatch.setattr(local, "Session", Counted)
     large = Generation(max_new_tokens=8, batch_size=100_000)
     method = nudging(zoo)
     asked = conversations(method, 6)

@@ -153,7 +153,7 @@ def test_ends_that_were_passed_over_equal_the_oracle(zoo, temperature: float) ->
     generation = Generation(batch_size=4, **settings)
     family = [nudging.at(threshold) for threshold in (0.2, 0.4, 0.9)]
     conversations = {str(i): conversation for i, conversation in enumerate(asked)}
-    together = nudging.stream_family(family, [conversations] * len(family), generation)
+    together = nudging.stream_together(family, [conversations] * len(family), generation)
     fused = {answer.id: answer for member, answer in together if member == 1}
     assert [fused[i].measures["ends_suppressed"] for i in conversations] == expected
 

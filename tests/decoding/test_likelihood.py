@@ -20,7 +20,7 @@ from trimtab import (
 )
 from trimtab.decoding.likelihood import Likelihood
 from trimtab.methods.method import Prompts
-from trimtab.methods.single_voice import SingleVoice
+from trimtab.methods.mixture import Mixture
 
 Zoo = Callable[[str], LanguageModel]
 ASKED = {
@@ -45,7 +45,7 @@ def expected(z_TV: torch.Tensor, told: list[int]) -> Likelihood:
     return Likelihood(float(picked.sum()), len(told), z_TV.argmax(dim=-1).tolist() == told)
 
 
-def mixed(method: SingleVoice, z: dict[str, torch.Tensor]) -> torch.Tensor:
+def mixed(method: Mixture, z: dict[str, torch.Tensor]) -> torch.Tensor:
     """The equation of each method, written out."""
     if isinstance(method, DeRa):
         return (1 - method.strength) * z["reference"] + method.strength * z["aligned"]
@@ -56,7 +56,7 @@ def mixed(method: SingleVoice, z: dict[str, torch.Tensor]) -> torch.Tensor:
     return only
 
 
-def methods(zoo: Zoo) -> list[SingleVoice]:
+def methods(zoo: Zoo) -> list[Mixture]:
     sft, dpo = zoo("a-small-sft"), zoo("a-small-dpo")
     return [
         Plain(model=zoo("a-large-base")),

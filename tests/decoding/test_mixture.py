@@ -8,7 +8,7 @@ import torch
 
 from trimtab import Conversation, DeRa, Ensemble, Generation, LanguageModel, Plain, ProxyTuning
 from trimtab import zoo as embedded
-from trimtab.decoding.voice import mix_logits, mix_probabilities
+from trimtab.decoding.mixing import linear, probabilities
 from trimtab.tasks import Stories, WordProblems
 
 SAMPLED = Generation(max_new_tokens=40, batch_size=8, temperature=0.9, top_p=0.9, seed=3)
@@ -122,14 +122,14 @@ def test_another_seed_gives_other_samples(zoo) -> None:
 def test_mixed_logits_are_the_geometric_mixture() -> None:
     """softmax(sum w_i z_i) is proportional to prod p_i^w_i, for weights that sum to 1."""
     first, second = torch.randn(2, 5, 30, generator=torch.Generator().manual_seed(0))
-    mixed = mix_logits([first, second], [0.3, 0.7]).softmax(-1)
+    mixed = linear({"one": first, "other": second}, {"one": 0.3, "other": 0.7}).softmax(-1)
     product = first.softmax(-1) ** 0.3 * second.softmax(-1) ** 0.7
     torch.testing.assert_close(mixed, product / product.sum(-1, keepdim=True))
 
 
 def test_mixed_probabilities_are_their_weighted_mean() -> None:
     first, second = torch.randn(2, 5, 30, generator=torch.Generator().manual_seed(0))
-    mixed = mix_probabilities([first, second], [0.3, 0.7])
+    mixed = probabilities({"one": first, "other": second}, {"one": 0.3, "other": 0.7})
     expected = 0.3 * first.softmax(-1) + 0.7 * second.softmax(-1)
     torch.testing.assert_close(mixed.exp(), expected)
 

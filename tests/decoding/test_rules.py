@@ -10,10 +10,10 @@ import pytest
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from trimtab import Completion, LanguageModel
-from trimtab.decoding.batching import Answer
+from trimtab import Completion, Generation, LanguageModel
+from trimtab.decoding.batching import decode
 from trimtab.decoding.handoff import Rules, nudge
-from trimtab.decoding.part import Part, Reading
+from trimtab.decoding.predictor import Answer, Cursor, Prediction, Request
 
 END = "<end>"
 Said = tuple[str, float]  # the next piece, and its probability
@@ -39,7 +39,7 @@ def scripted_model(name: str) -> LanguageModel:
     return LanguageModel.of(Weights(), tokenizer, prompt="plain", name=name)
 
 
-class ScriptedVoice:
+class ScriptedPredictor:
     """Says what a table maps the answer so far to; the longest text that it ends with decides.
 
     What it says is also what it finds most likely, but after some texts that is the end.
@@ -51,7 +51,16 @@ class ScriptedVoice:
         self.script = script
         self.likely_ends = tuple(likely_ends)
 
-    def reply(self, text: str) -> Reading:
+    size = 0
+
+    def predict(self, requests: Sequence[Request]) -> list[list[Prediction]]:
+        model = self.models[self.name]
+        return [[self.reply(model.tokenizer.decode(r.tokens(self.name)))] for r in requests]
+
+    def forward_passes(self) -> dict[str, int]:
+        return {}
+
+    def reply(self, text: str) -> Prediction:
         """Return the next character after `text`: within a scripted piece, or its first."""
         best = None
         for start, (piece, probability) in self.script.items():
@@ -63,7 +72,7 @@ class ScriptedVoice:
         assert best, f"{self.name} has no line after {text!r}"
         token = self.models[self.name].vocabulary[best[1]]
         top = self.models[self.name].vocabulary[END] if text.endswith(self.likely_ends) else token
-        return Reading(token, top, best[2])
+        return Prediction(token, top, best[2])
 
 
 def play(
@@ -83,29 +92,24 @@ def play(
         "lookahead": 16,
         "repetition_guard": True,
     }
-    voices = {
-        "base": ScriptedVoice("base", base, likely_ends),
-        "guide": ScriptedVoice("guide", guide, ()),
+    predictors = {
+        "base": ScriptedPredictor("base", base, likely_ends),
+        "guide": ScriptedPredictor("guide", guide, ()),
     }
-    parts = [
-        Part(voice, slot=0, sample_id="0", prompts={name: voice.models[name].encode(">")}, seed=0)
-        for name, voice in voices.items()
-    ]
-    answer: Answer = nudge(
-        *parts,
-        prompts={"base": ">", "guide": ">"},
-        rules=Rules(**(settings | rules)),
-        max_new_tokens=budget,
-        draft_length=0,
-    )
-    try:
-        ask = next(answer)
-        while True:
-            (tokens,) = ask.sequences
-            model = voices[ask.part.voice.name].models[ask.part.voice.name]
-            ask = answer.send([voices[ask.part.voice.name].reply(model.tokenizer.decode(tokens))])
-    except StopIteration as done:
-        return done.value
+    cursors = {
+        name: Cursor(
+            each, slot=0, sample_id="0", prompts={name: each.models[name].encode(">")}, seed=0
+        )
+        for name, each in predictors.items()
+    }
+    generation = Generation(max_new_tokens=budget, draft_length=0, batch_size=1)
+    prompts = {"base": ">", "guide": ">"}
+
+    def start(slots: Sequence[int]) -> dict[int, Answer]:
+        return {slots[0]: nudge(cursors, prompts, generation, Rules(**(settings | rules)))}
+
+    ((_, completion),) = decode([start], list(predictors.values()), batch_size=1)
+    return completion
 
 
 def spoken(answer: Completion) -> list[tuple[str, str]]:

@@ -7,7 +7,8 @@ from scipy.stats import chisquare
 from transformers import TopKLogitsWarper, TopPLogitsWarper
 
 from trimtab import Generation
-from trimtab.decoding.sampling import draw, gumbel_noise, keep_top_k, keep_top_p, noise_key
+from trimtab.decoding.noise import noise_key
+from trimtab.decoding.sampling import draw, gumbel_noise, keep_top_k, keep_top_p
 
 
 def test_noise_equals_exact_integer_arithmetic() -> None:

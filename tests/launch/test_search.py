@@ -59,32 +59,18 @@ class Planted(Method):
         if self.strength < -1:
             raise ValueError(f"strength={self.strength}: accepted are numbers from -1 up.")
 
-    @property
-    def models(self) -> dict[str, Any]:
+    def speakers(self) -> dict[str, Any]:
         return {}
 
-    def _prepare(self, generation: Generation, family: Any) -> Any:
-        raise AssertionError("Nothing is decoded.")
-
-    def stream(
-        self, conversations: Mapping[str, Conversation], generation: Generation
-    ) -> Iterator[Completion]:
+    def answer(self, cursors: Any, prompts: Any, generation: Generation) -> Any:
+        yield from ()
         if "PLANTED_FAILS" in os.environ:
             raise ValueError("the weights are gone")
         if self.strength > self.fails_above:
             raise FloatingPointError("logits that are not finite")
-        # In an order of its own, as batches would have it.
-        for sample_id in sorted(conversations, key=lambda i: (int(i) // 4, -int(i))):
-            time.sleep(float(os.environ.get("PLANTED_SECONDS", 0)))
-            yield Completion(
-                id=sample_id,
-                text=str(self.score(int(sample_id))),
-                trace=(),
-                stop_reason="end",
-                prompts={},
-                tokens={"model": 1},
-                work={},
-            )
+        time.sleep(float(os.environ.get("PLANTED_SECONDS", 0)))
+        score = self.score(int(prompts.sample_id))
+        return Completion(text=str(score), trace=(), stop_reason="end", tokens={"model": 1})
 
     def score(self, sample: int) -> float:
         own = np.random.default_rng(sample).normal()

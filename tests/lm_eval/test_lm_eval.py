@@ -395,9 +395,9 @@ class Told(Plain):
     prefix: str = ""
     scale: object = None
 
-    def decode(self, prompts, generation):
-        for completion in super().decode(prompts, generation):
-            yield dataclasses.replace(completion, text=self.prefix + completion.text)
+    def answer(self, cursors, prompts, generation):
+        completion = yield from super().answer(cursors, prompts, generation)
+        return dataclasses.replace(completion, text=self.prefix + completion.text)
 
 
 GREEDY = {"max_gen_toks": 8}
@@ -474,9 +474,9 @@ import dataclasses
 from trimtab import Plain
 
 class Loud(Plain):
-    def decode(self, prompts, generation):
-        for completion in super().decode(prompts, generation):
-            yield dataclasses.replace(completion, text=completion.text.SAID())
+    def answer(self, cursors, prompts, generation):
+        completion = yield from super().answer(cursors, prompts, generation)
+        return dataclasses.replace(completion, text=completion.text.SAID())
 """
     monkeypatch.syspath_prepend(tmp_path)
     said = []
@@ -489,13 +489,12 @@ class Loud(Plain):
     assert said[0] == said[0].upper() and said[0] != said[1] != said[1].upper()
 
 
-def test_a_method_that_answers_conversations_in_its_own_way_is_refused(zoo: Zoo) -> None:
+def test_a_method_that_asks_its_models_in_ways_of_its_own_is_refused(zoo: Zoo) -> None:
     class Loud(Plain):
-        def stream(self, conversations, generation):
-            for completion in super().stream(conversations, generation):
-                yield dataclasses.replace(completion, text=completion.text.upper())
+        def asked(self, role, conversation):
+            return dataclasses.replace(conversation, question=conversation.question.upper())
 
-    with pytest.raises(ValueError, match=r"Loud.* answers by a stream\(\) of its own.*decode\(\)"):
+    with pytest.raises(ValueError, match=r"Loud.* asks its models in ways of their own"):
         answers(MethodLM(Loud(model=zoo("a-small-base")), Generation()), [FARM])
 
 

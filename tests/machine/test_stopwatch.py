@@ -14,6 +14,7 @@ import pytest
 from transformers import LlamaForCausalLM
 
 from trimtab import Generation, LanguageModel, Nudging, Plain
+from trimtab.decoding.speaking import Speaking
 from trimtab.machine import stopwatch
 from trimtab.runs import run_folder
 from trimtab.runs.evaluate import Job, evaluate, evaluate_together
@@ -49,8 +50,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
         monkeypatch.setattr(kind, name, slow)
 
     slowly(LlamaForCausalLM, "forward", 1)
-    slowly(Nudging, "_prepare", 1000)
-    slowly(Plain, "_voice", 1000)
+    slowly(Speaking, "__init__", 1000)
     slowly(WordProblems, "score", 1000)
     slowly(FunctionReward, "score", 1000)
     slowly(NoTracker, "start", 1000)

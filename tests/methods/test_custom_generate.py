@@ -1,5 +1,6 @@
 """Methods inside transformers' generate(): equal to generate() itself and to `complete`."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -428,11 +429,17 @@ def test_what_no_processor_can_do_is_refused(zoo) -> None:
 
 
 def test_a_method_that_answers_in_its_own_way_is_not_passed_by(zoo) -> None:
-    class Loud(DeRa):
-        def stream(self, conversations, generation):
-            yield from super().stream(conversations, generation)
+    """Its end of an answer, here after the second token, counts as custom_generate too."""
 
-    method = Loud(reference=zoo("a-small-sft"), aligned=zoo("a-small-dpo"))
+    class Short(DeRa):
+        def answer(self, cursors, prompts, generation):
+            completion = yield from super().answer(cursors, prompts, generation)
+            return dataclasses.replace(completion, token_ids=completion.token_ids[:2])
+
+    method = Short(reference=zoo("a-small-sft"), aligned=zoo("a-small-dpo"))
     given = inputs(method.reference, asked(Stories, 1))
-    with pytest.raises(ValueError, match=r"Loud .*answers by a stream\(\) of its own"):
-        method.reference.weights.generate(**given, custom_generate=method, max_new_tokens=4)
+    weights = method.reference.weights
+    said = weights.generate(**given, custom_generate=method, max_new_tokens=4)
+    assert said.shape[1] == given["input_ids"].shape[1] + 2
+    with pytest.raises(ValueError, match=r"Short .*an answer\(\) of its own.* logits processor"):
+        method.logits_processor("reference")

@@ -135,20 +135,33 @@ def test_questions_of_another_kind_are_refused(zoo, questions) -> None:
         Plain(model=zoo("a-small-chat")).complete(questions)
 
 
-@pytest.mark.parametrize("door", ["stream", "decode"])
-def test_a_subclass_that_answers_in_its_own_way_decodes_alone(zoo, door: str) -> None:
-    """A sweep that decodes all values together would pass its way by."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Loud(DeRa):
+    """Answers in a way of its own."""
 
-    def loudly(self, asked, generation):
-        for completion in getattr(DeRa, door)(self, asked, generation):
-            yield dataclasses.replace(completion, text=completion.text.upper())
+    def answer(self, cursors, prompts, generation):
+        completion = yield from super().answer(cursors, prompts, generation)
+        return dataclasses.replace(completion, text=completion.text.upper())
 
-    loud = dataclasses.dataclass(frozen=True, kw_only=True)(type("Loud", (DeRa,), {door: loudly}))
+
+def test_every_door_goes_by_the_way_in_which_a_subclass_answers(zoo) -> None:
     models = {"reference": zoo("a-small-sft"), "aligned": zoo("a-small-dpo")}
-    family = [loud(**models, strength=strength) for strength in (0.2, 0.8)]
-    assert not family[0].goes_with(family[1])
+    methods = [Loud(**models, strength=strength) for strength in (0.2, 0.8)]
+    quiet = [DeRa(**models, strength=strength) for strength in (0.2, 0.8)]
     asked = {"1": Conversation(question="Tell me about the farm.")}
-    with pytest.raises(ValueError, match="decode apart"):
-        next(family[0].stream_family(family, [asked, asked], Generation()))
-    plain = dataclasses.dataclass(frozen=True, kw_only=True)(type("Renamed", (DeRa,), {}))
-    assert plain(**models, strength=0.2).goes_with(plain(**models, strength=0.8))
+    generation = Generation(max_new_tokens=8)
+    said = {
+        number: answer.text
+        for number, answer in methods[0].stream_together(methods, [asked, asked], generation)
+    }
+    for number, (method, same) in enumerate(zip(methods, quiet, strict=True)):
+        (alone,) = method.stream(asked, generation)
+        (soft,) = same.stream(asked, generation)
+        assert said[number] == alone.text == soft.text.upper() != soft.text
+        assert alone.work == soft.work and alone.prompts == soft.prompts
+
+
+@pytest.mark.parametrize("door", ["complete", "stream", "decode", "stream_together"])
+def test_a_door_of_ones_own_which_the_others_would_pass_by_is_refused(door: str) -> None:
+    with pytest.raises(TypeError, match=rf"Mine has a {door}\(\) of its own.* answer\(\)"):
+        type("Mine", (DeRa,), {door: lambda self, *given: iter(())})

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from breaking_off import breaking_off
 
 from trimtab import Conversation, DeRa, Generation, LanguageModel, Plain
 from trimtab.methods import Method
@@ -41,12 +42,6 @@ def chat(template: str | None = TEMPLATE) -> LanguageModel:
     return LanguageModel(path="zoo:a-small-chat", prompt="chat", chat_template=template)
 
 
-class Stopping(Plain):
-    def stream(self, conversations: Any, generation: Generation) -> Any:
-        yield next(iter(super().stream(conversations, generation)))
-        raise KeyboardInterrupt
-
-
 def job(folder: Path, method: Method, **changes: Any) -> Job:
     settings: dict[str, Any] = {
         "task": WordProblems(),
@@ -69,7 +64,7 @@ def days(folder: Path) -> list[str]:
 def test_a_run_that_goes_on_asks_on_the_day_on_which_it_began(tmp_path: Path, today: On) -> None:
     today("2026-03-01")
     with pytest.raises(KeyboardInterrupt):
-        evaluate(job(tmp_path, Stopping(model=chat())))
+        evaluate(job(tmp_path, breaking_off(1)(model=chat())))
     today("2026-03-05")
     evaluate(job(tmp_path, Plain(model=chat())))
     assert days(tmp_path) == ["01 Mar 2026"] * 3
@@ -87,7 +82,7 @@ def test_a_folder_that_records_no_day_began_when_its_first_stretch_did(
 ) -> None:
     today("2026-03-01")
     with pytest.raises(KeyboardInterrupt):
-        evaluate(job(tmp_path, Stopping(model=chat())))
+        evaluate(job(tmp_path, breaking_off(1)(model=chat())))
     facts = json.loads((tmp_path / "run.json").read_text())
     del facts["content"]["day"], facts["prompts"]
     begun = datetime(2026, 3, 1, 12).astimezone()
@@ -130,7 +125,7 @@ def test_one_sample_is_asked_alike_of_all_that_decode_together() -> None:
     dera = DeRa(reference=chat(), aligned=chat())
     asked = [{"0": Conversation(question="1+1?", day=date(2026, 3, day))} for day in (1, 5)]
     with pytest.raises(ValueError, match="asked otherwise"):
-        next(dera.stream_family([dera, dera.at(0.5)], asked, Generation()))
+        next(dera.stream_together([dera, dera.at(0.5)], asked, Generation()))
 
 
 @pytest.mark.parametrize("dotted", [False, True])

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from breaking_off import breaking_off
 
 from trimtab import Completion, Generation, LanguageModel, Nudging, Plain
 from trimtab.runs import run_folder
@@ -95,16 +96,6 @@ def test_a_finished_run_is_not_computed_again(tmp_path: Path) -> None:
     assert "weights" not in vars(method.model)
 
 
-class Stopping(Plain):
-    """Plain decoding that is interrupted after some completions."""
-
-    def stream(self, conversations: Any, generation: Generation) -> Any:
-        for count, completion in enumerate(super().stream(conversations, generation)):
-            if count == 5:
-                raise KeyboardInterrupt
-            yield completion
-
-
 def samples_of(folder: Path) -> str:
     return (folder / "samples.jsonl").read_text()
 
@@ -114,7 +105,7 @@ def test_interrupted_and_resumed_equals_undisturbed(tmp_path: Path) -> None:
     model = LanguageModel(path="zoo:a-small-chat", prompt="chat")
     recorder = Recorder()
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "cut", method=Stopping(model=model), start_tracker=lambda: recorder)
+        run(tmp_path / "cut", method=breaking_off(5)(model=model), start_tracker=lambda: recorder)
     assert recorder.finished == [(None, 0)]
     assert json.loads((tmp_path / "cut/run.json").read_text())["status"] == "interrupted"
     kept = samples_of(tmp_path / "cut").splitlines()
@@ -217,14 +208,8 @@ def test_other_weights_under_the_same_name_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_failure_keeps_what_was_computed_and_says_why(tmp_path: Path) -> None:
-    class Failing(Plain):
-        def stream(self, conversations: Any, generation: Generation) -> Any:
-            for count, completion in enumerate(super().stream(conversations, generation)):
-                if count == 3:
-                    raise FloatingPointError("logits are not finite")
-                yield completion
-
-    method = Failing(model=LanguageModel(path="zoo:a-small-chat", prompt="chat"))
+    failing = breaking_off(3, FloatingPointError)
+    method = failing(model=LanguageModel(path="zoo:a-small-chat", prompt="chat"))
     with pytest.raises(FloatingPointError):
         run(tmp_path, method=method)
     facts = run_folder.read_run(tmp_path)

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 import yaml
+from breaking_off import breaking_off
 
-from trimtab import Completion, Conversation, DeRa, Generation, LanguageModel, Plain
+from trimtab import Completion, DeRa, Generation, LanguageModel, Plain
 from trimtab.config.user_files import behind, hashes
 from trimtab.methods import Method
 from trimtab.runs import run_folder
@@ -42,13 +43,13 @@ class Mine(Base):
     function: str | None = None
     piece: object = None
 
-    def stream(self, conversations, generation):
+    def answer(self, *given):
         from . import lazily
         tail = lazily.tail() + Path(__file__).with_name("tail.txt").read_text()
         tail += (Path(__file__).parent / "data" / "more.txt").read_text()
         with open("written.txt", "w") as stream:
             stream.write(tail)
-        yield from self.told(super().stream(conversations, generation), tail)
+        return (yield from self.told(super().answer(*given), tail))
 
 
 def made(**settings):
@@ -60,9 +61,9 @@ from trimtab import Plain
 
 
 class Base(Plain):
-    def told(self, completions, tail):
-        for completion in completions:
-            yield dataclasses.replace(completion, text=completion.text + tail)
+    def told(self, answer, tail):
+        completion = yield from answer
+        return dataclasses.replace(completion, text=completion.text + tail)
 """,
     "mine/lazily.py": """
 import importlib
@@ -366,15 +367,10 @@ def test_what_a_run_leaves_outlasts_a_power_cut(
         synced.add(os.fstat(number).st_ino)
         sync(number)
 
-    class Failing(Plain):
-        def stream(self, conversations: Any, generation: Generation) -> Any:
-            yield next(iter(super().stream(conversations, generation)))
-            raise FloatingPointError
-
     monkeypatch.setattr(os, "fsync", noted)
     if unfinished:
         with pytest.raises(FloatingPointError):
-            run(tmp_path, Failing(model=chat()))
+            run(tmp_path, breaking_off(1, FloatingPointError)(model=chat()))
     else:
         run(tmp_path, Plain(model=chat()))
     names = {file.name for file in tmp_path.iterdir() if file.stat().st_ino in synced}
@@ -409,7 +405,7 @@ def test_methods_of_different_models_in_memory_do_not_decode_together() -> None:
     one, other = (DeRa(reference=dpo, aligned=aligned, strength=1.0) for aligned in (sft, dpo))
     assert not one.goes_with(other)
     with pytest.raises(ValueError, match="decode apart"):
-        next(one.stream_family([one, other], [{}, {}], Generation()))
+        next(one.stream_together([one, other], [{}, {}], Generation()))
     assert one.goes_with(replace(one, strength=0.5))
 
 
@@ -455,14 +451,12 @@ class Panel(Method):
         own = [self._judge] if self.path else []
         return [*self.named.values(), *self.listed, *pair, *own]
 
-    def _prepare(self, generation: Any, family: Any) -> Any:
-        raise NotImplementedError
+    def speakers(self) -> Any:
+        return {}
 
-    def stream(self, conversations: Mapping[str, Conversation], generation: Generation) -> Any:
-        for i in conversations:
-            yield Completion(
-                id=i, text="", trace=(), stop_reason="end", prompts={}, tokens={}, work={}
-            )
+    def answer(self, cursors: Any, prompts: Any, generation: Generation) -> Any:
+        yield from ()
+        return Completion(text="", trace=(), stop_reason="end", tokens={})
 
 
 class Undecorated(Panel):

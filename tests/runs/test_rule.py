@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from breaking_off import breaking_off
 
 from trimtab import Conversation, Generation, LanguageModel, Plain
 from trimtab.config.user_code import described
@@ -152,16 +153,9 @@ def test_verdicts_of_scorers_stay(tmp_path: Path, task: Write) -> None:
 
 
 def test_a_changed_rule_scores_a_run_that_is_only_begun(tmp_path: Path, task: Write) -> None:
-    class Stopping(Plain):
-        def stream(self, conversations: Any, generation: Generation) -> Any:
-            for count, completion in enumerate(super().stream(conversations, generation)):
-                if count == 2:
-                    raise KeyboardInterrupt
-                yield completion
-
     model = LanguageModel(path="zoo:a-small-chat", prompt="chat")
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path, task("0.0"), method=Stopping(model=model))
+        run(tmp_path, task("0.0"), method=breaking_off(2)(model=model))
     run(tmp_path, task("1.0"))
     assert scored(tmp_path) == [1.0] * 6
 

@@ -352,7 +352,7 @@ def test_a_sweep_in_one_batch_answers_as_each_strength_alone(
     asked = {sample.id: sample.conversation for sample in Advice().samples(9)}
     generation = Generation(max_new_tokens=32, temperature=1.0, batch_size=4)
     together: list[dict[str, object]] = [{} for _ in family]
-    for member, completion in first.stream_family(family, [asked] * len(family), generation):
+    for member, completion in first.stream_together(family, [asked] * len(family), generation):
         together[member][completion.id] = completion
     for member, method in enumerate(family):
         assert together[member] == {c.id: c for c in method.stream(asked, generation)}

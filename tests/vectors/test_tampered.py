@@ -62,7 +62,7 @@ def doors(models: Path, folder: Path, out: Path):
 
     def run() -> None:
         base = LanguageModel.of(llama(seed=0), object(), prompt="plain")
-        _ = AlignmentVectors(base=base, vectors={"v": str(folder)})._speaker
+        _ = AlignmentVectors(base=base, vectors={"v": str(folder)}).moved
 
     applied = [f"base={models / 'base'}", f"vector={folder}", f"out={out}"]
     return {

@@ -10,7 +10,7 @@ class Span:
 
     Attributes:
         text: the piece; the spans of an answer join to its text.
-        speaker: who said it (`base`, `guide`, or `model` where there is only one voice).
+        speaker: who said it (`base`, `guide`, or `model` where there is only one speaker).
         probability: top-1 probability, at T = 1, of the model that decides who speaks (the base
             model in nudging, the mixture elsewhere), before the piece; None where it was not
             asked, and for an ending that is the guide's.
@@ -33,6 +33,8 @@ class Work:
 class Completion:
     """An answer.
 
+    What makes one need not say its `id`, `prompts` and `work`: these are filled in by who asked.
+
     Attributes:
         id: the sample's id.
         text: the answer.
@@ -51,13 +53,13 @@ class Completion:
             `log_probability`, `entropy`, `kl` and, by role, `models`.
     """
 
-    id: str
+    id: str = ""
     text: str
     trace: tuple[Span, ...]
     stop_reason: str
-    prompts: dict[str, str]
+    prompts: dict[str, str] = field(default_factory=dict)
     tokens: dict[str, int]
-    work: dict[str, Work]
+    work: dict[str, Work] = field(default_factory=dict)
     token_ids: tuple[int, ...] = ()
     measures: dict[str, float] = field(default_factory=dict)
     by_token: dict[str, Any] = field(default_factory=dict)

@@ -1,10 +1,11 @@
 """How long, how random, and how many at once: settings that every method shares."""
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
+
+from trimtab.config.accepted import require_number, require_whole
 
 # In fewer rows than these a CPU may add up in another order (see `trimtab.models.session`).
 _ROWS = 4
@@ -63,7 +64,7 @@ class Generation:
     }
 
     def __post_init__(self) -> None:
-        for name, lowest in (
+        for name, least in (
             ("max_new_tokens", 1),
             ("batch_size", 1),
             ("top_k", 0),
@@ -71,21 +72,12 @@ class Generation:
             ("draws", 1),
             ("seed", None),
         ):
-            value = getattr(self, name)
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            if not whole or (lowest is not None and value < lowest):
-                these = "" if lowest is None else f" from {lowest} up"
-                raise ValueError(f"{name}={value!r}: accepted are whole numbers{these}.")
-        for name, holds, accepted in (
-            ("temperature", _from_0_up, "numbers from 0 (greedy) up"),
-            ("top_p", _share, "numbers above 0 and up to 1"),
-            ("min_p", _share_or_none, "numbers from 0 up to 1"),
-            ("repetition_penalty", _above_0, "numbers above 0, such as 1.1"),
-        ):
-            value = getattr(self, name)
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or not holds(value):
-                raise ValueError(f"{name}={value!r}: accepted are {accepted}.")
+            require_whole(name, getattr(self, name), least)
+        require_number("temperature", self.temperature, "numbers from 0 (greedy) up", least=0)
+        require_number("top_p", self.top_p, "numbers above 0 and up to 1", above=0, most=1)
+        require_number("min_p", self.min_p, "numbers from 0 up to 1", least=0, most=1)
+        penalties = "numbers above 0, such as 1.1"
+        require_number("repetition_penalty", self.repetition_penalty, penalties, above=0)
         if not isinstance(self.token_records, bool):
             raise ValueError(f"token_records={self.token_records!r}: accepted are true and false.")
         given = self.stop_strings
@@ -105,19 +97,3 @@ class Generation:
     def for_samples(self, count: int) -> Self:
         """Return these settings with a batch that is no larger than some samples can fill."""
         return dataclasses.replace(self, batch_size=min(self.batch_size, max(_ROWS, count)))
-
-
-def _from_0_up(value: float) -> bool:
-    return math.isfinite(value) and value >= 0
-
-
-def _above_0(value: float) -> bool:
-    return math.isfinite(value) and value > 0
-
-
-def _share_or_none(value: float) -> bool:
-    return 0 <= value <= 1
-
-
-def _share(value: float) -> bool:
-    return 0 < value <= 1

@@ -8,16 +8,15 @@ tokens of their prompt and that text.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from trimtab.decoding.batching import Answer
 from trimtab.decoding.completion import Completion, Span
-from trimtab.decoding.draft import DraftLength, Steps, is_sure
-from trimtab.decoding.part import ContextFull, Part, Reading
-from trimtab.decoding.speaker import Speaker
-from trimtab.decoding.stop_strings import STOPPED, StopStrings, cut
+from trimtab.decoding.generation import Generation
+from trimtab.decoding.predictor import Answer, ContextFull, Cursor, Prediction, Steps
+from trimtab.decoding.stop_strings import STOPPED
+from trimtab.decoding.turns import Turns
 
 _WORDS = {"space": re.compile(r" *[^ ]+| +"), "whitespace": re.compile(r"\s*\S+|\s+")}
 # The authors' guard against loops: the same guide turn this many times in a row.
@@ -48,52 +47,38 @@ class _Stop(Exception):
 
 
 def nudge(
-    base: Part,
-    guide: Part,
-    *,
-    prompts: dict[str, str],
+    cursors: Mapping[str, Cursor],
+    prompts: Mapping[str, str],
+    generation: Generation,
     rules: Rules,
-    max_new_tokens: int,
-    draft_length: int,
-    stop_strings: Sequence[str] = (),
 ) -> Answer:
     """Decode one answer.
 
     Args:
-        base: the base model's part.
-        guide: the guide's part.
+        cursors: those of `base` and `guide`.
         prompts: prompt text by role.
+        generation: `max_new_tokens` counts the base model's tokens; the guide drafts for the base;
+            stop strings end the answer whoever says them.
         rules: who speaks when.
-        max_new_tokens: longest answer, in the base model's tokens.
-        draft_length: most tokens that the guide drafts for the base at a time; 0 for no drafts.
-        stop_strings: texts that the answer ends before, whoever says them.
     """
-    speakers = Speaker(base, prompts["base"]), Speaker(guide, prompts["guide"])
-    stops, length = StopStrings(stop_strings), DraftLength(draft_length)
-    return _Nudged(*speakers, rules, max_new_tokens, length, stops).answer()
+    return _Nudged(Turns(cursors, prompts, generation), rules, generation).answer()
 
 
 class _Nudged:
     """One nudged answer in the making."""
 
-    def __init__(
-        self,
-        base: Speaker,
-        guide: Speaker,
-        rules: Rules,
-        budget: int,
-        length: DraftLength,
-        stops: StopStrings,
-    ) -> None:
-        self.base, self.guide, self.rules, self.budget = base, guide, rules, budget
-        self.draft_length = length
-        self.stops = stops
-        self.text = ""
-        self.trace: list[Span] = []
+    def __init__(self, turns: Turns, rules: Rules, generation: Generation) -> None:
+        self.turns, self.rules = turns, rules
+        self.base, self.guide = turns.speakers["base"], turns.speakers["guide"]
+        self.budget = generation.max_new_tokens
+        self.drafts = generation.draft_length > 0
         self.guide_turns: list[str] = []
         # How long the text was wherever the base's most likely token was an end.
         self.base_ends: list[int] = []
-        self.tokens = {"base": 0, "guide": 0}
+
+    @property
+    def text(self) -> str:
+        return self.turns.text
 
     def answer(self) -> Answer:
         # The base's top-1 probability that gave the guide the word; unknown at the opening.
@@ -113,7 +98,7 @@ class _Nudged:
 
     def _guide_turn(
         self, doubt: float | None
-    ) -> Steps[tuple[tuple[list[int], Reading] | None, float | None]]:
+    ) -> Steps[tuple[tuple[list[int], Prediction] | None, float | None]]:
         """Let the guide speak.
 
         Returns:
@@ -134,11 +119,11 @@ class _Nudged:
         chunk_tokens = self.base.tokens(self.text + chunk)
         for word in words[1:]:
             tokens = self.base.tokens(self.text + "".join(spoken))
-            reading = yield from self.base.read(tokens, lambda t: self._rest(t, chunk_tokens))
-            self._note_end(reading, self.text + "".join(spoken))
-            doubt = reading.top_probability
-            if self._takes_over(tokens, reading, word):
-                opening = (tokens, reading)
+            prediction = yield from self.base.read(tokens, lambda t: self._rest(t, chunk_tokens))
+            self._note_end(prediction, self.text + "".join(spoken))
+            doubt = prediction.top_probability
+            if self._takes_over(tokens, prediction, word):
+                opening = (tokens, prediction)
                 break
             spoken.append(word)
             doubts.append(doubt)
@@ -155,7 +140,7 @@ class _Nudged:
     def _rest(self, tokens: list[int], chunk_tokens: list[int]) -> Steps[list[int]]:
         """Draft, for a base that is asked at a boundary, the rest of the guide's chunk."""
         yield from ()
-        if self.draft_length.most and chunk_tokens[: len(tokens)] == tokens:
+        if self.drafts and chunk_tokens[: len(tokens)] == tokens:
             return chunk_tokens[len(tokens) :]
         return []
 
@@ -165,18 +150,18 @@ class _Nudged:
         chunk: list[int] = []
         ended = False
         while len(chunk) < self.rules.lookahead and not ended:
-            reading = yield from self.guide.read(context + chunk)
-            ended = reading.token in self.guide.model.stop_tokens
+            prediction = yield from self.guide.read(context + chunk)
+            ended = prediction.token in self.guide.model.stop_tokens
             if not ended:
-                chunk.append(reading.token)
+                chunk.append(prediction.token)
         return self.guide.model.continuation(context, chunk), ended
 
-    def _takes_over(self, tokens: list[int], reading: Reading, next_word: str) -> bool:
-        if reading.top_probability >= self.rules.threshold:
+    def _takes_over(self, tokens: list[int], prediction: Prediction, next_word: str) -> bool:
+        if prediction.top_probability >= self.rules.threshold:
             return True
         if not self.rules.agreement:
             return False
-        first = self.base.model.continuation(tokens, [reading.top_token])
+        first = self.base.model.continuation(tokens, [prediction.top_token])
         return first != "" and next_word.startswith(first)
 
     def _guard_guide(self, spoken: str) -> None:
@@ -189,10 +174,10 @@ class _Nudged:
     def _accept_guide(self, words: list[str], doubts: list[float | None]) -> None:
         spoken = "".join(words)
         before, looked_at = len(self.guide.tokens(self.text)), len(self.text)
-        self.text += spoken
-        self.tokens["guide"] += len(self.guide.tokens(self.text)) - before
+        self.turns.text += spoken
+        self.turns.tokens["guide"] += len(self.guide.tokens(self.text)) - before
         self.guide_turns.append(spoken)
-        self.trace.extend(
+        self.turns.trace.extend(
             Span(text=word, speaker="guide", probability=doubt)
             for word, doubt in zip(words, doubts, strict=True)
             if word
@@ -200,15 +185,12 @@ class _Nudged:
         self._stop_at_strings(looked_at)
 
     def _stop_at_strings(self, looked_at: int) -> None:
-        """End the answer before the first stop string, if it holds one."""
-        end = self.stops.end(self.text, looked_at)
-        if end is not None:
-            self.text, self.trace = self.text[:end], cut(self.trace, end)
+        if self.turns.stopped(looked_at):
             raise _Stop(STOPPED)
 
     # -------------------------------------------------------------- the base's turn
 
-    def _base_turn(self, tokens: list[int], reading: Reading) -> Steps[float]:
+    def _base_turn(self, tokens: list[int], prediction: Prediction) -> Steps[float]:
         """Let the base speak until it is unsure; return the probability at which it stopped."""
         turn: list[int] = []
         sure: list[float] = []
@@ -217,7 +199,7 @@ class _Nudged:
         reason = None
         looked_at = len(self.text)
         while True:
-            token, probability = reading.token, reading.top_probability
+            token, probability = prediction.token, prediction.top_probability
             if turn and probability < self.rules.threshold:
                 break
             if token in self.base.model.special_tokens:
@@ -241,48 +223,21 @@ class _Nudged:
                     break
                 segment = whole
             said = self.text + spoken.whole()
-            if self.stops.end(said, looked_at) is not None:
+            if self.turns.ends_at(said, looked_at) is not None:
                 break  # found again, and cut, once all is said
             try:
-                reading = yield from self.base.read(tokens + turn, partial(self._guess, said))
-                self._note_end(reading, said)
+                guess = partial(self.turns.guess, "base", "guide", said)
+                prediction = yield from self.base.read(tokens + turn, guess)
+                self._note_end(prediction, said)
             except ContextFull:
                 reason = "context"
                 break
-        self.tokens["base"] += len(turn)
-        for text, first in spoken.pieces():
-            self.text += text
-            self.trace.append(Span(text=text, speaker="base", probability=sure[first]))
+        self.turns.tokens["base"] += len(turn)
+        self.turns.add("base", spoken, sure)
         self._stop_at_strings(looked_at)
         if reason:
             raise _Stop(reason)
         return probability
-
-    def _guess(self, text: str, spoken: list[int]) -> Steps[list[int]]:
-        """Draft what the base says next by what the guide would, in the base's tokens.
-
-        Args:
-            text: the answer so far.
-            spoken: the base's tokens so far.
-        """
-        length = self.draft_length.next(len(spoken))
-        if length == 0:
-            return []
-        context = self.guide.tokens(text)
-        said: list[int] = []
-        try:
-            while len(said) < length:
-                reading = yield from self.guide.read(context + said)
-                if reading.token in self.guide.model.stop_tokens or not is_sure(reading):
-                    break
-                said.append(reading.token)
-        except ContextFull:
-            return []
-        guessed = self.base.tokens(text + self.guide.model.continuation(context, said))
-        if guessed[: len(spoken)] != spoken:
-            return []  # the base's own tokens are not the canonical ones: nothing lines up
-        self.draft_length.drafted = len(guessed) - len(spoken)
-        return guessed[len(spoken) :]
 
     def _repeats(self, chunk: str, segment: str) -> bool:
         """Whether a chunk of the base's turn says again what was said (the authors' test)."""
@@ -293,24 +248,19 @@ class _Nudged:
 
     # -------------------------------------------------------------- the whole
 
-    def _note_end(self, reading: Reading, said: str) -> None:
+    def _note_end(self, prediction: Prediction, said: str) -> None:
         """Note that the base would end the answer after `said`, where it would."""
-        if reading.top_token in self.base.model.stop_tokens:
+        if prediction.top_token in self.base.model.stop_tokens:
             self.base_ends.append(len(said))
 
     def _completion(self, reason: str) -> Completion:
-        return Completion(
-            id=self.base.sample_id,
-            text=self.text,
-            trace=tuple(self.trace),
-            stop_reason=reason,
-            prompts={"base": self.base.prompt, "guide": self.guide.prompt},
-            tokens=self.tokens,
-            work=self.base.work | self.guide.work,
-            measures={
+        tokens = self.turns.tokens
+        return self.turns.completion(
+            reason,
+            {
                 "guide_ratio": _word_ratio(self.guide_turns[:-1], self.text),
                 "guide_ratio_with_ending": _word_ratio(self.guide_turns, self.text),
-                "guide_ratio_tokens": self.tokens["guide"] / max(1, sum(self.tokens.values())),
+                "guide_ratio_tokens": tokens["guide"] / max(1, sum(tokens.values())),
                 "ends_suppressed": float(sum(n < len(self.text) for n in self.base_ends)),
             },
         )

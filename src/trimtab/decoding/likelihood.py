@@ -6,9 +6,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from trimtab.decoding.batching import Reader
 from trimtab.decoding.completion import Work
-from trimtab.decoding.part import Part
+from trimtab.decoding.predictor import Cursor, Steps
 
 # Logits of so many positions are held at a time.
 _AT_ONCE = 256
@@ -41,22 +40,21 @@ class Likelihoods(list[Likelihood]):
         self.work = work
 
 
-def weigh(part: Part, continuations: Sequence[Sequence[int]]) -> Reader[Likelihoods]:
+def weigh(cursor: Cursor, continuations: Sequence[Sequence[int]]) -> Steps[Likelihoods]:
     """Read several continuations of one prompt, which is read once.
 
     Raises:
-        ContextFull: for one that no model of the voice can hold.
+        ContextFull: for one that no model of the speaker can hold.
     """
     found = []
     for continuation in continuations:
         log_probabilities: list[float] = []
         greedy = True
         for start in range(0, len(continuation), _AT_ONCE):
-            told = tuple(continuation[start : start + _AT_ONCE])
-            before = list(continuation[: start + len(told) - 1])
-            sequences = [prompt + before for prompt in part.prompts]
-            readings = yield part.ask(sequences, last=len(told), told=told)
-            log_probabilities += (reading.log_probability for reading in readings)
-            greedy &= all(r.top_token == token for r, token in zip(readings, told, strict=True))
+            targets = continuation[start : start + _AT_ONCE]
+            predictions = yield cursor.after(continuation[:start], targets[:-1], targets)
+            log_probabilities += (each.log_probability for each in predictions)
+            pairs = zip(predictions, targets, strict=True)
+            greedy &= all(each.top_token == token for each, token in pairs)
         found.append(Likelihood(math.fsum(log_probabilities), len(continuation), greedy))
-    return Likelihoods(found, part.work)
+    return Likelihoods(found, cursor.work)

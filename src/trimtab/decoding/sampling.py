@@ -6,7 +6,6 @@ position, token id) computed by integer hashing. So a draw does not depend on ba
 resuming, or on whether tokens were drafted. Legend: N draws, V vocabulary.
 """
 
-import hashlib
 import math
 from collections.abc import Collection, Sequence
 
@@ -15,12 +14,6 @@ import torch
 _WORD = 0xFFFFFFFF
 # Quotients by these temperatures are finite, and tell any two logits apart, in single precision.
 _ORDINARY = (1e-6, 1e6)
-
-
-def noise_key(seed: int, sample_id: str, role: str) -> int:
-    """Return the 64-bit name of one speaker's noise in one answer."""
-    digest = hashlib.sha256(f"{seed}\x00{role}\x00{sample_id}".encode()).digest()
-    return int.from_bytes(digest[:8], "little")
 
 
 def _mix(x: torch.Tensor) -> torch.Tensor:

@@ -57,7 +57,7 @@ class Preview:
         for sample_id, sample in samples.items():
             target = "" if sample.target is None else f", target {sample.target!r}"
             yield from ("", _rule(f"sample {sample_id!r}{target}", "="))
-            texts, encoded = prompts[sample_id]
+            texts, encoded, *_ = prompts[sample_id]
             told: dict[str, str] = {}
             for role, model in self.method.models.items():
                 shown = _shown(model, texts[role], encoded[role])

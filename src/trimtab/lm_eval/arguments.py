@@ -27,7 +27,7 @@ from trimtab.config.wording import not_a_choice
 from trimtab.config.working_directory import get_object
 from trimtab.decoding import Generation
 from trimtab.methods import Method
-from trimtab.methods.single_voice import PROMPT_LOOKUP
+from trimtab.methods.mixture import PROMPT_LOOKUP
 from trimtab.models import LanguageModel
 
 _GENERATION = ("batch_size", "draft_length", "seed")  # the others are the task's

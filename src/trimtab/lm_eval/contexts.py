@@ -14,18 +14,18 @@ from typing import NamedTuple
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from trimtab.lm_eval import chat
-from trimtab.methods.method import Prompts
+from trimtab.methods.prompts import Prompts
 from trimtab.models import LanguageModel
 
 Models = Mapping[str, LanguageModel]
-"""A method's models by role. What is told is told in the tokens of the first."""
+"""A method's models by role. Continuations are in the tokens of the first."""
 
 
 class Pair(NamedTuple):
     """A continuation, and the prompts that it follows, by role."""
 
     prompts: dict[str, list[int]]
-    told: list[int]
+    targets: list[int]
 
 
 def encode(models: Models, context: str) -> Prompts:
@@ -48,19 +48,19 @@ def encode_pair(models: Models, context: str, continuation: str) -> Pair:
     role, model = next(iter(models.items()))
     text = prompts.text[role]
     before = model.encode(text)
-    told = model.encode(text + moved + continuation)[len(before) :]
-    if not before and told[:1] == prompts.tokens[role]:
-        told = told[1:]  # the text begins with the very token that stands for no text
-    if not told:
+    targets = model.encode(text + moved + continuation)[len(before) :]
+    if not before and targets[:1] == prompts.tokens[role]:
+        targets = targets[1:]  # the text begins with the very token that stands for no text
+    if not targets:
         raise ValueError(
             f"The continuation {continuation!r} adds no token to its context, which ends in "
             f"{text[-20:]!r}: it is empty, or the two grow together into fewer tokens."
         )
-    return Pair(prompts.tokens, told)
+    return Pair(prompts.tokens, targets)
 
 
 def encode_windows(models: Models, text: str) -> list[Pair]:
-    """Return a whole text, in windows that every model holds, each token told once.
+    """Return a whole text, in windows that every model holds, each token a target once.
 
     The windows are the harness's: each has as much of the text before it as there is room for.
     """
@@ -72,7 +72,7 @@ def encode_windows(models: Models, text: str) -> list[Pair]:
         context_len=1,
     )
     pairs = map(make_disjoint_window, windows)
-    return [Pair(dict.fromkeys(models, before), told) for before, told in pairs]
+    return [Pair(dict.fromkeys(models, before), targets) for before, targets in pairs]
 
 
 def _render(models: Models, context: str) -> dict[str, str]:

@@ -17,7 +17,6 @@ from rich.console import Console
 from rich.progress import track
 
 from trimtab import __version__
-from trimtab.config.user_code import named
 from trimtab.decoding import Generation
 from trimtab.decoding.likelihood import Likelihood
 from trimtab.lm_eval import chat
@@ -26,8 +25,8 @@ from trimtab.lm_eval.contexts import Pair, encode, encode_pair, encode_windows
 from trimtab.lm_eval.request_cache import code_version, keep_apart
 from trimtab.lm_eval.settings import cut, read_settings
 from trimtab.methods import Method
-from trimtab.methods.method import Prompts
-from trimtab.methods.single_voice import SingleVoice
+from trimtab.methods.mixture import Mixture
+from trimtab.methods.prompts import Prompts
 
 _log = logging.getLogger(__name__)
 # The command's own default, which it gives where there is no such device too; trimtab's default is
@@ -89,11 +88,7 @@ class MethodLM(LM):
         Raises:
             ValueError: for settings that a method cannot honour, and prompts no model can hold.
         """
-        if self.method.redefines("stream", beside="decode"):
-            raise ValueError(
-                f"{named(type(self.method))} answers by a stream() of its own, which takes "
-                "conversations. The harness gives whole prompts: let it redefine decode()."
-            )
+        self.method.require_one_question("the harness")
         groups: dict[Generation, dict[str, int]] = {}
         seen: Counter[str] = Counter()
         until = []
@@ -186,7 +181,8 @@ class MethodLM(LM):
 
         A prompt that several continuations share is read once.
         """
-        method = self._single_voice()
+        method = self._mixture()
+        method.require_one_question("the harness")
         shared: dict[object, list[int]] = {}
         for number, (prompt, _) in enumerate(pairs):
             # Those of one prompt are read one after another: not worth it for a prefix token.
@@ -194,13 +190,13 @@ class MethodLM(LM):
             shared.setdefault((alone, *map(tuple, prompt.values())), []).append(number)
         groups = {str(i): numbers for i, numbers in enumerate(shared.values())}
         prompts = {i: Prompts({}, pairs[numbers[0]][0]) for i, numbers in groups.items()}
-        told = {i: [pairs[n][1] for n in numbers] for i, numbers in groups.items()}
-        weighed = method.likelihoods(prompts, told, self.generation)
+        targets = {i: [pairs[n][1] for n in numbers] for i, numbers in groups.items()}
+        weighed = method.likelihoods(prompts, targets, self.generation)
         for sample_id, likelihoods in _shown("likelihoods", weighed, len(prompts), show):
             yield from zip(groups[sample_id], likelihoods, strict=True)
 
-    def _single_voice(self) -> SingleVoice:
-        if isinstance(self.method, SingleVoice):
+    def _mixture(self) -> Mixture:
+        if isinstance(self.method, Mixture):
             return self.method
         raise ValueError(
             f"{type(self.method).__name__} has no probability of a given text, because its models "

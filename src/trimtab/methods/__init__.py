@@ -5,6 +5,7 @@ from trimtab.methods.alignment_vectors import AlignmentVectors
 from trimtab.methods.dera import DeRa
 from trimtab.methods.ensemble import Ensemble
 from trimtab.methods.method import Method
+from trimtab.methods.mixture import Mixture
 from trimtab.methods.nudging import Nudging
 from trimtab.methods.plain import Plain
 from trimtab.methods.proxy_tuning import ProxyTuning
@@ -15,6 +16,7 @@ __all__ = [
     "DeRa",
     "Ensemble",
     "Method",
+    "Mixture",
     "Nudging",
     "Plain",
     "ProxyTuning",

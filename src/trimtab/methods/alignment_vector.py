@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from trimtab.methods.method import Method, require_finite
+from trimtab.config.accepted import require_finite
+from trimtab.methods.method import Method
+from trimtab.methods.mixture import DraftSource
 from trimtab.methods.moved_weights import MovedWeights
-from trimtab.methods.single_voice import DraftSource
 from trimtab.models import LanguageModel
 
 
@@ -41,7 +42,8 @@ class AlignmentVector(MovedWeights):
         return False
 
     @cached_property
-    def _speaker(self) -> LanguageModel:
+    def moved(self) -> LanguageModel:
+        """The base model with the vector added."""
         from trimtab.vectors.live.dial import between, move
 
         vector = between(self.base, self.aligned)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from trimtab import zoo
+from trimtab.config.accepted import require_finite
 from trimtab.config.wording import not_a_choice
-from trimtab.methods.method import Method, require_finite
+from trimtab.methods.method import Method
+from trimtab.methods.mixture import DraftSource
 from trimtab.methods.moved_weights import MovedWeights
-from trimtab.methods.single_voice import DraftSource
+from trimtab.methods.prompts import Prompts
 from trimtab.models import LanguageModel
 from trimtab.models.source import local_folder
 
@@ -114,21 +116,24 @@ class AlignmentVectors(MovedWeights):
         return {name: strength or 0.0 for name, strength in own.items()}
 
     @property
-    def _strengths(self) -> tuple[float, ...]:
+    def steering(self) -> dict[str, Callable[[], Steering]]:
+        """The vectors, where each row has strengths of its own."""
+        return {"base": lambda: self.row_dials} if self.per_row else {}
+
+    def strengths_for(self, prompts: Prompts) -> tuple[float, ...]:
+        """Return the strength of each vector, where each row has its own."""
         return tuple(self._all_strengths.values()) if self.per_row else ()
 
-    @property
-    def _dials(self) -> Mapping[str, Steering]:
-        return {"base": self._row_dials} if self.per_row else {}
-
     @cached_property
-    def _row_dials(self) -> RowDials:
+    def row_dials(self) -> RowDials:
+        """The vectors in the base model, for each row by strengths of its own."""
         from trimtab.vectors.live.row_dials import RowDials
 
         return RowDials(self.base.weights, self._opened)
 
     @property
-    def _speaker(self) -> LanguageModel:
+    def moved(self) -> LanguageModel:
+        """The base model with the vectors added; as it is where rows have strengths."""
         return self.base if self.per_row else self._moved
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Methods inside transformers' `generate()`, as its `custom_generate`.
+"""A call of transformers' `generate()` with a method as its `custom_generate`.
 
 Legend: B rows, T columns of the prompts, N new columns.
 """
@@ -19,14 +19,10 @@ from transformers import (
 )
 
 from trimtab.decoding import Generation
-from trimtab.methods.method import Prompts
-from trimtab.models import Conversation, LanguageModel, generation_file
+from trimtab.models import LanguageModel, generation_file
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-    from trimtab.methods import Nudging
-    from trimtab.methods.single_voice import SingleVoice
 
 # What generate() prepares for its model's forward pass.
 _PREPARED = {
@@ -122,68 +118,49 @@ class Call:
             pad_token=int(pad),
         )
 
+    def decoded(self, index: int) -> str:
+        """Return the text of a row's tokens."""
+        return self._decoded(self.rows[index])
+
+    def text(self, index: int) -> str:
+        """Return the text whose canonical tokens are a row's.
+
+        Raises:
+            ValueError: for a row that is not what the tokenizer makes of any text.
+        """
+        row = self.rows[index]
+        # First without the beginning-of-sequence token, where encoding puts it back.
+        for tokens in (row[1:], row):
+            text = self._decoded(tokens)
+            if self.model.encode(text) == row:
+                return text
+        raise ValueError(
+            f"Row {index} of input_ids is not what the tokenizer of {self.model.path!r} makes of "
+            f"{self._decoded(row)!r}. Nudging starts from text: give tokenizer(text) whole, "
+            "with its special tokens and not truncated."
+        )
+
+    def continued(self, index: int, text: str) -> list[int]:
+        """Return the tokens of a text after a row."""
+        row = self.rows[index]
+        whole = self.model.encode(self.text(index) + text)
+        if whole[: len(row)] == row:
+            return whole[len(row) :]
+        # A token spans the two (line breaks do), and the prompt's columns stay as they were given.
+        tokens: list[int] = self.model.tokenizer(text, add_special_tokens=False).input_ids
+        return tokens
+
+    def _decoded(self, tokens: list[int]) -> str:
+        text = self.model.tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
+        assert isinstance(text, str)
+        return text
+
     def result(self, answers: Sequence[list[int]]) -> torch.Tensor:
         """Return `[B, T + N]`: the prompts as given, each with its answer, padded on the right."""
         width = max(map(len, answers))
         new_BN = [answer + [self.pad_token] * (width - len(answer)) for answer in answers]
         like = self.input_ids_BT
         return torch.cat([like, torch.tensor(new_BN, dtype=like.dtype, device=like.device)], dim=1)
-
-
-def answer_single_voice(method: SingleVoice, call: Call) -> torch.Tensor:
-    """Return `[B, T + N]`, every model having read the same prompts."""
-    prompts = {}
-    for i, row in enumerate(call.rows):
-        text = _decoded(call.model, row)
-        prompts[str(i)] = Prompts(
-            dict.fromkeys(method.models, text), dict.fromkeys(method.models, row)
-        )
-    done = {answer.id: list(answer.token_ids) for answer in method.decode(prompts, call.generation)}
-    return call.result([done[sample_id] for sample_id in prompts])
-
-
-def answer_nudging(
-    method: Nudging, call: Call, guide_prompts: Sequence[str] | None
-) -> torch.Tensor:
-    """Return `[B, T + N]` in the base model's tokens.
-
-    Args:
-        method: the method.
-        call: what is asked of its base model.
-        guide_prompts: the guide's prompt text for each row; None makes the base's prompt the
-            question of a conversation.
-
-    Raises:
-        ValueError: for prompts that are not the tokens of their text, or not one for each row.
-    """
-    base, guide = method.base, method.guide
-    texts = [_text(call, i) for i in range(len(call.rows))]
-    if guide_prompts is None:
-        # A base's prompt ends with the line break that asks for an answer; a question does not.
-        guide_prompts = [guide.render(Conversation(question=text.strip())) for text in texts]
-    if (
-        isinstance(guide_prompts, str)
-        or len(guide_prompts) != len(texts)
-        or not all(isinstance(prompt, str) for prompt in guide_prompts)
-    ):
-        raise ValueError(
-            f"guide_prompts={guide_prompts!r}: accepted is a list of {len(texts)} texts, one for "
-            "each row of input_ids, rendered in the guide's way."
-        )
-    prompts = {
-        str(i): Prompts({"base": text, "guide": asked}, {"base": row, "guide": guide.encode(asked)})
-        for i, (row, text, asked) in enumerate(zip(call.rows, texts, guide_prompts, strict=True))
-    }
-    done = {completion.id: completion for completion in method.decode(prompts, call.generation)}
-    answers = []
-    for sample_id, prompt in prompts.items():
-        completion = done[sample_id]
-        answer = _continued(base, prompt.text["base"], prompt.tokens["base"], completion.text)
-        if completion.stop_reason in ("guide", "base") and call.end_token is not None:
-            answer.append(call.end_token)
-        # The guide's last words may have gone beyond the length, which generate() never does.
-        answers.append(answer[: call.generation.max_new_tokens])
-    return call.result(answers)
 
 
 # ---------------------------------------------------------------------- what generate() is told
@@ -291,37 +268,3 @@ def _ids(token: int | list[int] | None) -> list[int]:
     if token is None:
         return []
     return list(token) if isinstance(token, list) else [token]
-
-
-# ---------------------------------------------------------------------- text and tokens
-
-
-def _decoded(model: LanguageModel, tokens: list[int]) -> str:
-    text = model.tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
-    assert isinstance(text, str)
-    return text
-
-
-def _text(call: Call, index: int) -> str:
-    """Return the text whose canonical tokens are a row's."""
-    row = call.rows[index]
-    # First without the beginning-of-sequence token, where encoding puts it back.
-    for tokens in (row[1:], row):
-        text = _decoded(call.model, tokens)
-        if call.model.encode(text) == row:
-            return text
-    raise ValueError(
-        f"Row {index} of input_ids is not what the tokenizer of {call.model.path!r} makes of "
-        f"{_decoded(call.model, row)!r}. Nudging starts from text: give tokenizer(text) whole, "
-        "with its special tokens and not truncated."
-    )
-
-
-def _continued(model: LanguageModel, prompt: str, row: list[int], text: str) -> list[int]:
-    """Return the tokens of `text` after a prompt."""
-    whole = model.encode(prompt + text)
-    if whole[: len(row)] == row:
-        return whole[len(row) :]
-    # A token spans the two (line breaks do), and the prompt's columns stay as they were given.
-    tokens: list[int] = model.tokenizer(text, add_special_tokens=False).input_ids
-    return tokens

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from trimtab.methods.method import require_finite
-from trimtab.methods.single_voice import DraftSource, SingleVoice
+from trimtab.config.accepted import require_finite, require_number
+from trimtab.methods.mixture import DraftSource, Mixture
 from trimtab.models import LanguageModel
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeRa(SingleVoice):
+class DeRa(Mixture):
     """Mix the logits of a reference and an aligned model at every token.
 
     `z = (1 - strength) z_reference + strength z_aligned`: Liu et al., "Decoding-time Realignment
@@ -35,15 +35,13 @@ class DeRa(SingleVoice):
 
     dial = "strength"
     reference_role = "reference"
-    without_effect = SingleVoice.without_effect | {"beta"}
+    without_effect = Mixture.without_effect | {"beta"}
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_finite("strength", self.strength)
         if self.beta is not None:
-            require_finite("beta", self.beta)
-            if self.beta <= 0:
-                raise ValueError(f"beta={self.beta!r}: accepted are numbers above 0, or null.")
+            require_number("beta", self.beta, "numbers above 0, or null", above=0)
 
     @property
     def mixture(self) -> dict[str, tuple[LanguageModel, float]]:

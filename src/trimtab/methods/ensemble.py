@@ -1,14 +1,21 @@
 """Ensemble: the average of two models' next-token probabilities."""
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-from trimtab.methods.method import require_finite
-from trimtab.methods.single_voice import DraftSource, SingleVoice
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from trimtab.config.accepted import require_number
+from trimtab.methods.mixture import DraftSource, Mixture
 from trimtab.models import LanguageModel
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ensemble(SingleVoice):
+class Ensemble(Mixture):
     """Mix two models' next-token probabilities: `(1 - strength) p_base + strength p_guide`.
 
     The arithmetic mean where DeRa takes the geometric one: a token that either model finds likely
@@ -29,13 +36,10 @@ class Ensemble(SingleVoice):
 
     dial = "strength"
     reference_role = "base"
-    mixes_probabilities = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_finite("strength", self.strength)
-        if not 0 <= self.strength <= 1:
-            raise ValueError(f"strength={self.strength!r}: accepted are shares from 0 to 1.")
+        require_number("strength", self.strength, "shares from 0 to 1", least=0, most=1)
 
     @property
     def mixture(self) -> dict[str, tuple[LanguageModel, float]]:
@@ -44,3 +48,11 @@ class Ensemble(SingleVoice):
             "base": (self.base, 1.0 - self.strength),
             "guide": (self.guide, float(self.strength)),
         }
+
+    def combine(
+        self, logits: Mapping[str, torch.Tensor], weights: Mapping[str, float]
+    ) -> torch.Tensor:
+        """Return `log sum_i weights_i softmax(z_i)`."""
+        from trimtab.decoding.mixing import probabilities
+
+        return probabilities(logits, weights)

@@ -12,7 +12,8 @@ from functools import cached_property
 import torch
 from transformers import LogitsProcessor
 
-from trimtab.decoding.voice import Mix, mix_logits
+from trimtab.decoding.mixing import linear
+from trimtab.decoding.predictor import Combine
 from trimtab.models import LanguageModel
 from trimtab.models.session import Session
 
@@ -20,13 +21,13 @@ from trimtab.models.session import Session
 class MixtureProcessor(LogitsProcessor):
     """Turns one model's logits into those of a mixture that it is part of.
 
-    See `SingleVoice.logits_processor`. Nothing of a model loads before the first call.
+    See `Mixture.logits_processor`. Nothing of a model loads before the first call.
 
     Args:
         mixture: the models with their weights, by role.
         on: the role of the model that generate() is called on.
         pad_token_id: what prompts are padded with; None for what that model's tokenizer says.
-        mix: how logits are mixed.
+        combine: how logits become one.
     """
 
     def __init__(
@@ -35,9 +36,9 @@ class MixtureProcessor(LogitsProcessor):
         *,
         on: str,
         pad_token_id: int | None = None,
-        mix: Mix = mix_logits,
+        combine: Combine = linear,
     ) -> None:
-        self._mix = mix
+        self._combine = combine
         self._mixture = {role: part for role, part in mixture.items() if part[1] != 0}
         self._on, self._model = on, mixture[on][0]
         self._pad_token_id = pad_token_id
@@ -59,18 +60,19 @@ class MixtureProcessor(LogitsProcessor):
         self._make_room(len(rows))
         size = min(model.vocabulary_size for model, _ in self._mixture.values())
         own_BV = scores[:, :size]
-        logits = [
-            own_BV if role == self._on else self._read(role, rows)[:, :size].to(scores)
+        logits = {
+            role: own_BV if role == self._on else self._read(role, rows)[:, :size].to(scores)
             for role in self._mixture
-        ]
-        mixed_BV = self._mix(logits, [weight for _, weight in self._mixture.values()])
+        }
+        weights = {role: weight for role, (_, weight) in self._mixture.items()}
+        mixed_BV: torch.Tensor = self._combine(logits, weights)
         # What a processor before this one has ruled out stays so, whatever the model's weight.
         mixed_BV = mixed_BV.masked_fill(own_BV.isneginf(), -torch.inf)
         total_B1 = mixed_BV.logsumexp(dim=-1, keepdim=True)
         if not total_B1.isfinite().all():
-            weights = ", ".join(f"{weight:g}" for _, weight in self._mixture.values())
+            shown = ", ".join(f"{weight:g}" for weight in weights.values())
             raise FloatingPointError(
-                f"The mixture with weights {weights} gave logits that are not finite: a model is "
+                f"The mixture with weights {shown} gave logits that are not finite: a model is "
                 "damaged, its dtype overflows (try dtype=float32), or the strength is too large."
             )
         mixed_BW = torch.full_like(scores, -torch.inf)

@@ -1,15 +1,15 @@
-"""How methods answer that move a model's weights."""
+"""Methods that move a model's weights."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 
-from trimtab.methods.single_voice import SingleVoice
+from trimtab.methods.mixture import DRAFT, Mixture
 from trimtab.models import LanguageModel
 
 
-class MovedWeights(SingleVoice):
-    """A method whose voice is a base model with other weights.
+class MovedWeights(Mixture):
+    """A method that speaks by a base model with other weights.
 
     Attributes:
         base: the model as it was, which renders the prompt and from which answers diverge.
@@ -22,8 +22,8 @@ class MovedWeights(SingleVoice):
 
     @property
     @abstractmethod
-    def _speaker(self) -> LanguageModel:
-        """The model that speaks."""
+    def moved(self) -> LanguageModel:
+        """The model that speaks; its weights are loaded when it is first asked for."""
 
     @property
     def models(self) -> dict[str, LanguageModel]:
@@ -31,10 +31,10 @@ class MovedWeights(SingleVoice):
         models = {"base": self.base}
         if self.measure_kl:
             models["reference"] = self.base
-        return models | ({"draft": self.draft} if isinstance(self.draft, LanguageModel) else {})
+        return models | ({DRAFT: self.draft} if isinstance(self.draft, LanguageModel) else {})
 
     @property
     def mixture(self) -> dict[str, tuple[LanguageModel, float]]:
         """The moved model; and what its divergence is measured from."""
-        mixture = {"base": (self._speaker, 1.0)}
+        mixture = {"base": (self.moved, 1.0)}
         return mixture | ({"reference": (self.base, 0.0)} if self.measure_kl else {})

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
+from trimtab.config.accepted import require_number, require_whole
 from trimtab.config.wording import not_a_choice
-from trimtab.decoding import Generation
-from trimtab.methods.method import Method, Prompts, Start
-from trimtab.models import LanguageModel
+from trimtab.decoding import Generation, Speaker
+from trimtab.decoding.handoff import Rules, nudge
+from trimtab.decoding.predictor import Answer, Cursors
+from trimtab.methods.method import Method
+from trimtab.methods.prompts import Prompts
+from trimtab.models import Conversation, LanguageModel
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-    from trimtab.decoding.batching import Answer
-    from trimtab.decoding.voice import Voice
+    from trimtab.methods.custom_generate import Call
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,27 +56,15 @@ class Nudging(Method):
     dial = "threshold"
 
     def __post_init__(self) -> None:
-        if isinstance(self.threshold, bool) or not isinstance(self.threshold, int | float):
-            raise ValueError(f"threshold={self.threshold!r}: accepted are numbers from 0 to 2.")
-        if not 0 <= self.threshold <= 2:
-            raise ValueError(
-                f"threshold={self.threshold!r}: accepted are probabilities from 0 to 1, and up to "
-                "2 for a base model that is never sure."
-            )
+        never_sure = "probabilities from 0 to 1, and up to 2 for a base model that is never sure"
+        require_number("threshold", self.threshold, never_sure, least=0, most=2)
         for name, accepted in (
             ("boundary", ("space", "whitespace")),
             ("stop", ("guide", "speaker")),
         ):
             if getattr(self, name) not in accepted:
                 raise ValueError(not_a_choice(f"{name}:", getattr(self, name), accepted))
-        whole = isinstance(self.lookahead, int) and not isinstance(self.lookahead, bool)
-        if not whole or self.lookahead < 1:
-            raise ValueError(f"lookahead={self.lookahead!r}: accepted are whole numbers from 1 up.")
-
-    @property
-    def models(self) -> dict[str, LanguageModel]:
-        """The two speakers."""
-        return {"base": self.base, "guide": self.guide}
+        require_whole("lookahead", self.lookahead, 1)
 
     def __call__(
         self,
@@ -110,68 +101,63 @@ class Nudging(Method):
                 their text, and for settings of generate() that would change the answers other than
                 length, sampling by temperature, top_k and top_p, and padding.
         """
-        from trimtab.methods.custom_generate import Call, answer_nudging
+        from trimtab.methods.custom_generate import Call
 
-        self._require_no_other_way("__call__")
+        self.require_one_question("generate()")
         call = Call.read({"base": self.base}, model, input_ids, seed=seed, **given)
-        return answer_nudging(self, call, guide_prompts)
+        prompts = self._prompts(call, guide_prompts)
+        done = {completion.id: completion for completion in self.decode(prompts, call.generation)}
+        answers = []
+        for i in range(len(call.rows)):
+            completion = done[str(i)]
+            answer = call.continued(i, completion.text)
+            if completion.stop_reason in ("guide", "base") and call.end_token is not None:
+                answer.append(call.end_token)
+            # The guide's last words may have gone beyond the length, which generate() never does.
+            answers.append(answer[: call.generation.max_new_tokens])
+        return call.result(answers)
 
-    def _prepare(
-        self, generation: Generation, family: Sequence[Self]
-    ) -> tuple[Sequence[Voice], Start]:
+    def _prompts(self, call: Call, guide_prompts: Sequence[str] | None) -> dict[str, Prompts]:
+        """Return the prompts of a call of generate(), the guide's as given or rendered."""
+        texts = [call.text(i) for i in range(len(call.rows))]
+        if guide_prompts is None:
+            # A base's prompt ends with the line break that asks for an answer, a question does not.
+            asked = [Conversation(question=text.strip()) for text in texts]
+            guide_prompts = [self.guide.render(conversation) for conversation in asked]
+        if (
+            isinstance(guide_prompts, str)
+            or len(guide_prompts) != len(texts)
+            or not all(isinstance(prompt, str) for prompt in guide_prompts)
+        ):
+            raise ValueError(
+                f"guide_prompts={guide_prompts!r}: accepted is a list of {len(texts)} texts, one "
+                "for each row of input_ids, rendered in the guide's way."
+            )
+        return {
+            str(i): Prompts(
+                {"base": text, "guide": told}, {"base": row, "guide": self.guide.encode(told)}
+            )
+            for i, (row, text, told) in enumerate(zip(call.rows, texts, guide_prompts, strict=True))
+        }
+
+    def speakers(self) -> dict[str, Speaker]:
+        """The base model and the guide."""
+        return {"base": Speaker.of(base=self.base), "guide": Speaker.of(guide=self.guide)}
+
+    def answer(self, cursors: Cursors, prompts: Prompts, generation: Generation) -> Answer:
+        """Make one answer by the rules of nudging."""
+        rules = Rules(**{f.name: getattr(self, f.name) for f in dataclasses.fields(Rules)})
+        return nudge(cursors, prompts.text, generation, rules)
+
+    def require(self, generation: Generation) -> None:
+        """Refuse a repetition penalty, and records of tokens."""
         if generation.repetition_penalty != 1:
             raise ValueError(
                 f"repetition_penalty={generation.repetition_penalty!r}: nudging takes none, as who "
                 "speaks follows from the base model's own probabilities. Leave it at 1."
             )
-
         if generation.token_records:
             raise ValueError(
                 "token_records=True: the two speakers of nudging have tokens of their own, so none "
                 "has a probability under both. Its trace has each piece's; leave it at false."
             )
-
-        from trimtab.decoding.handoff import Rules, nudge
-        from trimtab.decoding.part import Known, Part
-        from trimtab.decoding.voice import Voice
-
-        rules = [
-            Rules(**{f.name: getattr(member, f.name) for f in dataclasses.fields(Rules)})
-            for member in family
-        ]
-        voices = {
-            role: Voice(
-                {role: model}, name=role, generation=generation, family=len(family), drafts=True
-            )
-            for role, model in self.models.items()
-        }
-
-        def start(sample_id: str, prompts: Prompts, slots: Mapping[int, int]) -> dict[int, Answer]:
-            known = {role: Known() for role in voices}
-            answers = {}
-            for member, slot in slots.items():
-                base, guide = (
-                    Part(
-                        voice,
-                        slot=slot,
-                        siblings=tuple(slots.values()),
-                        sample_id=sample_id,
-                        prompts=prompts.tokens,
-                        seed=generation.seed,
-                        known=known[role],
-                    )
-                    for role, voice in voices.items()
-                )
-                answers[slot] = nudge(
-                    base,
-                    guide,
-                    prompts=prompts.text,
-                    rules=rules[member],
-                    max_new_tokens=generation.max_new_tokens,
-                    draft_length=generation.draft_length,
-                    stop_strings=generation.stop_strings,
-                )
-            return answers
-
-        by_size = sorted(voices.values(), key=lambda voice: voice.size)
-        return by_size, start

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from trimtab.methods.single_voice import DraftSource, SingleVoice
+from trimtab.methods.mixture import DraftSource, Mixture
 from trimtab.models import LanguageModel
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plain(SingleVoice):
+class Plain(Mixture):
     """Ordinary decoding of one model, the yardstick of the others.
 
     Args:

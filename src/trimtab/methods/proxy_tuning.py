@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from trimtab.methods.method import require_finite
-from trimtab.methods.single_voice import DraftSource, SingleVoice
+from trimtab.config.accepted import require_finite
+from trimtab.methods.mixture import DraftSource, Mixture
 from trimtab.models import LanguageModel
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProxyTuning(SingleVoice):
+class ProxyTuning(Mixture):
     """Add the logit difference of a tuned and an untuned small model to a base model.
 
     `z = z_base + strength (z_tuned - z_untuned)`: Liu et al., "Tuning Language Models by Proxy",

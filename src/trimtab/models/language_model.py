@@ -93,6 +93,19 @@ class LanguageModel(DescribedModel):
 
     # ------------------------------------------------------------------ prompts and text
 
+    def predictor(self, role: str, name: str, generation: Any) -> Any:
+        """Return who predicts in place of the weights; None, as here, for the weights themselves.
+
+        A subclass whose predictions come from elsewhere returns a `trimtab.decoding.Predictor`;
+        its tokenizer, its prompts and what it is known by are still a model's.
+
+        Args:
+            role: the model's, in the predictor's `models`.
+            name: who speaks, the predictor's `name`.
+            generation: how answers are drawn, a `trimtab.Generation`.
+        """
+        return None
+
     def render(self, conversation: Conversation) -> str:
         """Return the prompt text of `conversation` in this model's way (see `Conversation`)."""
         if self.prompt == "plain":

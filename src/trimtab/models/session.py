@@ -15,6 +15,7 @@ from trimtab.models.attention import AttentionMask, require_attention
 from trimtab.models.cache import PositionCache
 from trimtab.models.language_model import LanguageModel
 from trimtab.models.passes import FEW, Passes
+from trimtab.models.prefix import common_prefix, kept_length
 from trimtab.models.steering import Steering
 
 # Fewer tokens than this are computed again rather than shared between strangers.
@@ -31,7 +32,7 @@ class Session:
         model: the model.
         slots: how many sequences.
         drafts: whether a step may read several tokens.
-        dials: vectors in the model that each sequence turns for itself.
+        steering: what moves the model, for each sequence by strengths of its own.
     """
 
     def __init__(
@@ -40,10 +41,10 @@ class Session:
         slots: int,
         *,
         drafts: bool = False,
-        dials: Steering | None = None,
+        steering: Steering | None = None,
     ) -> None:
         self.model = model
-        self._dials = dials
+        self._steering = steering
         self._strengths: list[tuple[float, ...]] = [()] * slots
         self.forward_passes = 0
         self._cached: list[list[int]] = [[] for _ in range(slots)]
@@ -85,8 +86,8 @@ class Session:
             opening: those of the slots in which another sequence begins.
             siblings: for each of the slots, those that continued the same prompt, from which it
                 takes over what its sequence has in common with theirs.
-            strengths: of the dials, for each of the slots; a slot keeps its own to the end of a
-                sequence.
+            strengths: of the directions of `steering`, for each of the slots; a slot keeps its own
+                to the end of a sequence.
 
         Returns:
             `logits_NV` in fp32, row after row, cut to the tokenizer's vocabulary.
@@ -223,22 +224,9 @@ class Session:
 
     def _turned(self, slots: Sequence[int]) -> AbstractContextManager[None]:
         """Turn the dials for the rows of a pass; rows behind the slots are idle."""
-        if self._dials is None:
+        if self._steering is None:
             return nullcontext()
-        idle = (0.0,) * len(self._dials.names)
+        idle = (0.0,) * len(self._steering.names)
         own = [self._strengths[slot] if slot < len(self._strengths) else idle for slot in slots]
         rows = [strengths or idle for strengths in own]
-        return self._dials.at(torch.tensor(rows, device=self._device))
-
-
-def common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
-    """Return the length of the longest common prefix."""
-    length = min(len(one), len(other))
-    if one[:length] == other[:length]:
-        return length
-    return next(i for i in range(length) if one[i] != other[i])
-
-
-def kept_length(cached: Sequence[int], tokens: Sequence[int], last: int) -> int:
-    """Return how much of a cached prefix serves `tokens`; what is to be read is computed again."""
-    return min(common_prefix(cached, tokens), len(tokens) - last)
+        return self._steering.at(torch.tensor(rows, device=self._device))

@@ -127,7 +127,7 @@ def _decode_together(open_: Sequence[_Evaluation]) -> None:
     first = open_[0].job
     family = [evaluation.job.method for evaluation in open_]
     asked = [evaluation.conversations for evaluation in open_]
-    answers = first.method.stream_family(family, asked, first.generation.once())
+    answers = first.method.stream_together(family, asked, first.generation.once())
     for member, completion in open_[0].clock.over(answers):
         open_[member].add(completion)
 

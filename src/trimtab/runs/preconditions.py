@@ -109,8 +109,8 @@ def require_facts(facts: RunFacts | None, folder: Path) -> None:
 def prompts(method: Method, samples: Mapping[str, Sample]) -> dict[str, str]:
     """Return hashes, by role, of the first sample's prompts as they are rendered now."""
     asked = next(iter(samples.values())).conversation
-    rendered = {role: model.render(asked) for role, model in method.models.items()}
-    return {role: hashlib.sha256(text.encode()).hexdigest() for role, text in rendered.items()}
+    rendered = method.texts(asked).items()
+    return {role: hashlib.sha256(text.encode()).hexdigest() for role, text in rendered}
 
 
 def begun_with_other(what: str, folder: Path) -> ValueError:

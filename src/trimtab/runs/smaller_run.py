@@ -110,7 +110,6 @@ def _asks_alike(
         line["target"] == samples[name].target
         and line.get("also_right", []) == list(samples[name].also_right)
         and line.get("choices") == dict(samples[name].choices)
-        and line["prompts"]
-        == {role: m.render(samples[name].conversation) for role, m in method.models.items()}
+        and line["prompts"] == method.texts(samples[name].conversation)
         for name, line in lines.items()
     )

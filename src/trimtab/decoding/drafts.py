@@ -8,26 +8,20 @@ have been drawn, and answers are the same with and without drafts, sampled ones 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator
-from typing import TypeVar
 
-from trimtab.decoding.part import Ask, ContextFull, Part, Reading
-
-T = TypeVar("T")
-Steps = Generator[Ask, list[Reading], T]
-"""Part of an answer in the making, that ends with a T."""
+from trimtab.decoding.predictor import ContextFull, Cursor, Prediction, Steps
 
 _SURE = 0.5
 _LONGEST_MATCH = 3
 
 
-def is_sure(reading: Reading) -> bool:
+def is_sure(prediction: Prediction) -> bool:
     """Whether a drafter's token is worth verifying.
 
     Where the drafter itself is unsure, the draft ends: the pass that verifies it also gives the
     next token, so the doubtful place costs nothing, and the next draft starts behind it.
     """
-    return reading.top_probability >= _SURE
+    return prediction.top_probability >= _SURE
 
 
 class Drafter(ABC):
@@ -66,12 +60,12 @@ class ModelDraft(Drafter):
     """Guesses what a small model of the same vocabulary would say, with the same noise.
 
     Args:
-        part: the small model's part in the answer.
+        cursor: the small model's in the answer.
         vocabulary_size: how many tokens those who speak have.
     """
 
-    def __init__(self, part: Part, vocabulary_size: int) -> None:
-        self._part = part
+    def __init__(self, cursor: Cursor, vocabulary_size: int) -> None:
+        self._cursor = cursor
         self._vocabulary_size = vocabulary_size
 
     def draft(self, tokens: list[int], length: int) -> Steps[list[int]]:
@@ -79,12 +73,11 @@ class ModelDraft(Drafter):
         drafted: list[int] = []
         try:
             while len(drafted) < length:
-                prompts = self._part.prompts
-                (reading,) = yield self._part.ask([p + tokens + drafted for p in prompts])
-                if not is_sure(reading) or reading.token >= self._vocabulary_size:
+                (prediction,) = yield self._cursor.after([*tokens, *drafted])
+                if not is_sure(prediction) or prediction.token >= self._vocabulary_size:
                     break
-                drafted.append(reading.token)
-                if reading.token in self._part.stop_tokens:
+                drafted.append(prediction.token)
+                if prediction.token in self._cursor.stop_tokens:
                     break
         except ContextFull:
             pass

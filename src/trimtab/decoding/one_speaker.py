@@ -1,44 +1,36 @@
-"""Answers of a single voice: plain decoding, DeRa, proxy tuning and every linear mix of logits."""
+"""Answers of one speaker: plain decoding, DeRa, proxy tuning, and whatever else mixes logits."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
-from trimtab.decoding.batching import Answer
 from trimtab.decoding.completion import Completion, Span
-from trimtab.decoding.draft import Drafter, DraftLength
-from trimtab.decoding.part import ContextFull, Part
+from trimtab.decoding.drafts import Drafter, DraftLength
+from trimtab.decoding.generation import Generation
+from trimtab.decoding.predictor import Answer, ContextFull, Cursor, TokenDetails
 from trimtab.decoding.stop_strings import STOPPED, StopStrings, cut
 from trimtab.models.codec import Spoken
 
-if TYPE_CHECKING:
-    from trimtab.decoding.token_details import TokenDetails
-
-SPEAKER = "model"
 _DECIMALS = 6
 
 
 def speak(
-    part: Part,
-    *,
-    prompts: dict[str, str],
-    max_new_tokens: int,
-    drafter: Drafter | None,
-    draft_length: int,
-    stop_strings: Sequence[str] = (),
+    cursor: Cursor,
+    prompts: Mapping[str, str],
+    generation: Generation,
+    drafter: Drafter | None = None,
 ) -> Answer:
     """Decode one answer: draft, verify in one pass, keep what would have been drawn.
 
     Args:
-        part: the voice's part.
+        cursor: the speaker's.
         prompts: prompt text by role, for the record.
-        max_new_tokens: longest answer.
+        generation: how long the answer and its drafts are, and what stops it.
         drafter: where drafts come from, if anywhere.
-        draft_length: most tokens drafted at a time.
-        stop_strings: texts that the answer ends before.
     """
+    name, stop_strings = cursor.predictor.name, generation.stop_strings
     tokens: list[int] = []
     ending: list[int] = []
     probabilities: list[float] = []
@@ -46,52 +38,51 @@ def speak(
     details: list[TokenDetails] = []
     stop_reason = "length"
     stops, end = StopStrings(stop_strings), None
-    model = next(iter(part.models.values()))
-    spoken, looked_at = Spoken(model.codec, part.prompts[0]), 0
-    length = DraftLength(draft_length)
+    model = next(iter(cursor.models.values()))
+    spoken, looked_at = Spoken(model.codec, cursor.prompts[0]), 0
+    length = DraftLength(generation.draft_length)
     drafted: list[int] = []
     try:
-        while len(tokens) < max_new_tokens and stop_reason == "length":
+        while len(tokens) < generation.max_new_tokens and stop_reason == "length":
             if drafter is not None:
-                room = min(max_new_tokens - len(tokens) - 1, part.room(tokens))
+                room = min(generation.max_new_tokens - len(tokens) - 1, cursor.room(tokens))
                 drafted = yield from drafter.draft(tokens, min(length.next(len(tokens)), room))
                 length.drafted = len(drafted)
-            sequences = [prompt + tokens + drafted for prompt in part.prompts]
-            readings = yield part.ask(sequences, last=len(drafted) + 1)
-            for reading, guess in zip(readings, [*drafted, None], strict=True):
-                divergences.append(reading.divergence)
-                if reading.details is not None:
-                    details.append(reading.details)
-                if reading.token in part.stop_tokens:
+            predictions = yield cursor.after(tokens, drafted)
+            for said, guess in zip(predictions, [*drafted, None], strict=True):
+                divergences.append(said.divergence)
+                if said.details is not None:
+                    details.append(said.details)
+                if said.token in cursor.stop_tokens:
                     stop_reason = "end"
-                    ending = [reading.token]
+                    ending = [said.token]
                     break
-                tokens.append(reading.token)
-                probabilities.append(reading.top_probability)
-                spoken.add(reading.token)
+                tokens.append(said.token)
+                probabilities.append(said.top_probability)
+                spoken.add(said.token)
                 if stop_strings:
-                    said = spoken.whole()
-                    end, looked_at = stops.end(said, looked_at), len(said)
+                    text = spoken.whole()
+                    end, looked_at = stops.end(text, looked_at), len(text)
                     if end is not None:
                         stop_reason = STOPPED
                         break
-                if reading.token != guess:
+                if said.token != guess:
                     break
     except ContextFull:
         stop_reason = "context"
     trace = [
-        Span(text=text, speaker=SPEAKER, probability=probabilities[first])
+        Span(text=text, speaker=name, probability=probabilities[first])
         for text, first in spoken.pieces()
     ]
     trace = trace if end is None else cut(trace, end)
     return Completion(
-        id=part.sample_id,
+        id=cursor.sample_id,
         text="".join(span.text for span in trace),
         trace=tuple(trace),
         stop_reason=stop_reason,
-        prompts=prompts,
-        tokens={SPEAKER: len(tokens)},
-        work=part.work,
+        prompts=dict(prompts),
+        tokens={name: len(tokens)},
+        work=cursor.work,
         token_ids=(*tokens, *ending),
         measures=_divergence(divergences),
         by_token=_by_token([*tokens, *ending], details, divergences),

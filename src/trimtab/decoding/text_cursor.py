@@ -1,41 +1,54 @@
-"""One side of a hand-off: a model, its prompt, and what it was found to say so far.
+"""A cursor that is read as text: a model, its prompt, and what it was found to say so far.
 
-A hand-off asks for one reading at a time, as if there were no drafts. A speaker answers from what
-it has read before where it can; where it must ask its model, it lets a draft of what may follow be
-read in the same forward pass. So drafts change how many passes an answer takes, and nothing else.
+A hand-off asks for one prediction at a time, as if there were no drafts. A text cursor answers
+from what it has read before where it can; where it must ask its model, it lets a draft of what may
+follow be read in the same forward pass. So drafts change how many passes an answer takes, and
+nothing else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from trimtab.decoding.draft import Steps
-from trimtab.decoding.part import ContextFull, Part, Reading
+from trimtab.decoding.predictor import ContextFull, Cursor, Prediction, Steps
 from trimtab.models.codec import Spoken
 from trimtab.models.growing_text import GrowingText
-from trimtab.models.session import common_prefix
+from trimtab.models.prefix import common_prefix
 
 Draft = Callable[[list[int]], Steps[list[int]]]
 """Guess, in a speaker's own tokens, what may follow a sequence."""
 
 
-class Speaker:
-    """One side of a conversation of two: its model, its prompt as text and as tokens."""
+class TextCursor:
+    """One side of a hand-off: its model, its prompt as text and as tokens.
 
-    def __init__(self, part: Part, prompt: str) -> None:
-        self._part = part
+    Args:
+        cursor: that of a speaker of one model.
+        prompt: the model's prompt.
+
+    Raises:
+        ValueError: for a speaker of several models, whose tokens have no one text before them.
+    """
+
+    def __init__(self, cursor: Cursor, prompt: str) -> None:
+        self._cursor = cursor
         self.prompt = prompt
-        self.work = part.work
-        (self.model,) = part.voice.models.values()
-        (self._prompt_tokens,) = part.prompts
+        self.work = cursor.work
+        if len(cursor.models) != 1:
+            raise ValueError(
+                f"{cursor.predictor.name} is a mixture of {', '.join(cursor.models)}: a hand-off "
+                "is between single models."
+            )
+        (self.model,) = cursor.models.values()
+        (self._prompt_tokens,) = cursor.prompts
         self._text = GrowingText(self.model.codec)
         self._sequence: list[int] = []
-        self._readings: dict[int, Reading] = {}  # by the length of the sequence they follow
+        self._known: dict[int, Prediction] = {}  # by the length of the sequence they follow
 
     @property
     def sample_id(self) -> str:
         """The id of the sample that is answered."""
-        return self._part.sample_id
+        return self._cursor.sample_id
 
     def tokens(self, text: str) -> list[int]:
         """Return the canonical tokens of the prompt and the answer so far."""
@@ -52,7 +65,7 @@ class Speaker:
             spoken.add(token)
         return spoken
 
-    def read(self, tokens: list[int], draft: Draft | None = None) -> Steps[Reading]:
+    def read(self, tokens: list[int], draft: Draft | None = None) -> Steps[Prediction]:
         """Return what the model says after `tokens`.
 
         Raises:
@@ -65,18 +78,18 @@ class Speaker:
             if room < 0:
                 raise ContextFull
             yield from self._ask(tokens, drafted[:room])
-            known = self._readings[len(tokens)]
+            known = self._known[len(tokens)]
         return known
 
-    def _recall(self, tokens: list[int]) -> Reading | None:
+    def _recall(self, tokens: list[int]) -> Prediction | None:
         if self._sequence[: len(tokens)] == tokens:
-            return self._readings.get(len(tokens))
+            return self._known.get(len(tokens))
         return None
 
     def _ask(self, tokens: list[int], drafted: list[int]) -> Steps[None]:
         whole = tokens + drafted
-        readings = yield self._part.ask([whole], last=len(drafted) + 1)
+        predictions = yield self._cursor.request([whole], last=len(drafted) + 1)
         for length in range(common_prefix(self._sequence, whole) + 1, len(self._sequence) + 1):
-            self._readings.pop(length, None)
-        self._readings |= dict(enumerate(readings, start=len(tokens)))
+            self._known.pop(length, None)
+        self._known |= dict(enumerate(predictions, start=len(tokens)))
         self._sequence = whole

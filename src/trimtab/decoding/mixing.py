@@ -1,0 +1,77 @@
+"""How several models' logits become one distribution, and what can be said of it: pure functions.
+
+Legend: N positions, M those of them that a model takes part in, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from trimtab.decoding.predictor import TokenDetails
+
+
+def linear(logits: Mapping[str, torch.Tensor], weights: Mapping[str, float]) -> torch.Tensor:
+    """Return `sum_i weights_i logits_i`, each of shape `[N, V]`; those of weight 0 are left out.
+
+    The geometric mixture of the models' distributions, up to normalisation.
+    """
+    used = [role for role, weight in weights.items() if weight != 0]
+    if [weights[role] for role in used] == [1.0]:
+        return logits[used[0]]
+    mixed = weights[used[0]] * logits[used[0]]
+    for role in used[1:]:
+        mixed = mixed + weights[role] * logits[role]
+    return mixed
+
+
+def probabilities(logits: Mapping[str, torch.Tensor], weights: Mapping[str, float]) -> torch.Tensor:
+    """Return `log sum_i weights_i softmax(logits_i)`, each of shape `[N, V]`; weights from 0 up."""
+    used = [role for role, weight in weights.items() if weight != 0]
+    if [weights[role] for role in used] == [1.0]:
+        return logits[used[0]]
+    parts = [logits[role].log_softmax(dim=-1) + math.log(weights[role]) for role in used]
+    return torch.stack(parts).logsumexp(dim=0)
+
+
+def divergence(mixed_NV: torch.Tensor, reference_NV: torch.Tensor) -> torch.Tensor:
+    """Return `[N]`, KL(softmax(mixed) || softmax(reference)) of each row, in nats."""
+    log_p_NV, log_q_NV = mixed_NV.log_softmax(dim=-1), reference_NV.log_softmax(dim=-1)
+    p_NV = mixed_NV.softmax(dim=-1)
+    terms_NV = torch.where(p_NV > 0, p_NV * (log_p_NV - log_q_NV), 0.0)
+    return terms_NV.sum(dim=-1).clamp(min=0.0)  # rounding may leave it below 0
+
+
+def token_details(
+    tokens: Sequence[int],
+    mixed_NV: torch.Tensor,
+    logits: Mapping[str, torch.Tensor],
+    taking_part: Mapping[str, Sequence[int]],
+) -> list[TokenDetails]:
+    """Return the details of some drawn tokens.
+
+    Args:
+        tokens: the N tokens.
+        mixed_NV: the method's logits.
+        logits: `[M, V]` of each model, by role.
+        taking_part: which of the N positions its M rows are, by role.
+    """
+    log_p_NV = mixed_NV.log_softmax(dim=-1)
+    entropies = torch.special.entr(log_p_NV.exp()).sum(dim=-1).tolist()
+    by_method = _at(log_p_NV, tokens)
+    models: list[dict[str, float]] = [{} for _ in tokens]
+    for role, places in taking_part.items():
+        found = _at(logits[role].log_softmax(dim=-1), [tokens[place] for place in places])
+        for place, log_probability in zip(places, found, strict=True):
+            models[place][role] = log_probability
+    return list(map(TokenDetails, by_method, entropies, models))
+
+
+def _at(log_p_NV: torch.Tensor, tokens: Sequence[int]) -> list[float]:
+    if not tokens:
+        return []
+    tokens_N1 = torch.tensor(tokens, device=log_p_NV.device)[:, None]
+    found: list[float] = log_p_NV.gather(1, tokens_N1)[:, 0].tolist()
+    return found

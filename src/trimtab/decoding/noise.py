@@ -1,0 +1,9 @@
+"""The names of noise: what a random draw depends on beside the logits."""
+
+import hashlib
+
+
+def noise_key(seed: int, sample_id: str, role: str) -> int:
+    """Return the 64-bit name of one speaker's noise in one answer."""
+    digest = hashlib.sha256(f"{seed}\x00{role}\x00{sample_id}".encode()).digest()
+    return int.from_bytes(digest[:8], "little")

@@ -1,0 +1,261 @@
+"""The seam between decoders and models: what may follow some tokens, and who says so.
+
+A decoder is a generator that yields requests, made by the cursors of those who speak in its answer,
+and gets predictions back. Who predicts is a `Predictor`: models of this process (`local`), or
+anything else that answers requests. Decoders know no torch, no cache and no batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Generator, Hashable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from trimtab.decoding.completion import Completion, Work
+from trimtab.decoding.memo import Memo
+from trimtab.decoding.noise import noise_key
+from trimtab.models.language_model import LanguageModel
+from trimtab.models.prefix import kept_length
+
+T = TypeVar("T")
+
+Combine = Callable[[Mapping[str, Any], Mapping[str, float]], Any]
+"""How the logits of several models become those of one speaker.
+
+Called with the logits, tensors `[N, V]` by role, of the models that take part, and their weights by
+role; returns `[N, V]`, logits up to a constant of each row, -inf for a token that is ruled out.
+"""
+
+
+class TokenDetails(NamedTuple):
+    """Of one token that was drawn, at temperature 1, before any filter or penalty; in nats.
+
+    Attributes:
+        log_probability: under the method.
+        entropy: of the method's distribution there.
+        models: the log-probability under each model that was run, by its role.
+    """
+
+    log_probability: float
+    entropy: float
+    models: dict[str, float]
+
+
+class Prediction(NamedTuple):
+    """What a speaker would say after one position of a sequence.
+
+    Attributes:
+        token: the token it draws.
+        top_token: its most likely token.
+        top_probability: that token's probability at temperature 1, before any filter.
+        divergence: of its distribution at temperature 1 from the reference model's, in nats; NaN
+            where that model does not take part.
+        log_probability: of the token that was asked about, at temperature 1, in nats; NaN where
+            none was.
+        details: of the token that it draws, where they are asked for.
+    """
+
+    token: int
+    top_token: int
+    top_probability: float
+    divergence: float = float("nan")
+    log_probability: float = float("nan")
+    details: TokenDetails | None = None
+
+
+class Request(NamedTuple):
+    """A request to a predictor: predict after each of the last positions of a sequence.
+
+    Attributes:
+        cursor: who asks.
+        sequences: the whole token sequence of each model that takes part.
+        last: after how many positions; more than one verifies drafted tokens.
+        position: of the next token in the answer, which names its noise.
+        targets: the token that follows each of these positions, where its probability is wanted.
+        opens: whether it is the first of an answer.
+    """
+
+    cursor: Cursor
+    sequences: tuple[list[int], ...]
+    last: int
+    position: int
+    targets: tuple[int, ...] = ()
+    opens: bool = False
+
+    def tokens(self, role: str) -> list[int]:
+        """Return the sequence of one of the models."""
+        return self.sequences[self.cursor.place[role]]
+
+
+Steps = Generator[Request, list[Prediction], T]
+"""Part of an answer in the making, that ends with a T."""
+Answer = Steps[Completion]
+"""One answer in the making: yields requests, gets their predictions, returns the completion."""
+
+
+class Predictor(Protocol):
+    """Who answers requests: one model, or several of one vocabulary that speak as one."""
+
+    @property
+    def name(self) -> str:
+        """Who speaks; it names the noise of its draws."""
+        ...
+
+    @property
+    def models(self) -> Mapping[str, LanguageModel]:
+        """The models, by role."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """What asking costs, compared with others; those that cost less are asked first."""
+        ...
+
+    def predict(self, requests: Sequence[Request]) -> list[list[Prediction]]:
+        """Answer several requests, with a prediction for each of a request's last positions.
+
+        What a request gets depends on itself alone, not on those beside it.
+
+        Raises:
+            FloatingPointError: if a model gives logits that are not finite.
+        """
+        ...
+
+    def forward_passes(self) -> dict[str, int]:
+        """Return the forward passes run so far, by role."""
+        ...
+
+
+class ContextFull(Exception):
+    """A sequence has outgrown the context of one of its models."""
+
+
+class Cursor:
+    """A speaker's place in one answer: its prompts, its noise, its weights, the work it did.
+
+    Args:
+        predictor: who predicts.
+        slot: where it keeps the answer.
+        sample_id: the sample that is answered.
+        prompts: prompt tokens by role.
+        seed: decides the draws.
+        weights: of the models that take part, by role; None for 1 of each.
+        combine: how their logits become one; None for the predictor's own way.
+        memo: what is known of answers that ask the same.
+        siblings: the slots of all answers to this sample.
+        strengths: of the directions that the models are steered in.
+        said_before: the tokens of all prompts that a repetition penalty counts.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        *,
+        slot: int,
+        sample_id: str,
+        prompts: Mapping[str, list[int]],
+        seed: int,
+        weights: Mapping[str, float] | None = None,
+        combine: Combine | None = None,
+        memo: Memo[Prediction] | None = None,
+        siblings: tuple[int, ...] = (),
+        strengths: tuple[float, ...] = (),
+        said_before: Collection[int] = (),
+    ) -> None:
+        self.predictor = predictor
+        self.slot = slot
+        self.siblings = siblings
+        self.sample_id = sample_id
+        self.strengths = strengths
+        self.weights = dict.fromkeys(predictor.models, 1.0) if weights is None else dict(weights)
+        self.combine = combine
+        self.memo: Memo[Prediction] = Memo() if memo is None else memo
+        self.models = {role: predictor.models[role] for role in self.weights}
+        self.place = {role: i for i, role in enumerate(self.models)}
+        self.prompts = [prompts[role] for role in self.models]
+        self.key = noise_key(seed, sample_id, predictor.name)
+        self.work = {role: Work() for role in self.models}
+        self.stop_tokens = frozenset[int]().union(
+            *(m.stop_tokens for role, m in self.models.items() if self.weights[role] != 0)
+        )
+        self._said_before = frozenset(said_before)
+        self._contexts = [model.context_length for model in self.models.values()]
+        self._held: tuple[list[int], ...] = ()
+
+    @property
+    def mixture(self) -> Hashable:
+        """What is alike for cursors whose models' logits become one in the same way."""
+        return tuple(self.weights.items()), self.combine
+
+    @cached_property
+    def vocabulary_size(self) -> int:
+        """How many tokens, from the first, all models of the predictor have."""
+        return min(model.vocabulary_size for model in self.predictor.models.values())
+
+    def room(self, tokens: Sequence[int] = ()) -> int:
+        """Return how many more tokens fit behind an answer so far, in every model's context."""
+        pairs = zip(self._contexts, self.prompts, strict=True)
+        return max(0, min(context - len(prompt) for context, prompt in pairs) - len(tokens))
+
+    def after(
+        self,
+        tokens: Sequence[int],
+        drafted: Sequence[int] = (),
+        targets: Sequence[int] = (),
+    ) -> Request:
+        """Return the request to predict what follows the prompts and an answer so far.
+
+        Args:
+            tokens: the answer so far.
+            drafted: tokens that may follow it: what follows each of them is predicted too.
+            targets: the tokens whose probabilities are wanted: all of `drafted`, and one behind it.
+
+        Raises:
+            ContextFull: if a model cannot hold it.
+        """
+        said = [*tokens, *drafted]
+        return self.request(
+            [prompt + said for prompt in self.prompts],
+            last=len(drafted) + 1,
+            targets=tuple(targets),
+        )
+
+    def request(
+        self, sequences: Sequence[list[int]], *, last: int = 1, targets: tuple[int, ...] = ()
+    ) -> Request:
+        """Return the request to predict after the last positions of each model's sequence.
+
+        It counts as work of the models once it is made.
+
+        Raises:
+            ContextFull: if a model cannot hold its own.
+        """
+        for context, tokens in zip(self._contexts, sequences, strict=True):
+            if len(tokens) > context:
+                raise ContextFull
+        position = len(sequences[0]) - len(self.prompts[0])
+        whole = tuple(sequences)
+        return Request(self, whole, last, position, targets, opens=self._count(whole, last))
+
+    def said(self, request: Request) -> list[frozenset[int]]:
+        """Return, for each position, the tokens of the prompts and of the answer up to there."""
+        answer = request.sequences[0][len(self.prompts[0]) :]
+        lengths = range(len(answer) - request.last + 1, len(answer) + 1)
+        return [self._said_before.union(answer[:length]) for length in lengths]
+
+    def _count(self, sequences: tuple[list[int], ...], last: int) -> bool:
+        """Count what a request costs an answer that is alone; return whether it is its first.
+
+        What others share with it is not taken off, so a record is the same in any company.
+        """
+        held = self._held or ([],) * len(sequences)
+        for role, tokens, before in zip(self.models, sequences, held, strict=True):
+            self.work[role].passes += 1
+            self.work[role].tokens += len(tokens) - kept_length(before, tokens, last)
+        first = not self._held
+        self._held = sequences
+        return first
+
+
+Cursors = Mapping[str, Cursor]
+"""The cursors of one answer, by speaker."""

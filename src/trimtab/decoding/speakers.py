@@ -1,0 +1,63 @@
+"""Who may speak: models with weights, how their logits become one, and what steers them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from trimtab.decoding.predictor import Combine
+from trimtab.models.language_model import LanguageModel
+
+if TYPE_CHECKING:
+    from trimtab.models.steering import Steering
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """One model, or several of one vocabulary, with one distribution of the next token.
+
+    Args:
+        mixture: the models and their weights, by role; one of weight 0 is not run.
+        combine: how the logits of those that are run become one; None for `sum_i weight_i z_i`.
+        reference: role of the model that an answer's KL divergence is measured from, where it is
+            run.
+        measured: run the reference where its weight is 0, too.
+        steering: what gives that which moves a model, by the model's role; called once the weights
+            are to be loaded. How much it moves is what `Method.strengths_for` says.
+        draws_like: the speaker whose random draws it guesses, as one that drafts for it does; None
+            for draws of its own.
+        reads_ahead: whether it is asked about several positions at a time, as for drafts.
+    """
+
+    mixture: Mapping[str, tuple[LanguageModel, float]]
+    combine: Combine | None = field(default=None, kw_only=True)
+    reference: str | None = field(default=None, kw_only=True)
+    measured: bool = field(default=False, kw_only=True)
+    steering: Mapping[str, Callable[[], Steering]] = field(default_factory=dict, kw_only=True)
+    draws_like: str | None = field(default=None, kw_only=True)
+    reads_ahead: bool = field(default=True, kw_only=True)
+
+    @classmethod
+    def of(cls, **models: LanguageModel) -> Speaker:
+        """Return the speaker that is one model, given by its role: `Speaker.of(guide=model)`."""
+        (role,) = models
+        return cls({role: (models[role], 1.0)})
+
+    @property
+    def models(self) -> dict[str, LanguageModel]:
+        """All its models, by role."""
+        return {role: model for role, (model, _) in self.mixture.items()}
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weights of the models that are run, by role.
+
+        Raises:
+            ValueError: where all are 0.
+        """
+        weights = {role: float(weight) for role, (_, weight) in self.mixture.items()}
+        if not any(weights.values()):
+            raise ValueError("All weights of the mixture are 0: nobody is left to speak.")
+        measured = self.reference if self.measured else None
+        return {r: weight for r, weight in weights.items() if weight != 0 or r == measured}

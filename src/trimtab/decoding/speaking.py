@@ -1,0 +1,108 @@
+"""Speakers at work: their models as predictors, and the cursors of each sample's answers."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+
+from trimtab.decoding.generation import Generation
+from trimtab.decoding.local import LocalPredictor
+from trimtab.decoding.memo import Memo
+from trimtab.decoding.predictor import Cursor, Cursors, Prediction, Predictor
+from trimtab.decoding.speakers import Speaker
+
+
+class Speaking:
+    """Those who speak in the answers to each sample, which several methods give together.
+
+    Args:
+        speakers: of each method, by name; they differ in weights and in how these are combined.
+        generation: how answers are drawn.
+    """
+
+    def __init__(self, speakers: Sequence[Mapping[str, Speaker]], generation: Generation) -> None:
+        self._speakers = speakers
+        self._generation = generation
+        self._predictors = {
+            name: self._predictor(name, [each[name] for each in speakers]) for name in speakers[0]
+        }
+
+    def _predictor(self, name: str, alike: Sequence[Speaker]) -> Predictor:
+        first, run = alike[0], {role for speaker in alike for role in speaker.weights}
+        models = {role: model for role, model in first.models.items() if role in run}
+        name = first.draws_like or name
+        for role, model in models.items():
+            elsewhere = model.predictor(role, name, self._generation)
+            if elsewhere is not None and len(models) > 1:
+                raise ValueError(
+                    f"{role} ({model.path}) predicts by itself ({type(model).__name__}): it can "
+                    f"speak alone, but not in a mixture of {', '.join(models)}."
+                )
+            if elsewhere is not None:
+                own: Predictor = elsewhere
+                return own
+        return LocalPredictor(
+            models,
+            name=name,
+            generation=self._generation,
+            reference=first.reference,
+            together=len(alike),
+            reads_ahead=first.reads_ahead,
+            steering={role: give() for role, give in first.steering.items()},
+        )
+
+    @property
+    def predictors(self) -> list[Predictor]:
+        """All predictors, the small ones first.
+
+        A large one then runs when all rows wait for it, in full batches.
+        """
+        return sorted(self._predictors.values(), key=lambda predictor: predictor.size)
+
+    def forward_passes(self) -> dict[str, int]:
+        """Return the forward passes run so far, by role."""
+        return {
+            role: passes
+            for predictor in self._predictors.values()
+            for role, passes in predictor.forward_passes().items()
+        }
+
+    def cursors(
+        self,
+        sample_id: str,
+        prompts: Mapping[str, list[int]],
+        slots: Mapping[int, int],
+        strengths: Mapping[int, tuple[float, ...]],
+    ) -> dict[int, Cursors]:
+        """Return where each method begins to answer a sample.
+
+        Args:
+            sample_id: the sample.
+            prompts: its prompts' tokens, by role.
+            slots: where each answer is kept, by the number of its method.
+            strengths: how much each answer's models are steered, by the number of its method.
+        """
+        memos: dict[Hashable, Memo[Prediction]] = {}  # of those who say the same
+
+        def cursor(method: int, name: str, speaker: Speaker) -> Cursor:
+            steered = strengths[method] if speaker.steering else ()
+            whose = self._speakers[method][speaker.draws_like or name]
+            weights = speaker.weights
+            alike = name, tuple(weights.items()), speaker.combine, steered
+            return Cursor(
+                self._predictors[name],
+                slot=slots[method],
+                siblings=tuple(slots.values()),
+                sample_id=sample_id,
+                prompts=prompts,
+                seed=self._generation.seed,
+                weights=weights,
+                combine=speaker.combine,
+                strengths=steered,
+                memo=memos.setdefault(alike, Memo()),
+                said_before={token for role in whose.models for token in prompts[role]},
+            )
+
+        return {
+            method: {n: cursor(method, n, s) for n, s in self._speakers[method].items()}
+            for method in slots
+        }

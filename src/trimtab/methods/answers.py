@@ -1,0 +1,121 @@
+"""How answers of methods are made together: prompts checked, models loaded, slots filled."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from trimtab.decoding import Completion, Generation
+from trimtab.decoding.batching import decode
+from trimtab.decoding.predictor import Answer, Cursors
+from trimtab.methods.prompts import Prompts, require_room
+from trimtab.models import Conversation
+
+if TYPE_CHECKING:
+    from trimtab.methods.answering import Answering
+
+_log = logging.getLogger(__name__)
+
+
+def answered(
+    methods: Sequence[Answering],
+    prompts: Sequence[Mapping[str, Prompts]],
+    generation: Generation,
+) -> Iterator[tuple[int, Completion]]:
+    """Yield completions as they finish, each with the number of its method.
+
+    Args:
+        methods: one, or some that differ in their dials alone.
+        prompts: what each of them is asked, by sample id.
+        generation: how answers are drawn.
+
+    Raises:
+        ValueError: before any weights load, for models that do not go together, for prompts that no
+            model can hold, and for settings that the methods do not honour.
+        FloatingPointError: if a model gives logits that are not finite.
+    """
+    first = methods[0]
+    whole = {i: prompt for asked in prompts for i, prompt in asked.items()}
+    first.require_compatible()
+    require_room(whole, first.models)
+    first.require(generation)
+    if generation.draws > 1:
+        raise ValueError(
+            f"draws={generation.draws!r}: a run draws so often. Here each id is answered once; "
+            "ask under several ids for several draws."
+        )
+    generation = generation.for_samples(len(whole))
+    _say_what_is_left_out(first, generation)
+    with first.loading.running():
+        from trimtab.decoding.speaking import Speaking  # imports torch
+
+        speaking = Speaking([method.speakers() for method in methods], generation)
+    begun: dict[int, tuple[int, str, Cursors]] = {}  # by slot: method, sample, who speaks
+
+    def begin(sample_id: str) -> Callable[[Sequence[int]], dict[int, Answer]]:
+        asked = [number for number, own in enumerate(prompts) if sample_id in own]
+        prompt = whole[sample_id]._replace(sample_id=sample_id)
+
+        def answers(free: Sequence[int]) -> dict[int, Answer]:
+            slots = dict(zip(asked, free, strict=False))
+            strengths = {number: methods[number].strengths_for(prompt) for number in slots}
+            cursors = speaking.cursors(sample_id, prompt.tokens, slots, strengths)
+            for number, slot in slots.items():
+                begun[slot] = number, sample_id, cursors[number]
+            return {
+                slot: methods[number].answer(cursors[number], prompt, generation)
+                for number, slot in slots.items()
+            }
+
+        return answers
+
+    before = [dict(method.forward_passes) for method in methods]
+    rows = generation.batch_size
+    for slot, completion in decode(map(begin, whole), speaking.predictors, rows, len(methods)):
+        for earlier, method in zip(before, methods, strict=True):
+            for role, passes in speaking.forward_passes().items():
+                method.forward_passes[role] = earlier.get(role, 0) + passes
+        number, sample_id, cursors = begun[slot]
+        work = {role: did for cursor in cursors.values() for role, did in cursor.work.items()}
+        yield (
+            number,
+            dataclasses.replace(completion, id=sample_id, prompts=whole[sample_id].text, work=work),
+        )
+
+
+def asked_alike(conversations: Sequence[Mapping[str, Conversation]]) -> dict[str, Conversation]:
+    """Return what several methods are asked, by sample id.
+
+    Raises:
+        ValueError: for a sample that is asked otherwise of one than of another.
+    """
+    whole: dict[str, Conversation] = {}
+    for asked in conversations:
+        for i, conversation in asked.items():
+            if whole.setdefault(i, conversation) != conversation:
+                raise ValueError(
+                    f"Sample {i!r} is asked otherwise of one method than of another: they "
+                    "decode apart."
+                )
+    return whole
+
+
+def _say_what_is_left_out(method: Answering, generation: Generation) -> None:
+    """Warn, once for each model, of rules that its publisher asks generate() to follow."""
+    followed = {
+        "repetition_penalty": generation.repetition_penalty,
+        "stop_strings": list(generation.stop_strings),
+    }
+    for role, model in method.participants.items():
+        rules = {k: v for k, v in model.generation_rules.items() if v != followed.get(k)}
+        if rules and role not in method.said_of:
+            method.said_of.add(role)
+            _log.warning(
+                "%s (%s): its generation_config.json asks generate() for %s, which is left out "
+                "here: only rules that are set in generation apply.",
+                role,
+                model.path,
+                ", ".join(f"{name}={value!r}" for name, value in rules.items()),
+            )
