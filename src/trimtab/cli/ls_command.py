@@ -14,6 +14,9 @@ from trimtab.cli.output import show
 from trimtab.config import composition
 from trimtab.config.launchers import LAUNCHERS, installed_by
 from trimtab.config.overrides import Source
+from trimtab.machine.printable import printable
+from trimtab.vectors import Vector
+from trimtab.vectors.provenance import name_of
 
 _VECTORS, _LAUNCHERS = "vectors", "launchers"
 _GROUPS = {
@@ -42,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     for kind in [options.kind] if options.kind else _KINDS:
         table = Table(kind, "", box=None, padding=(0, 2, 0, 0), title_justify="left")
         for name, what in _rows(kind, options.config_dir):
-            table.add_row(Text(name), Text(what))
+            table.add_row(Text(printable(name)), Text(printable(what)))
         show(table)
     return 0
 
@@ -71,9 +74,6 @@ def _description(file: Path) -> str:
 
 def _origin(name: str) -> str:
     """Return the models that an embedded vector lies between."""
-    from trimtab.vectors import Vector
-    from trimtab.vectors.provenance import name_of
-
     facts = Vector.open(f"zoo:{name}").facts
     ends = (name_of(facts.get("base")), name_of(facts.get("aligned")))
     base, aligned = (Path(end.removeprefix("zoo:")).name for end in ends)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import math
 import os
 import sys
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TextIO
 
 from trimtab.machine.printable import printable
 
@@ -33,6 +35,11 @@ def say_left_out(lines: Iterable[str]) -> None:
     say(*(line if line.startswith(" ") else f"Left out: {line}" for line in lines))
 
 
+def say_json(content: Any) -> None:
+    """Print plain data for programs; a number that is not finite, which JSON lacks, is null."""
+    print(json.dumps(_finite(content), indent=2))
+
+
 def show(tables: RenderableType, *, wraps: bool = True) -> None:
     """Print tables, no narrower than they can be; whoever is no terminal gets them as they are.
 
@@ -50,3 +57,12 @@ def show(tables: RenderableType, *, wraps: bool = True) -> None:
     bounded = wraps and (console.is_terminal or "COLUMNS" in os.environ)
     console.width = max(console.width, least if bounded else whole)
     console.print(tables)
+
+
+def _finite(value: Any) -> Any:
+    """Return content with null for numbers that are not finite, which JSON does not know."""
+    if isinstance(value, Mapping):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from trimtab.cli.output import say
 from trimtab.launch import repetition
 
 
@@ -13,17 +14,16 @@ def main(arguments: Sequence[str]) -> int:
     cfg = repetition.read(options.folder, options.overrides, trust=options.trust)
     job = repetition.job(options.folder, cfg)
     differing = repetition.differences(options.folder, job)
-    print("Not as it was:" if differing else "All is as it was: versions, weights, rows and code.")
-    for line in differing:
-        print(f"  {line}")
+    say("Not as it was:" if differing else "All is as it was: versions, weights, rows and code.")
+    say(*(f"  {line}" for line in differing))
 
-    from trimtab.runs.evaluate import evaluate  # imports torch
+    from trimtab.runs.evaluate import evaluate  # imports SciPy
 
     if (job.folder / "summary.json").exists():
-        print(f"{job.folder} was answered before. Another results=DIR answers anew.")
+        say(f"{job.folder} was answered before. Another results=DIR answers anew.")
     evaluate(job)
     repeated = repetition.compared(options.folder, job.folder)
-    print(repeated)
+    say(str(repeated))
     return 0 if repeated.identical else 1
 
 

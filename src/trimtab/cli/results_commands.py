@@ -1,11 +1,10 @@
 """The commands about finished runs: `trimtab table`, `trimtab report` and `trimtab choose`."""
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from trimtab.cli.output import say, say_left_out, show
+from trimtab.cli.output import say, say_json, say_left_out, show
 from trimtab.config import working_directory
 
 
@@ -15,7 +14,7 @@ def table(arguments: Sequence[str]) -> int:
     _may_compare(parser)
     options = parser.parse_args(arguments)
 
-    from trimtab.results import selection, terminal  # imports pandas
+    from trimtab.results import selection, terminal  # imports SciPy
 
     if options.against:
         selection.require_word(options.against)
@@ -77,10 +76,10 @@ def choose(arguments: Sequence[str]) -> int:
     left_out += found.left_out
     if options.json:
         content = {"choices": [choice.to_dict() for choice in choices], "left_out": left_out}
-        print(json.dumps(content, indent=2, ensure_ascii=False))
+        say_json(content)
         return 0
     show(choice_text.render(choices))
-    print("\nThe best was picked by these samples, so its own score here is a little hopeful.")
+    say("\nThe best was picked by these samples, so its own score here is a little hopeful.")
     say_left_out(left_out)
     return 0
 

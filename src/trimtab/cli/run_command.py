@@ -100,7 +100,7 @@ def _preview(first: DictConfig, count: int) -> int:
     from trimtab.launch.preview import Preview  # imports transformers
 
     for line in Preview.of(first).lines(count):
-        print(line)
+        say(line)
     return 0
 
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from trimtab.cli import vector_arguments as read
-from trimtab.cli.output import show
+from trimtab.cli.output import say, say_json, show
 from trimtab.config import working_directory
 from trimtab.config.composition import ConfigError
 from trimtab.config.wording import not_a_choice
 from trimtab.machine.numbers_as_text import percent, size
-from trimtab.machine.printable import printable
 
 _HELP = ("-h", "--help")
 _MILLION = 1e6
@@ -52,7 +49,7 @@ def _extract(arguments: Sequence[str]) -> None:
         vector = extract(**asked.given, progress=progress)
     (shown,) = ShownVector.open({asked.out: asked.out})
     if not vector.deltas:
-        print(f"{shown.name}: an empty vector, {size(shown.bytes)}: the weights are equal.")
+        say(f"{shown.name}: an empty vector, {size(shown.bytes)}: the weights are equal.")
         return
     total = shown.profile.total
     says = [
@@ -64,7 +61,7 @@ def _extract(arguments: Sequence[str]) -> None:
         says.append("exact at strength 1")
     else:
         says.append(f"of which {percent(total.error)} are lost")
-    print(f"{shown.name}: vector, {', '.join(says)}")
+    say(f"{shown.name}: vector, {', '.join(says)}")
 
 
 def _apply(arguments: Sequence[str]) -> None:
@@ -91,11 +88,11 @@ def _apply(arguments: Sequence[str]) -> None:
     written = size(sum(file.stat().st_size for file in out.iterdir()))
     added = " + ".join(f"{strength:g} {name}" for name, strength in asked.strengths.items())
     what = f"{asked.base} + {added}"
-    print(f"{out}: model, {written}, {what}, moved by {percent(moved)} of its norm")
+    say(f"{out}: model, {written}, {what}, moved by {percent(moved)} of its norm")
     for name, term in record["vectors"].items():
         if term["transferred"]:
-            origin = printable(name_of(term["from"].get("base")))
-            print(f"Transfer: {name} was extracted from {origin}, which is another model.")
+            origin = name_of(term["from"].get("base"))
+            say(f"Transfer: {name} was extracted from {origin}, which is another model.")
 
 
 def _show(arguments: Sequence[str]) -> None:
@@ -114,12 +111,12 @@ def _show(arguments: Sequence[str]) -> None:
         picture.save(picture.draw(shown, angles), asked.picture)
     if asked.as_json:
         content: ShowRecord = {"vectors": [each.to_dict() for each in shown], "cosines": angles}
-        print(json.dumps(_finite(content), indent=2))
+        say_json(content)
         return
     # Narrower, columns would be cut off.
     show(render(shown, angles), wraps=False)
     if asked.picture is not None:
-        print(asked.picture)
+        say(str(asked.picture))
 
 
 @contextmanager
@@ -140,15 +137,6 @@ def _bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
             shown.update(task, advance=done / _MILLION, total=total / _MILLION)
 
         yield progress
-
-
-def _finite(value: Any) -> Any:
-    """Return content with null for numbers that are not finite, which JSON does not know."""
-    if isinstance(value, Mapping):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_finite(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 _RUN: Mapping[str, Callable[[Sequence[str]], None]] = {

@@ -65,7 +65,7 @@ class Application:
         return float(summary["metrics"][summary["task"]["metric"]]["value"])
 
     def _evaluate(self, cfg: DictConfig, folder: Path) -> Summary:
-        from trimtab.runs.evaluate import evaluate  # imports torch
+        from trimtab.runs.evaluate import evaluate  # imports SciPy
 
         return evaluate(self._job(cfg, folder))
 
