@@ -71,7 +71,7 @@ def write_run(
     folder = root / task / method / digest(config)
     with run_folder.RunFolder(folder) as run:
         run.write_config(config)
-        run.write_run({"status": "finished"})
+        run.write_facts({"status": "finished"})
         for i, score in enumerate(scores):
             run.append(
                 {

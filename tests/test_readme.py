@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from trimtab import Completion
-from trimtab.runs import run_folder
+from trimtab.runs import recorded
 from trimtab.vectors import extract
 
 TEXT = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
@@ -63,7 +63,7 @@ def test_the_commands_of_vectors_run(tmp_path: Path) -> None:
     subprocess.run(["bash", "-e", "-c", shell], cwd=tmp_path, check=True)
     assert (tmp_path / "vectors.png").stat().st_size > 1000
     assert (tmp_path / "moved" / "README.md").is_file()
-    assert len(run_folder.run_folders([tmp_path / "results"])) == 3
+    assert len(recorded.run_folders([tmp_path / "results"])) == 3
 
 
 @pytest.mark.parametrize(("task", "asked"), [("capitals", "France?"), ("shout", "Say hello 1")])
@@ -75,7 +75,7 @@ def test_own_tasks_run(tmp_path: Path, task: str, asked: str) -> None:
     (tmp_path / "capitals.csv").write_text("question,answer\nFrance?,Paris\nItaly?,Rome\n")
     command = ["run", "--config-dir", "choices", f"task={task}", "method=guide", "limit=2"]
     subprocess.run([sys.executable, "-m", "trimtab", *command], cwd=tmp_path, check=True)
-    (folder,) = run_folder.run_folders([tmp_path / "results"])
-    first, _ = run_folder.read_samples(folder)
+    (folder,) = recorded.run_folders([tmp_path / "results"])
+    first, _ = recorded.read_samples(folder)
     assert first["question"].startswith(asked)
     assert set(first["scores"]) == {"accuracy"}

@@ -26,7 +26,7 @@ from trimtab.cli import main
 from trimtab.config.overrides import Source
 from trimtab.launch import dial_search, search_plan, search_space
 from trimtab.models import Conversation
-from trimtab.runs import run_folder
+from trimtab.runs import environment, recorded
 from trimtab.tasks import Sample, Score, Task
 
 TESTS = Path(__file__).parent
@@ -134,7 +134,7 @@ INTERVAL = "method.strength=interval(0,1)"
 def hasty() -> Iterator[None]:
     """Spare each run the question what commit it is at, which is not at issue here."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_folder, "environment", lambda *_: {"git": None, "own_git": []})
+        patch.setattr(environment, "now", lambda *_: {"git": None, "own_git": []})
         yield
 
 
@@ -188,8 +188,8 @@ def tried(trials: list) -> list[tuple]:
 
 def runs_in(results: Path) -> dict[float, Path]:
     """Return the run folders by strength."""
-    folders = run_folder.run_folders([results])
-    return {run_folder.read_config(folder)["method"]["strength"]: folder for folder in folders}
+    folders = recorded.run_folders([results])
+    return {recorded.read_config(folder)["method"]["strength"]: folder for folder in folders}
 
 
 def best_of(trials: list) -> optuna.trial.FrozenTrial:
@@ -289,16 +289,16 @@ def test_killed_and_resumed_equals_undisturbed(
             time.sleep(0.01)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-    (begun,) = (folder for folder in run_folder.run_folders([tmp_path]) if not finished(folder))
+    (begun,) = (folder for folder in recorded.run_folders([tmp_path]) if not finished(folder))
 
     resumed, _ = searched(*NOISY, trials=5)
     assert tried(resumed) == tried(trials_in(undisturbed))[:5]
     assert {state for _, state, _ in tried(resumed)} == {TrialState.COMPLETE, TrialState.PRUNED}
     for value, folder in runs_in(tmp_path).items():
-        computed = sum(segment["samples"] for segment in run_folder.read_run(folder)["segments"])
+        computed = sum(segment["samples"] for segment in recorded.read_facts(folder)["segments"])
         assert computed == samples_in(folder / "samples.jsonl"), "nothing is computed twice"
         assert finished(folder) == finished(runs_in(undisturbed)[value])
-    assert len(run_folder.read_run(begun)["segments"]) == 2
+    assert len(recorded.read_facts(begun)["segments"]) == 2
 
 
 def samples_in(file: Path) -> int:
@@ -306,7 +306,7 @@ def samples_in(file: Path) -> int:
 
 
 def finished(folder: Path) -> bool:
-    return run_folder.read_summary(folder) is not None
+    return recorded.read_summary(folder) is not None
 
 
 def test_what_is_worse_is_given_up_and_never_the_best(searched: Any, tmp_path: Path) -> None:
@@ -319,7 +319,7 @@ def test_what_is_worse_is_given_up_and_never_the_best(searched: Any, tmp_path: P
         method = Planted(strength=value, **planted)
         assert np.mean([method.score(sample) for sample in range(120)]) < best_of(trials).value
         folder = runs_in(tmp_path)[value]
-        assert run_folder.read_run(folder)["status"] == "stopped"
+        assert recorded.read_facts(folder)["status"] == "stopped"
         assert 0 < samples_in(folder / "samples.jsonl") < 120
     computed = sum(map(samples_in, tmp_path.rglob("samples.jsonl")))
     assert any(f"{computed:,} computed; {9 * 120:,} in these runs" in line for line in lines)
@@ -405,7 +405,7 @@ def test_no_more_trials_than_values(searched: Any) -> None:
 
 def test_a_study_is_beside_the_runs_and_not_taken_for_one(undisturbed: Path) -> None:
     assert {path.name for path in undisturbed.iterdir()} == {"searches", "echo"}
-    assert len(run_folder.run_folders([undisturbed])) == 9
+    assert len(recorded.run_folders([undisturbed])) == 9
 
 
 def test_models_are_loaded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from breaking_off import breaking_off
 from trimtab import Completion, DeRa, Generation, LanguageModel, Plain
 from trimtab.config.user_files import behind, hashes
 from trimtab.methods import Method
-from trimtab.runs import run_folder
+from trimtab.runs import environment, recorded
 from trimtab.runs.evaluate import Job, evaluate
 from trimtab.scorers import FunctionReward
 from trimtab.tasks import WordProblems
@@ -151,7 +151,7 @@ def test_answers_of_a_method_that_has_changed_are_not_given_again(
     assert (folder / "samples.jsonl").read_text() == before
     run(tmp_path / "new", stranger("mine.methods").Mine(model=chat()))
     assert all(
-        line["completion"].endswith("new!?") for line in run_folder.read_samples(tmp_path / "new")
+        line["completion"].endswith("new!?") for line in recorded.read_samples(tmp_path / "new")
     )
 
 
@@ -271,7 +271,7 @@ def test_a_function_that_makes_a_method_counts(stranger: Import, tmp_path: Path)
     config = {"method": {"_target_": "mine.methods.made"}}
     stranger("mine.methods")
     run(folder, Plain(model=chat()), config=config)
-    facts = run_folder.read_run(folder)
+    facts = recorded.read_facts(folder)
     assert facts and "methods.py" in facts["content"]["code"]
     (tmp_path / "code/mine/base.py").write_text(MODULES["mine/base.py"] + "\n")
     with pytest.raises(ValueError, match=r"other code: base\.py"):
@@ -310,10 +310,10 @@ def test_the_users_commit_is_recorded(stranger: Import, tmp_path: Path) -> None:
     head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
     mine = behind(stranger("mine.methods").Mine(model=chat()))
     commit = {"folder": "code", "commit": head.stdout.strip()}
-    assert run_folder.environment(mine)["own_git"] == [{**commit, "dirty": False}]
+    assert environment.now(mine)["own_git"] == [{**commit, "dirty": False}]
     (code / "beside.py").write_text("x = ','\n")
-    assert run_folder.environment(mine)["own_git"] == [{**commit, "dirty": True}]
-    assert run_folder.environment()["own_git"] == []
+    assert environment.now(mine)["own_git"] == [{**commit, "dirty": True}]
+    assert environment.now()["own_git"] == []
 
 
 def test_a_reward_whose_module_beside_it_has_changed_scores_again(
@@ -512,7 +512,7 @@ def test_a_finished_folder_takes_what_is_corrected_for_the_record(tmp_path: Path
     assert yaml.safe_load((tmp_path / "config.yaml").read_text())["method"]["beta"] == 0.01
     (tmp_path / "config.yaml").unlink()
     run(tmp_path, dera(), config={"method": {"strength": 1.0, "beta": 0.01}})
-    assert run_folder.read_config(tmp_path)["method"]["beta"] == 0.01
+    assert recorded.read_config(tmp_path)["method"]["beta"] == 0.01
 
 
 def test_the_recorded_warning_is_no_noise(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

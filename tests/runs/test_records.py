@@ -79,5 +79,5 @@ def test_every_key_of_every_file_has_a_line(tmp_path: Path, zoo: Any) -> None:
     assert [line["draw"] for line in drawn] == [1, 2] * 2
     assert all(line["by_token"]["ids"] and len(line["verdicts"]) == 2 for line in drawn)
     assert all(line["likelihoods"] for line in recorded.read_samples(tmp_path / "weighed"))
-    larger = recorded.read_run(tmp_path / "larger")
+    larger = recorded.read_facts(tmp_path / "larger")
     assert larger and "taken_from" in larger["segments"][0]

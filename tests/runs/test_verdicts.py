@@ -12,7 +12,7 @@ import pytest
 
 from trimtab import Generation, LanguageModel, Plain
 from trimtab.results import frames
-from trimtab.runs import run_folder
+from trimtab.runs import recorded
 from trimtab.runs.evaluate import Job, evaluate
 from trimtab.scorers import FunctionReward, Scorer, Verdict
 from trimtab.tasks import Sample, Score, WordProblems
@@ -85,7 +85,7 @@ def run(folder: Path, *scorers: Scorer, **changes: Any) -> dict[str, Any]:
 
 def test_verdicts_are_scores_of_the_record(tmp_path: Path) -> None:
     summary = run(tmp_path, Evenness())
-    lines = run_folder.read_samples(tmp_path)
+    lines = recorded.read_samples(tmp_path)
     values = [float((digits(line["id"]) + 1) % 2) for line in lines]
     assert [line["scores"]["even"] for line in lines] == values
     assert lines[0]["verdicts"]["evenness"]["status"] == "scored"
@@ -97,7 +97,7 @@ def test_verdicts_are_scores_of_the_record(tmp_path: Path) -> None:
 
 def test_what_could_not_be_scored_is_counted_and_has_no_score(tmp_path: Path) -> None:
     summary = run(tmp_path, Evenness(puzzled_by=(2, 5)))
-    lines = run_folder.read_samples(tmp_path)
+    lines = recorded.read_samples(tmp_path)
     assert [i for i, line in enumerate(lines) if "even" not in line["scores"]] == [2, 5]
     assert summary["metrics"]["even"]["n"] == 8
     assert summary["metrics"]["accuracy"]["n"] == 10
@@ -129,7 +129,7 @@ def test_a_finished_run_is_scored_without_being_answered_again(tmp_path: Path) -
     assert run(tmp_path) == run(tmp_path, Evenness()) == scored
     both = run(tmp_path, Evenness(called="other", version=2))
     assert set(both["scorers"]) == {"evenness", "other"}
-    (line, *_) = run_folder.read_samples(tmp_path)
+    (line, *_) = recorded.read_samples(tmp_path)
     assert set(line["verdicts"]) == {"evenness", "other"}
     assert line["scores"]["even"] == line["verdicts"]["other"]["values"]["even"]
 
@@ -139,7 +139,7 @@ def test_another_version_of_a_scorer_scores_anew(tmp_path: Path) -> None:
     second = run(tmp_path, Evenness(version=2, puzzled_by=(0,)))
     assert second["scorers"]["evenness"]["identity"]["version"] == 2
     assert second["metrics"]["even"]["n"] == 9
-    total = sum(line["scores"].get("even", 0) for line in run_folder.read_samples(tmp_path))
+    total = sum(line["scores"].get("even", 0) for line in recorded.read_samples(tmp_path))
     assert second["metrics"]["even"]["value"] == pytest.approx(total / 9)
     assert first != second
 
@@ -147,7 +147,7 @@ def test_another_version_of_a_scorer_scores_anew(tmp_path: Path) -> None:
 def test_a_scorer_that_fails_loses_no_answer_and_no_verdict(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="the judge is gone"):
         run(tmp_path, Evenness(fails_at=4))
-    lines = run_folder.read_samples(tmp_path)
+    lines = recorded.read_samples(tmp_path)
     assert len(lines) == 10 and sum("verdicts" in line for line in lines) == 4
     assert json.loads((tmp_path / "run.json").read_text())["status"] == "failed"
     method = Plain(model=LanguageModel(path="zoo:a-small-chat", prompt="chat"))
@@ -157,13 +157,13 @@ def test_a_scorer_that_fails_loses_no_answer_and_no_verdict(tmp_path: Path) -> N
 
 def test_a_finished_run_keeps_its_verdicts_where_another_version_fails(tmp_path: Path) -> None:
     first = run(tmp_path, Evenness())
-    lines = run_folder.read_samples(tmp_path)
+    lines = recorded.read_samples(tmp_path)
     with pytest.raises(ValueError, match="the judge is gone"):
         run(tmp_path, Evenness(version=2, fails_at=4))
-    assert run_folder.read_samples(tmp_path) == lines
-    assert run(tmp_path, Evenness()) == first == run_folder.read_summary(tmp_path)
+    assert recorded.read_samples(tmp_path) == lines
+    assert run(tmp_path, Evenness()) == first == recorded.read_summary(tmp_path)
     run(tmp_path, Evenness(version=2))
-    assert run_folder.read_samples(tmp_path) != lines
+    assert recorded.read_samples(tmp_path) != lines
 
 
 def test_a_task_that_a_judge_scores_needs_one(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_a_second_scorer_takes_nothing_from_the_first(tmp_path: Path) -> None:
     """What it cannot score has no score, whatever an earlier one said."""
     run(tmp_path, Evenness())
     summary = run(tmp_path, Evenness(called="other", version=2, puzzled_by=(2, 5)))
-    lines = run_folder.read_samples(tmp_path)
+    lines = recorded.read_samples(tmp_path)
     assert [i for i, line in enumerate(lines) if "even" not in line["scores"]] == [2, 5]
     assert summary["metrics"]["even"]["n"] == 8
     assert all("evenness" in line["verdicts"] for line in lines)

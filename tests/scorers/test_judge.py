@@ -21,7 +21,7 @@ from scorers.judge_server import KEY, RIGHT, Answer, JudgeServer, failure, serve
 from trimtab import Generation, Plain
 from trimtab.machine import network
 from trimtab.runs.evaluate import Job, evaluate
-from trimtab.runs.run_folder import read_summary
+from trimtab.runs.recorded import read_summary
 from trimtab.scorers import Judge, judge_endpoint
 from trimtab.scorers.rubrics import QUALITY
 from trimtab.tasks import WordProblems

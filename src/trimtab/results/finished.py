@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from trimtab.config.wording import not_a_choice
-from trimtab.runs import draws, run_folder
+from trimtab.runs import draws, recorded
 from trimtab.runs.records import Config, DialRecord, EstimateRecord, RunFacts, SampleRecord, Summary
 
 _SHORT = 6  # digits of a fingerprint that tell runs apart at a glance
@@ -89,7 +89,7 @@ class Run:
     @cached_property
     def facts(self) -> RunFacts:
         """What it took to get there, as in `run.json`."""
-        return run_folder.read_run(self.folder) or {}
+        return recorded.read_facts(self.folder) or {}
 
     @property
     def data(self) -> str | None:
@@ -130,7 +130,7 @@ class Run:
     @cached_property
     def samples(self) -> list[SampleRecord]:
         """The records of its samples, in the task's order."""
-        return run_folder.read_samples(self.folder)
+        return recorded.read_samples(self.folder)
 
     def unscored(self, metric: str | None = None) -> int:
         """Return how many answers lack a score that a judge or a reward gives; None: the task's.
@@ -227,27 +227,27 @@ def survey(roots: Iterable[Path], *, samples: bool = False) -> Found:
     runs: list[Run] = []
     damaged: dict[Path, str] = {}
     unfinished = 0
-    for folder in run_folder.run_folders(roots):
+    for folder in recorded.run_folders(roots):
         try:
             run = _read(folder)
             if run and samples:
                 _ = run.samples
-        except run_folder.Damaged as error:
+        except recorded.Damaged as error:
             damaged[folder] = error.reason
         else:
             runs += [run] if run else []
             unfinished += run is None
-    return Found(runs=runs, unfinished=unfinished, damaged=damaged, links=run_folder.links(roots))
+    return Found(runs=runs, unfinished=unfinished, damaged=damaged, links=recorded.links(roots))
 
 
 def _read(folder: Path) -> Run | None:
-    summary = run_folder.read_summary(folder)
+    summary = recorded.read_summary(folder)
     if summary is None:
-        run_folder.require_run(folder)
+        recorded.require_run(folder)
         return None
-    run = Run(folder=folder, config=run_folder.read_config(folder), summary=summary)
+    run = Run(folder=folder, config=recorded.read_config(folder), summary=summary)
     if not run.facts:
-        run_folder.require_run(folder)
+        recorded.require_run(folder)
     rule = run.facts.get("rule")
     # Where another rule has scored the answers since, the summary is of scores that are gone.
     return run if rule is None or rule == summary["task"].get("rule") else None

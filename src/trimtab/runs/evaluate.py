@@ -13,31 +13,29 @@ from typing import Any
 
 from rich.progress import Progress
 
-from trimtab.config.user_code import described, named
 from trimtab.decoding import Completion, Generation
 from trimtab.methods import Method
 from trimtab.runs import (
     dated,
     draws,
+    environment,
     most_likely,
     preconditions,
-    run_folder,
+    recorded,
     smaller_run,
     stretches,
     verdicts,
 )
+from trimtab.runs.answers import Answers
 from trimtab.runs.progress import Running, bars
-from trimtab.runs.records import LaunchRecord, RunFacts, SampleRecord, StretchRecord, Summary
-from trimtab.runs.rule import Rule
-from trimtab.runs.smaller_run import SmallerRun
+from trimtab.runs.records import LaunchRecord, RunFacts, SampleRecord, Summary
+from trimtab.runs.run_folder import RunFolder
 from trimtab.runs.summary import summarize
 from trimtab.scorers import Scorer
-from trimtab.tasks import Sample, Score, Task
+from trimtab.tasks import Score, Task
 from trimtab.tracking.trackers import Tracker
 
 _log = logging.getLogger(__name__)
-_STAGES = 50  # at which running scores are logged
-_CHANGING = "changing"  # the rule of answers that are being scored anew
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,16 +86,14 @@ def evaluate(job: Job, watch: Watch | None = None) -> Summary:
             weights or other data than these.
         Stopped: if `watch` says so.
     """
-    with bars() as shown, _evaluation(job, shown) as evaluation:
+    with bars() as shown, _evaluation(job, shown) as answers:
         if watch:
-            for line in evaluation.done.values():
+            for line in answers.lines.values():
                 watch(line)
-        for completion, score in evaluation.stream():
-            line = evaluation.add(completion, score)
-            if watch:
-                watch(line)
-    assert evaluation.summary is not None
-    return evaluation.summary
+        if answers.left:
+            _answer([(job, answers)], watch)
+    assert answers.summary is not None
+    return answers.summary
 
 
 def evaluate_together(jobs: Sequence[Job]) -> dict[Path, Summary]:
@@ -109,270 +105,177 @@ def evaluate_together(jobs: Sequence[Job]) -> dict[Path, Summary]:
     """
     if jobs[0].task.likelihood:  # nothing is generated, so there is nothing to share
         return {}
-    begun: list[_Evaluation] = []
+    begun: list[tuple[Job, Answers]] = []
     with bars() as shown, ExitStack() as stack:
         for job in jobs:
             with suppress(Exception):
-                begun.append(stack.enter_context(_evaluation(job, shown)))
-        open_ = [one for one in begun if one.summary is None and one.conversations]
-        for day in dict.fromkeys(evaluation.day for evaluation in open_):
-            _decode_together([evaluation for evaluation in open_ if evaluation.day == day])
-    return {one.job.folder: one.summary for one in begun if one.summary is not None}
-
-
-def _decode_together(open_: Sequence[_Evaluation]) -> None:
-    """Answer what is left of several jobs that ask on one day."""
-    for evaluation in open_:
-        evaluation.share_work(len(open_), open_[0].clock)
-    first = open_[0].job
-    family = [evaluation.job.method for evaluation in open_]
-    asked = [evaluation.conversations for evaluation in open_]
-    answers = first.method.stream_together(family, asked, first.generation.once())
-    for member, completion in open_[0].clock.over(answers):
-        open_[member].add(completion)
-
-
-class _Evaluation:
-    """A job at work: what is asked, what is done."""
-
-    def __init__(self, job: Job, samples: Mapping[str, Sample], run: run_folder.RunFolder) -> None:
-        self.job = job
-        self.run = run
-        self.draws: Mapping[str, draws.Draw] = {}  # where there are several of a sample
-        self.rule = Rule(job.task)
-        lines = run_folder.read_samples(run.path)
-        self.done = {line["id"]: line for line in lines if line["id"] in samples}
-        finished = run_folder.read_summary(run.path)
-        self.earlier = _facts(run.path, required=bool(lines or finished))
-        self.day = dated.day_of(job.method, self.earlier, job.day)
-        self.samples = dated.asked_on(samples, self.day)
-        self._finished_before = bool(finished)
-        self._scorers_before = finished.get("scorers", {}) if finished else {}
-        self.summary = finished if finished and self._is_whole(finished) else None
-        left = {i: sample for i, sample in self.samples.items() if i not in self.done}
-        self.conversations = {i: sample.conversation for i, sample in left.items()}
-        self.facts: RunFacts = {}
-        self._passes_before = dict(job.method.forward_passes)
-        self.clock = stretches.Decoding(job.method)
-
-    def _is_whole(self, summary: Summary) -> bool:
-        """Whether a summary is of all samples, by the rule, the metric and the scorers of now."""
-        task = summary["task"]
-        return (
-            len(self.done) == len(self.samples)
-            and (task["metric"], task.get("rule")) == (self.job.task.metric, self.rule.identity)
-            and (self.earlier or {}).get("rule") == self.rule.identity  # by which the lines are
-            and not verdicts.missing(summary, self.job.scorers)
-        )
-
-    def start(self, tracker: Tracker, stretch: StretchRecord, now: Running) -> None:
-        self._tracker, self._stretch, self._now = tracker, stretch, now
-
-    def share_work(self, jobs: int, clock: stretches.Decoding) -> None:
-        """Note how many jobs this stretch of work is for, and what times it."""
-        self._stretch["together"] = jobs
-        self.clock = clock
-
-    def score_again(self) -> None:
-        """Score anew the answers that were scored by another version of the rule, or by none."""
-        changed = self.earlier is not None and self.earlier.get("rule") != self.rule.identity
-        old = [line for line in self.done.values() if changed or "score_error" in line]
-        if not old:
-            return
-        self.done |= {line["id"]: self.rule.again(line, self.samples[line["id"]]) for line in old}
-        if changed:  # where this ends before the facts say by which rule they are, again it is
-            self.run.write_run({**(self.earlier or {}), "rule": _CHANGING})
-        self.run.write_samples(self.done.values())
-        _log.info(
-            "%d answers of %s are scored anew by %s.score(), none is generated again.",
-            len(old),
-            self.run.path,
-            named(type(self.job.task)),
-        )
-
-    def take_over(self, smaller: SmallerRun) -> None:
-        """Go on from the answers of a run of the same experiment with a smaller limit."""
-        self.done = dict(smaller.lines)
-        for sample_id in self.done:
-            del self.conversations[sample_id]
-        self.facts["segments"] = [*smaller.stretches]
-        _log.info(
-            "%d answers are those of %s, which differs in its limit alone; they are not generated "
-            "again.",
-            len(self.done),
-            smaller.folder,
-        )
-
-    def stream(self) -> Iterator[tuple[Completion, Score | None]]:
-        """Answer what is not answered yet; with a score where the answer is found by one."""
-        if self.summary is not None or not self.conversations:
-            return
-        method, generation = self.job.method, self.job.generation
-        if by := self.job.task.likelihood:
-            samples = {i: self.samples[i] for i in self.conversations}
-            yield from self.clock.over(most_likely.answer(method, samples, generation, by))
-        else:
-            answers = method.stream(self.conversations, generation.once())
-            for completion in self.clock.over(answers):
-                yield completion, None
-
-    def add(self, completion: Completion, score: Score | None = None) -> SampleRecord:
-        """Keep a completion and its score, by the task's rule unless given; return its record.
-
-        Where the rule fails, the answer is kept without a score, to be scored at the next start.
-        """
-        sample = self.samples[completion.id]
-        try:
-            score = score or self.rule.score(completion.text, sample)
-            measures = self.rule.measures(completion.text, sample, score)
-        except Exception as error:
-            unscored = Score(prediction=None, values={})
-            line = run_folder.sample_record(sample, completion, unscored, completion.measures)
-            line["score_error"] = described(error)
-            self._keep(line)
-            raise
-        line = run_folder.sample_record(sample, completion, score, completion.measures | measures)
-        self._keep(line)
-        # At the same samples in every run, so that a sweep can compare runs at the same stage.
-        stage, total = len(self.done) * _STAGES, len(self.samples)
-        if stage // total > (stage - _STAGES) // total:
-            self._tracker.log(self._now.metrics, self._now.count)
-        return line
-
-    def _keep(self, line: SampleRecord) -> None:
-        if draw := self.draws.get(line["id"]):
-            line["of"], line["draw"] = draw.sample.id, draw.number
-        self.run.append(line)
-        self.done[line["id"]] = line
-        self.clock.note(self._stretch)
-        self._now.add(line, self._stretch["seconds"])
-        self._stretch["samples"] += 1
-        self._stretch["forward_passes"] = {
-            role: passes - self._passes_before.get(role, 0)
-            for role, passes in self.job.method.forward_passes.items()
-        }
-        self.run.write_run(self.facts, at_once=False)
-
-    def finish(self) -> Summary:
-        """Let the scorers score, put the record in order, and return its summary."""
-        lines = [self.done[i] for i in self.samples]
-        try:
-            for scorer in self.job.scorers:
-                verdicts.add(lines, scorer, self._now.follow(scorer.name, len(lines)))
-        except BaseException:
-            if not self._finished_before:  # else its summary is of the verdicts that are there
-                self.run.write_samples(lines)
-            raise
-        self.run.write_samples(lines)
-        scorers = verdicts.describe(lines, self.job.scorers, self._scorers_before)
-        task, method = self.job.task, self.job.method
-        self.summary = summarize(
-            task, method, lines, self.facts["segments"], scorers, self.rule.identity
-        )
-        self.run.write_summary(self.summary)
-        return self.summary
+                begun.append((job, stack.enter_context(_evaluation(job, shown))))
+        by_day: dict[date | None, list[tuple[Job, Answers]]] = {}
+        for job, answers in begun:
+            if left := list(answers.left.values()):
+                by_day.setdefault(left[0].day, []).append((job, answers))
+        for asked_alike in by_day.values():
+            _answer(asked_alike)
+    return {job.folder: one.summary for job, one in begun if one.summary is not None}
 
 
 @contextmanager
-def _evaluation(job: Job, bars: Progress) -> Iterator[_Evaluation]:
-    """Open a job's folder for a stretch of work, and close it whatever happens."""
-    task, method = job.task, job.method
+def _evaluation(job: Job, shown: Progress) -> Iterator[Answers]:
+    """Evaluate a job in nine steps; the block is the seventh, in which it is answered."""
+    task, method, generation = job.task, job.method, job.generation
+
+    # 1. What is asked: each sample as often as it is to be answered, by ids of their own.
     preconditions.require_task(task)
-    questions = {sample.id: sample for sample in task.samples(job.limit, job.limit_seed)}
-    wanted = draws.of_samples(questions.values(), job.generation.draws)
+    preconditions.require_drawn(task, generation)
+    rows = {sample.id: sample for sample in task.samples(job.limit, job.limit_seed)}
+    wanted = draws.of_samples(rows.values(), generation.draws)
     samples = {i: dataclasses.replace(draw.sample, id=i) for i, draw in wanted.items()}
-    if task.likelihood and job.generation.draws > 1:
-        raise ValueError(
-            f"generation.draws={job.generation.draws}: this task compares likelihoods, and nothing "
-            "is drawn. Leave it at 1."
-        )
-    with run_folder.RunFolder(job.folder) as run:
-        evaluation = _Evaluation(job, samples, run)
-        bare = sum("by_token" not in line for line in evaluation.done.values())
-        if job.generation.token_records and bare:
-            _log.warning(
-                "generation.token_records: %d answers of %s were given before, without records of "
-                "their tokens. They stay so; in another results folder they are answered anew.",
-                bare,
-                job.folder,
-            )
-        if job.generation.draws > 1:
-            evaluation.draws = wanted
-        earlier = evaluation.earlier
-        if evaluation.summary is None:
-            first = next(iter(samples.values()))
-            preconditions.require_metric(task, job.scorers, evaluation.rule.score("", first))
+
+    # 2. The folder is opened, and no other process works in it until the end.
+    with RunFolder(job.folder) as folder:
+        # 3. What is there: answers, the facts that they were begun with, a summary.
+        lines, before = recorded.read_samples(job.folder), recorded.read_summary(job.folder)
+        earlier = _begun_with(job.folder, required=bool(lines or before))
+        day = dated.day_of(method, earlier, job.day)
+        asked = dated.asked_on(samples, day)
+        answers = Answers(folder, task, method, asked, lines)
+        if generation.draws > 1:
+            answers.draws = wanted
+        if before and _is_whole(before, answers, earlier, job):
+            answers.summary = before
+        preconditions.say_what_has_no_tokens(answers.lines, generation, job.folder)
+
+        # 4. Whether this may go on from there, or begin: all mistakes are found here.
+        if answers.summary is None:
+            example = answers.rule.score("", next(iter(samples.values())))
+            preconditions.require_metric(task, job.scorers, example)
             if task.likelihood:
                 method.weigh({}, {})  # says whether it could be asked
             for scorer in job.scorers:
                 scorer.check()
-        content = preconditions.content(method, questions.values(), job.generation, job.config)
-        if evaluation.day:
-            content["day"] = evaluation.day.isoformat()
-        prompts = preconditions.prompts(method, evaluation.samples)
+        content = preconditions.content(method, rows.values(), generation, job.config, day)
+        prompts = preconditions.prompts(method, asked)
         if earlier:
             preconditions.require_same(content, earlier["content"], job.folder)
             preconditions.say_what_no_file_holds(method, task, job.folder)
-            preconditions.require_asked(evaluation.done, samples, job.folder)
+            preconditions.require_asked(answers.lines, samples, job.folder)
             if earlier.get("prompts", prompts) != prompts:
                 raise preconditions.begun_with_other("prompts", job.folder)
-        if evaluation.summary is not None:
-            run.correct_config(job.config)
+
+        # 5. A run that is finished stays as it is.
+        if answers.summary is not None:
+            folder.correct_config(job.config)
             if job.tracks_finished:
-                job.start_tracker().finish(evaluation.summary, list(evaluation.done.values()))
-            yield evaluation
+                job.start_tracker().finish(answers.summary, answers.in_order)
+            yield answers
             return
-        method.check(evaluation.conversations)
-        evaluation.score_again()
-        facts = evaluation.facts
-        facts |= {
+
+        # 6. What is begun is written down, with what earlier runs leave to it.
+        method.check(answers.left)
+        answers.score_again(earlier)
+        facts: RunFacts = {
             "status": "running",
             "content": content,
             "prompts": prompts,
             "launch": job.launch,
-            **run_folder.environment(preconditions.code(method, job.generation, job.config)),
+            **environment.now(preconditions.code(method, generation, job.config)),
             "models": method.provenance(),
             "data": {
                 "source": task.source,
                 "revision": task.revision_in_use,
                 "samples": len(samples),
             },
-            "rule": evaluation.rule.identity,
-            "seeds": {"generation": job.generation.seed},
+            "rule": answers.rule.identity,
+            "seeds": {"generation": generation.seed},
             "experiment": smaller_run.experiment(job.config),
-            "segments": stretches.settled(earlier, len(evaluation.done)),
+            "segments": stretches.settled(earlier, len(answers.lines)),
         }
-        smaller = (
-            None
-            if evaluation.done
-            else smaller_run.find(
-                job.folder,
-                facts,
-                evaluation.samples,
-                method,
-                by_token=job.generation.token_records,
+        smaller = None
+        if not answers.lines:
+            smaller = smaller_run.find(
+                job.folder, facts, asked, method, by_token=generation.token_records
             )
-        )
         if smaller:
-            evaluation.take_over(smaller)
+            answers.take_over(smaller)
+            facts["segments"] = [*smaller.stretches]
         if earlier and earlier.get("git") != facts["git"]:
             _log.warning("%s was begun at another commit: %s", job.folder, earlier.get("git"))
-        run.write_config(job.config)
-        now = Running(task.metric, evaluation.done.values(), bars, len(samples), _dial(method))
+        folder.write_config(job.config)
+        bar = Running(task.metric, answers.lines.values(), shown, len(samples), _dial(method))
         with _tracked(job.start_tracker) as tracker:
-            with stretches.begun(run, facts) as stretch:
+            with stretches.begun(folder, facts) as stretch:
                 if smaller:
-                    run.write_samples(evaluation.done.values())
-                evaluation.start(tracker, stretch, now)
-                yield evaluation
-                summary = evaluation.finish()
-            tracker.finish(summary, [evaluation.done[i] for i in samples])
+                    folder.write_samples(answers.lines.values())
+
+                # 7. Answers come, and each is kept.
+                answers.begin(facts, stretch, tracker, bar)
+                yield answers
+
+                # 8. The scorers score them, and all that there is becomes a summary.
+                try:
+                    for scorer in job.scorers:
+                        seen = bar.follow(scorer.name, len(samples))
+                        verdicts.add(answers.in_order, scorer, seen)
+                except BaseException:
+                    if not before:  # else its summary is of the verdicts that are there
+                        folder.write_samples(answers.in_order)
+                    raise
+                folder.write_samples(answers.in_order)
+                known = before.get("scorers", {}) if before else {}
+                scorers = verdicts.describe(answers.in_order, job.scorers, known)
+                rule, worked = answers.rule.identity, facts["segments"]
+                answers.summary = summarize(task, method, answers.in_order, worked, scorers, rule)
+                folder.write_summary(answers.summary)
+
+            # 9. Facts, tracker and folder are closed, as they are if anything above fails.
+            tracker.finish(answers.summary, answers.in_order)
 
 
-def _facts(folder: Path, *, required: bool) -> RunFacts | None:
+def _answer(work: Sequence[tuple[Job, Answers]], watch: Watch | None = None) -> None:
+    """Answer what is left of a job, or at once of several that ask on one day, and keep it."""
+    clock = work[0][1].clock
+    for _, answers in work:
+        answers.share(len(work), clock)
+    for answers, completion, score in clock.over(_given(work)):
+        line = answers.add(completion, score)
+        if watch:
+            watch(line)
+
+
+def _given(
+    work: Sequence[tuple[Job, Answers]],
+) -> Iterator[tuple[Answers, Completion, Score | None]]:
+    """Yield what methods answer as it comes, with its score where it is found by one."""
+    job, first = work[0]
+    method, generation = job.method, job.generation
+    if by := job.task.likelihood:
+        samples = {sample_id: first.samples[sample_id] for sample_id in first.left}
+        for completion, score in most_likely.answer(method, samples, generation, by):
+            yield first, completion, score
+    elif len(work) == 1:
+        for completion in method.stream(first.left, generation.once()):
+            yield first, completion, None
+    else:
+        family, left = [job.method for job, _ in work], [answers.left for _, answers in work]
+        for place, completion in method.stream_together(family, left, generation.once()):
+            yield work[place][1], completion, None
+
+
+def _is_whole(summary: Summary, answers: Answers, earlier: RunFacts | None, job: Job) -> bool:
+    """Whether a summary is of all samples, by the rule, the metric and the scorers of now."""
+    rule = answers.rule.identity
+    return (
+        not answers.left
+        and (summary["task"]["metric"], summary["task"].get("rule")) == (job.task.metric, rule)
+        and (earlier or {}).get("rule") == rule  # by which the lines are
+        and not verdicts.missing(summary, job.scorers)
+    )
+
+
+def _begun_with(folder: Path, *, required: bool) -> RunFacts | None:
     """Return what a folder was begun with; None where nothing was answered that could be mixed."""
     try:
-        facts = run_folder.read_run(folder)
+        facts = recorded.read_facts(folder)
         preconditions.require_facts(facts, folder)
     except ValueError:
         if required:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,15 @@ def require_task(task: object) -> None:
         )
 
 
+def require_drawn(task: Task, generation: Generation) -> None:
+    """Refuse several draws of what is not drawn."""
+    if task.likelihood and generation.draws > 1:
+        raise ValueError(
+            f"generation.draws={generation.draws}: this task compares likelihoods, and nothing "
+            "is drawn. Leave it at 1."
+        )
+
+
 def require_metric(task: Task, scorers: Iterable[Scorer], score: Score) -> None:
     """Refuse a task whose metric nobody gives, neither `score`, an example, nor the scorers."""
     given = {*score.values}
@@ -54,9 +64,13 @@ def require_metric(task: Task, scorers: Iterable[Scorer], score: Score) -> None:
 
 
 def content(
-    method: Method, samples: Iterable[Sample], generation: Generation, config: Mapping[str, Any]
+    method: Method,
+    samples: Iterable[Sample],
+    generation: Generation,
+    config: Mapping[str, Any],
+    day: date | None = None,
 ) -> ContentRecord:
-    """Return what tells other weights, rows or code under the same names apart."""
+    """Return what tells other weights, rows, code or days under the same names apart."""
     digest = hashlib.sha256()
     for sample in samples:
         also = f"\x00{list(sample.also_right)}" if sample.also_right else ""
@@ -65,6 +79,8 @@ def content(
     found: ContentRecord = {"models": method.identity, "data": digest.hexdigest()}
     if own := user_files.hashes(code(method, generation, config)):
         found["code"] = own
+    if day:
+        found["day"] = day.isoformat()
     return found
 
 
@@ -157,6 +173,20 @@ def require_same(now: ContentRecord, then: ContentRecord, folder: Path) -> None:
             "since is not known.",
             folder,
             ", ".join(unknown),
+        )
+
+
+def say_what_has_no_tokens(
+    done: Mapping[str, SampleRecord], generation: Generation, folder: Path
+) -> None:
+    """Warn of answers whose tokens were not asked for when they were given, and are now."""
+    bare = sum("by_token" not in line for line in done.values())
+    if generation.token_records and bare:
+        _log.warning(
+            "generation.token_records: %d answers of %s were given before, without records of "
+            "their tokens. They stay so; in another results folder they are answered anew.",
+            bare,
+            folder,
         )
 
 

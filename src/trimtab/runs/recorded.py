@@ -70,7 +70,7 @@ def read_samples(folder: Path) -> list[SampleRecord]:
     return found
 
 
-def read_run(folder: Path) -> RunFacts | None:
+def read_facts(folder: Path) -> RunFacts | None:
     """Return the content of `run.json`, or None before the first start.
 
     Raises:
@@ -85,7 +85,7 @@ def require_run(folder: Path) -> None:
     Raises:
         Damaged: if there is none.
     """
-    if read_run(folder) is None:
+    if read_facts(folder) is None:
         raise Damaged(folder / "run.json", "is missing", _AWAY)
 
 

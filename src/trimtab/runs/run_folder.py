@@ -7,73 +7,24 @@ A run folder holds `config.yaml` (the resolved config), `run.json` (what it took
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import math
 import os
-import platform
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 import yaml
 from filelock import FileLock, Timeout
 
-from trimtab.decoding import Completion
 from trimtab.machine import whole_files
-from trimtab.runs.recorded import (
-    Damaged,
-    links,
-    read_config,
-    read_run,
-    read_samples,
-    read_summary,
-    require_run,
-    run_folders,
-)
-from trimtab.runs.records import (
-    GitRecord,
-    RunFacts,
-    SampleRecord,
-    SpanRecord,
-    Summary,
-    TokensRecord,
-)
-from trimtab.tasks import Sample, Score
+from trimtab.runs.records import RunFacts, SampleRecord, Summary
 
-__all__ = [
-    "Damaged",
-    "RunFolder",
-    "environment",
-    "links",
-    "read_config",
-    "read_run",
-    "read_samples",
-    "read_summary",
-    "remove_if_empty",
-    "require_run",
-    "run_folders",
-    "sample_record",
-]
-_PACKAGES = (
-    "trimtab",
-    "torch",
-    "transformers",
-    "tokenizers",
-    "safetensors",
-    "datasets",
-    "hydra-core",
-    "omegaconf",
-    "numpy",
-    "wandb",
-)
 _LOCK = ".lock"
 _SECONDS_BETWEEN_WRITES = 1.0
-_DECIMALS = 4  # of probabilities in traces
 
 
 class _Plain(yaml.SafeDumper):
@@ -156,7 +107,7 @@ class RunFolder:
         if not file.exists() or file.read_bytes() != _yaml(config).encode():
             self.write_config(config)
 
-    def write_run(self, facts: RunFacts, *, at_once: bool = True) -> None:
+    def write_facts(self, facts: RunFacts, *, at_once: bool = True) -> None:
         """Write the run's status and provenance; unless `at_once`, once a second."""
         now = time.monotonic()
         if not at_once and now - self._written < _SECONDS_BETWEEN_WRITES:
@@ -175,115 +126,6 @@ class RunFolder:
 def remove_if_empty(folder: Path) -> None:
     """Remove a run folder in which there is nothing, and then those of its method and task."""
     _remove_empty([folder, *folder.parents[:2]])
-
-
-def sample_record(
-    sample: Sample, completion: Completion, score: Score, measures: Mapping[str, float]
-) -> SampleRecord:
-    """Return the line of one sample; `measures` are of how the answer behaves."""
-    trace: list[SpanRecord] = [
-        {
-            "text": span.text,
-            "speaker": span.speaker,
-            "probability": None if span.probability is None else round(span.probability, _DECIMALS),
-        }
-        for span in completion.trace
-    ]
-    line: SampleRecord = {
-        "id": sample.id,
-        "question": sample.conversation.asked,
-        "prompts": completion.prompts,
-        "completion": completion.text,
-        "trace": trace,
-        "choices": dict(sample.choices),
-        "target": sample.target,
-        "also_right": list(sample.also_right),
-        "prediction": score.prediction,
-        "scores": dict(score.values),
-        "readings": dict(score.readings),
-        "likelihoods": {
-            label: {how: round(value, _DECIMALS) for how, value in values.items()}
-            for label, values in score.likelihoods.items()
-        },
-        "measures": dict(measures),
-        "stop_reason": completion.stop_reason,
-        "tokens": completion.tokens,
-        "by_token": cast(TokensRecord, completion.by_token),
-        "work": {
-            role: {"passes": work.passes, "tokens": work.tokens}
-            for role, work in completion.work.items()
-        },
-    }
-    if not sample.also_right:
-        del line["also_right"]
-    if not completion.by_token:
-        del line["by_token"]
-    return line
-
-
-def environment(code: Iterable[Path] = ()) -> RunFacts:
-    """Return what the run depends on besides its config: code, packages, hardware.
-
-    Args:
-        code: files of the user's that it depends on; where these are in a repository, its commit
-            is recorded too.
-    """
-    import torch
-
-    devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return {
-        "git": _git(),
-        "own_git": _own_git(code),
-        "packages": {name: _version(name) for name in _PACKAGES},
-        "hardware": {
-            "platform": platform.platform(),
-            "python": platform.python_version(),
-            "cpus": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-            "gpus": devices,
-        },
-    }
-
-
-def _git() -> GitRecord | None:
-    """Commit and dirty flag of the repository that this package runs from, if it is one."""
-    where = Path(__file__).parent
-    root = _repository(where)
-    return _commit(where) if root and (root / "src" / "trimtab").is_dir() else None
-
-
-def _own_git(code: Iterable[Path]) -> list[GitRecord]:
-    """Commit and dirty flag of each repository that holds some code."""
-    places = {file.parent for file in code}
-    roots = sorted({root for place in places if (root := _repository(place))})
-    return [{"folder": root.name, **found} for root in roots if (found := _commit(root))]
-
-
-def _repository(folder: Path) -> Path | None:
-    root = _asked_of_git(folder, "rev-parse", "--show-toplevel")
-    return Path(root) if root else None
-
-
-def _commit(folder: Path) -> GitRecord | None:
-    commit = _asked_of_git(folder, "rev-parse", "HEAD")
-    changes = _asked_of_git(folder, "status", "--porcelain")
-    return {"commit": commit, "dirty": bool(changes)} if commit else None
-
-
-def _asked_of_git(folder: Path, *arguments: str) -> str | None:
-    """Return what git says; None where there is no git, no repository or no commit."""
-    command = ["git", "-C", str(folder), *arguments]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _remove_empty(folders: Iterable[Path]) -> None:

@@ -77,7 +77,7 @@ def find(
         if other == folder or not (other / "summary.json").is_file():
             continue
         try:
-            run = recorded.read_run(other)
+            run = recorded.read_facts(other)
             if run is None or not _is_same(run, facts):
                 continue
             lines = {line["id"]: verdicts.without(line) for line in recorded.read_samples(other)}

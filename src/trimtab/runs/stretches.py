@@ -29,7 +29,7 @@ def begun(folder: RunFolder, facts: RunFacts) -> Iterator[StretchRecord]:
         "together": 1,
     }
     facts["segments"].append(stretch)
-    folder.write_run(facts)
+    folder.write_facts(facts)
     try:
         yield stretch
         facts["status"] = "finished"
@@ -45,7 +45,7 @@ def begun(folder: RunFolder, facts: RunFacts) -> Iterator[StretchRecord]:
         raise
     finally:
         stretch["end"] = _now()
-        folder.write_run(facts)
+        folder.write_facts(facts)
 
 
 class Decoding(Stopwatch):
