@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 # Tokens of padding that cost about as much as one more forward pass.
 _PADDING_ON_CPU, _PADDING_ELSEWHERE = 32, 1024
@@ -19,7 +20,7 @@ FEW, _KEYS = 4, 16
 _BLOCKS = (192, 256, 384, 512)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pass:
     """One forward pass: the new tokens of some rows, aligned to the right.
 
@@ -44,7 +45,7 @@ class Pass:
         """The rows' tokens, padded on the left."""
         return [[0] * (self.width - len(new)) + new for new in self.news]
 
-    @property
+    @cached_property
     def positions(self) -> list[list[int]]:
         """The tokens' positions in their sequences; 0 for padding."""
         return [
@@ -55,17 +56,17 @@ class Pass:
     def places(self, scratch: int) -> list[list[int]]:
         """Return where the tokens' keys are written: at their positions, padding at `scratch`."""
         return [
-            [scratch] * (self.width - len(new)) + list(range(length - len(new), length))
-            for length, new in zip(self.lengths, self.news, strict=True)
+            [scratch] * (self.width - len(new)) + own[self.width - len(new) :]
+            for own, new in zip(self.positions, self.news, strict=True)
         ]
 
     @property
     def rows_as_slice(self) -> slice | None:
         """The slots, where they are contiguous."""
-        together = range(self.slots[0], self.slots[0] + len(self.slots))
-        return slice(together.start, together.stop) if [*self.slots] == [*together] else None
+        first, end = self.slots[0], self.slots[0] + len(self.slots)
+        return slice(first, end) if [*self.slots] == [*range(first, end)] else None
 
-    @property
+    @cached_property
     def places_as_slice(self) -> slice | None:
         """Where the tokens' keys are written, where that is the same for all rows."""
         length = max(self.lengths)
@@ -75,8 +76,8 @@ class Pass:
     @property
     def sees_all(self) -> bool:
         """Whether each row is one token, behind all positions that are shown."""
-        same = self.places_as_slice is not None
-        return same and self.width == 1 and self.shown == max(self.lengths)
+        same = self.places_as_slice
+        return same is not None and self.width == 1 and self.shown == same.stop
 
 
 class Passes:
