@@ -11,7 +11,12 @@ from typing import Any
 
 import pytest
 
-from trimtab.config.accepted import require_finite, require_number, require_whole
+from trimtab.config.accepted import (
+    require_choice,
+    require_finite,
+    require_number,
+    require_whole,
+)
 
 VALUES = [
     True, False, None, "1", "", [1], math.nan, math.inf, -math.inf, Decimal(1), Fraction(1, 2), 1j,
@@ -51,3 +56,13 @@ def test_what_is_refused_is_named_with_what_is_accepted(
         with pytest.raises(ValueError) as error:
             require("dial", value)
         assert str(error.value) == f"dial={value!r}: {said}"
+
+
+def test_a_choice_is_refused_with_the_nearest_and_all() -> None:
+    for fine in ("fast", "slow"):
+        require_choice("how:", fine, ("fast", "slow"))
+    with pytest.raises(ValueError) as error:
+        require_choice("how:", "fsat", {"slow": 1, "fast": 2})
+    assert str(error.value) == (
+        "how: 'fsat' is not known. Did you mean 'fast'? Accepted: fast, slow."
+    )

@@ -76,5 +76,5 @@ def _origin(name: str) -> str:
     """Return the models that an embedded vector lies between."""
     facts = Vector.open(f"zoo:{name}").facts
     ends = (name_of(facts.get("base")), name_of(facts.get("aligned")))
-    base, aligned = (Path(end.removeprefix("zoo:")).name for end in ends)
+    base, aligned = (Path(zoo.name_in(end) or end).name for end in ends)
     return f"Alignment vector from {base} to {aligned}"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any, TypeGuard
+
+from trimtab.config.wording import not_a_choice
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
@@ -58,3 +61,9 @@ def require_number(
     finite = is_number(value) and math.isfinite(value)
     if not finite or not (least <= value <= most and value > above):
         raise ValueError(f"{name}={value!r}: accepted are {these}.")
+
+
+def require_choice(what: str, value: str, choices: Collection[str]) -> None:
+    """Refuse what is none of the choices, with the nearest of them and all; `what` begins that."""
+    if value not in choices:
+        raise ValueError(not_a_choice(what, value, choices))

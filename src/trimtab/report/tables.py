@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from trimtab.config.wording import not_a_choice
+from trimtab.config.accepted import require_choice
 from trimtab.machine.numbers_as_text import (
     DIFFERENCE,
     estimate,
@@ -270,8 +270,7 @@ def require_columns(studies: Sequence[Study], choice: Choice) -> None:
     """
     known = {column.name for study in studies for column in _every_column(study)}
     for name, _ in choice or ():
-        if name not in known:
-            raise ValueError(not_a_choice("--columns:", name, known))
+        require_choice("--columns:", name, known)
 
 
 def _columns(study: Study, choice: Choice) -> list[Column]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from trimtab import zoo
 from trimtab.config.wording import not_a_choice
 from trimtab.runs import draws, recorded
 from trimtab.runs.records import Config, DialRecord, EstimateRecord, RunFacts, SampleRecord, Summary
@@ -48,7 +49,7 @@ class Run:
         """The paths of the models that have a say, and the names of vectors, joined by +."""
         method = self.config["method"]
         paths = [path for role, node in method.items() if role != "draft" for path in _paths(node)]
-        names = [path.removeprefix("zoo:") for path in paths]
+        names = [zoo.name_in(path) or path for path in paths]
         vectors = method.get("vectors")
         return " + ".join([*names, *(vectors if isinstance(vectors, dict) else ())])
 

@@ -12,9 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from trimtab.config.accepted import require_number, require_whole
+from trimtab.config.accepted import require_choice, require_number, require_whole
 from trimtab.config.signature import require_types
-from trimtab.config.wording import not_a_choice
 from trimtab.scorers.judge_cache import JudgeCache, cache_key, default_folder
 from trimtab.scorers.judge_endpoint import Endpoint, NoAnswer, Refused
 from trimtab.scorers.judge_forms import Unreadable
@@ -69,8 +68,7 @@ class Judge(Scorer):
     def __post_init__(self) -> None:
         """Refuse settings without meaning."""
         require_types(self)
-        if self.rubric not in RUBRICS:
-            raise ValueError(not_a_choice("rubric", self.rubric, RUBRICS))
+        require_choice("rubric", self.rubric, RUBRICS)
         metrics = self._rubric.metrics
         binary = frozenset(name for name, ends in metrics.items() if ends == (0, 1))
         object.__setattr__(self, "proportions", binary)

@@ -11,9 +11,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from trimtab import zoo
-from trimtab.config.accepted import require_whole
+from trimtab.config.accepted import require_choice, require_whole
 from trimtab.config.signature import require_types
-from trimtab.config.wording import not_a_choice
 from trimtab.models.described_model import DescribedModel
 from trimtab.scorers.scorer import Scorer, Verdict
 
@@ -87,8 +86,7 @@ class RewardModel(Scorer):
                 f"Reward model {self.path!r}: the embedded family has none. Give a folder or a hub "
                 "id of a sequence classifier with one output."
             )
-        if self.format not in FORMATS:
-            raise ValueError(not_a_choice(f"format of {self.path}:", self.format, FORMATS))
+        require_choice(f"format of {self.path}:", self.format, FORMATS)
         self._check_template()
         for name in ("batch_size", "max_length"):
             value = getattr(self, name)
@@ -106,8 +104,7 @@ class RewardModel(Scorer):
             return
         places = _PLACE.findall(self.template)
         for name in places:
-            if name not in _FIELDS:
-                raise ValueError(not_a_choice("Field of the template:", name, _FIELDS))
+            require_choice("Field of the template:", name, _FIELDS)
         if "completion" not in places:
             raise ValueError(f"template={self.template!r} has no {{completion}} to be scored.")
 

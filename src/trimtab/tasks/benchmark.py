@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from trimtab.config.wording import not_a_choice
+from trimtab.config.accepted import require_choice
 from trimtab.models import Conversation
 from trimtab.tasks.embedded import REASONING_PREFIX, REASONING_SYSTEM
 from trimtab.tasks.examples import Examples, as_asked, read_examples, require_unanswered
@@ -202,8 +202,7 @@ class Graded(Benchmark):
     without_effect = frozenset({"scoring"})  # every record has both
 
     def __post_init__(self) -> None:
-        if self.scoring not in SCORINGS:
-            raise ValueError(not_a_choice("scoring:", self.scoring, SCORINGS))
+        require_choice("scoring:", self.scoring, SCORINGS)
         metric = "accuracy" if self.scoring == "strict" else self.published_metric
         object.__setattr__(self, "metric", metric)
         super().__post_init__()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from trimtab.config.wording import not_a_choice
+from trimtab.config.accepted import require_choice
 from trimtab.tasks.advice import LEVELS
 from trimtab.tasks.embedded import HELPFUL_PREFIX, HELPFUL_SYSTEM, Embedded
 from trimtab.tasks.task import Sample, Score
@@ -116,8 +116,7 @@ class DomainAdvice(Embedded):
                 "more, as in [medicine,law]."
             )
         for domain in self.domains:
-            if domain not in DOMAINS:
-                raise ValueError(not_a_choice("domains:", domain, DOMAINS))
+            require_choice("domains:", domain, DOMAINS)
         if len(set(self.domains)) < len(self.domains):
             raise ValueError(f"domains={list(self.domains)} names one twice. Name each once.")
         if self.request is not None:
@@ -134,10 +133,8 @@ class DomainAdvice(Embedded):
                 "{medicine:expert,law:avoidance}, or null."
             )
         for domain, wanted in request.items():
-            if domain not in self.domains:
-                raise ValueError(not_a_choice("request: domain", domain, self.domains))
-            if wanted not in LEVELS:
-                raise ValueError(not_a_choice(f"request: level of {domain}", wanted, LEVELS))
+            require_choice("request: domain", domain, self.domains)
+            require_choice(f"request: level of {domain}", wanted, LEVELS)
         if missing := [domain for domain in self.domains if domain not in request]:
             raise ValueError(
                 f"request={dict(request)} has no level for {', '.join(missing)}. Give one of "

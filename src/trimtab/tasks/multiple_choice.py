@@ -10,7 +10,7 @@ from string import ascii_uppercase
 from types import MappingProxyType
 from typing import Any
 
-from trimtab.config.wording import not_a_choice
+from trimtab.config.accepted import require_choice
 from trimtab.reading.choices import read_choice
 from trimtab.tasks.benchmark import Graded, Item
 from trimtab.tasks.row import Row
@@ -42,8 +42,7 @@ class MultipleChoice(Graded):
         super().__post_init__()
         if self.likelihood is None:
             return
-        if self.likelihood not in COMPARISONS:
-            raise ValueError(not_a_choice("likelihood:", self.likelihood, COMPARISONS))
+        require_choice("likelihood:", self.likelihood, COMPARISONS)
         if self.scoring != "strict":
             raise ValueError(
                 f"likelihood={self.likelihood!r} leaves no text that scoring={self.scoring!r} "

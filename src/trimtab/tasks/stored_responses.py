@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from trimtab.config.accepted import require_choice
 from trimtab.config.wording import not_a_choice
 from trimtab.models import Conversation
 from trimtab.tasks.embedded import HELPFUL_PREFIX, HELPFUL_SYSTEM
@@ -49,8 +50,7 @@ class StoredResponses(OwnFile):
             raise ValueError(f"levels={list(self.levels)}: accepted are two or more names.")
         if self.prefer is not None and self.prefer not in self.levels:
             raise ValueError(not_a_choice("prefer:", self.prefer, self.levels))
-        if self.likelihood not in COMPARISONS:
-            raise ValueError(not_a_choice("likelihood:", self.likelihood, COMPARISONS))
+        require_choice("likelihood:", self.likelihood, COMPARISONS)
         object.__setattr__(self, "metric", self.prefer or self.levels[-1])
         object.__setattr__(self, "proportions", frozenset(self.levels))
 

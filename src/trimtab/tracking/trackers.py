@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from trimtab.config import working_directory
-from trimtab.config.wording import not_a_choice
+from trimtab.config.accepted import require_choice
 from trimtab.machine.network import unreachable
 from trimtab.machine.redaction import redact, secrets_of
 
@@ -85,8 +85,7 @@ class WandbTracker:
 
     def __post_init__(self) -> None:
         """Refuse unknown modes."""
-        if self.mode not in _MODES:
-            raise ValueError(not_a_choice("mode", self.mode, _MODES))
+        require_choice("mode", self.mode, _MODES)
 
     def start(
         self, *, run_id: str, name: str, job_type: str, config: Mapping[str, Any], folder: Path

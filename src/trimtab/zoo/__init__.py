@@ -6,7 +6,7 @@ configurations spell it. How the models are made is in `experiments/zoo`.
 
 from pathlib import Path
 
-from trimtab.config.wording import not_a_choice
+from trimtab.config.accepted import require_choice
 
 _ROOT = Path(__file__).parent
 _PREFIX = "zoo:"
@@ -24,8 +24,7 @@ def names() -> list[str]:
 
 def path(name: str) -> Path:
     """Return the folder of the embedded model `name`; ValueError with the nearest name if none."""
-    if name not in names():
-        raise ValueError(not_a_choice("Embedded model", name, names()))
+    require_choice("Embedded model", name, names())
     return _ROOT / "models" / name
 
 
@@ -36,14 +35,12 @@ def vector_names() -> list[str]:
 
 def vector_path(name: str) -> Path:
     """Return the folder of the embedded vector `name`; ValueError with the nearest if none."""
-    if name not in vector_names():
-        raise ValueError(not_a_choice("Embedded vector", name, vector_names()))
+    require_choice("Embedded vector", name, vector_names())
     return _ROOT / "vectors" / name
 
 
 def data_path(task: str, split: str) -> Path:
     """Return the JSON-lines file of held-out rows of an embedded task."""
     splits = [f.stem.removeprefix(f"{task}-") for f in (_ROOT / "data").glob(f"{task}-*.jsonl")]
-    if split not in splits:
-        raise ValueError(not_a_choice(f"Split of {task}", split, splits))
+    require_choice(f"Split of {task}", split, splits)
     return _ROOT / "data" / f"{task}-{split}.jsonl"

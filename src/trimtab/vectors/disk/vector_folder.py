@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
-from trimtab.config.wording import not_a_choice
+from trimtab.config.accepted import require_choice
 from trimtab.machine.whole_folder import whole_folder
 from trimtab.models import hub_files
 from trimtab.models.content_hash import content_sha256
@@ -114,8 +114,7 @@ def resolve(path: str) -> Path:
 
 def stored_as(dtype: str) -> NumberFormat:
     """Return how differences are stored; ValueError for what they cannot be stored as."""
-    if dtype not in DTYPES:
-        raise ValueError(not_a_choice("dtype:", dtype, DTYPES))
+    require_choice("dtype:", dtype, DTYPES)
     return labelled(dtype)
 
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trimtab.config.accepted import require_whole
-from trimtab.config.wording import not_a_choice
+from trimtab.config.accepted import require_choice, require_whole
 from trimtab.machine.whole_folder import new_folder, whole_folder
 from trimtab.vectors.blocks import blocks, squared_norm, to_six_digits
 from trimtab.vectors.delta import Correction
@@ -69,8 +68,7 @@ def extract(
         OSError: if the disk is full.
     """
     kind = vector_folder.stored_as(dtype)
-    if vocabulary not in VOCABULARIES:
-        raise ValueError(not_a_choice("vocabulary:", vocabulary, VOCABULARIES))
+    require_choice("vocabulary:", vocabulary, VOCABULARIES)
     if rank is not None:
         require_whole("rank", rank, 1, further=", such as 64")
     out = new_folder(out)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from trimtab.config.wording import not_a_choice
+from trimtab.config.accepted import require_choice
 from trimtab.models.language_model import LanguageModel
 from trimtab.vectors.delta import Between
 from trimtab.vectors.live.sum_in_place import write_sum
@@ -68,8 +68,7 @@ class Dial:
             ValueError: for a name that is none of the vectors', and strengths that are not finite.
         """
         for name in strengths:
-            if name not in self.strengths:
-                raise ValueError(not_a_choice("Vector", name, self.strengths))
+            require_choice("Vector", name, self.strengths)
         require_finite_strengths(list(strengths.values()))
         self.strengths |= strengths
         for name, base in self._base.items():

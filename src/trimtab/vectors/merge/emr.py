@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from trimtab.config.wording import not_a_choice
+from trimtab.config.accepted import require_choice
 from trimtab.vectors.delta import Delta, Dense
 from trimtab.vectors.merge.named_vectors import Vectors, shapes, tensors
 from trimtab.vectors.provenance import made
@@ -58,8 +58,7 @@ class EmrMerge:
         Raises:
             ValueError: for another scale, and for tensors that do not match.
         """
-        if scale not in SCALES:
-            raise ValueError(not_a_choice("scale:", scale, SCALES))
+        require_choice("scale:", scale, SCALES)
         unified: dict[str, Delta] = {}
         masks: dict[str, dict[str, NDArray[np.uint8]]] = {task: {} for task in vectors}
         own, masked = dict.fromkeys(vectors, 0.0), dict.fromkeys(vectors, 0.0)
@@ -82,8 +81,7 @@ class EmrMerge:
         Raises:
             ValueError: for a task that was not merged.
         """
-        if task not in self.masks:
-            raise ValueError(not_a_choice("Task", task, list(self.masks)))
+        require_choice("Task", task, self.masks)
         return Vector(
             {
                 name: Masked(self.unified.deltas[name], mask, self.scales[task])

@@ -8,8 +8,7 @@ from collections.abc import Callable
 
 import torch
 
-from trimtab.config.accepted import require_number, require_whole
-from trimtab.config.wording import not_a_choice
+from trimtab.config.accepted import require_choice, require_number, require_whole
 from trimtab.vectors.delta import Dense
 from trimtab.vectors.facts import VectorFacts
 from trimtab.vectors.provenance import made
@@ -69,8 +68,7 @@ def drop(
 def trimming(vector: Vector, density: float, over: str) -> Thinning:
     """Return the function that `trim` maps over a vector's tensors."""
     require_density(density)
-    if over not in OVER:
-        raise ValueError(not_a_choice("over:", over, OVER))
+    require_choice("over:", over, OVER)
     if over == "tensor" or density == 1:
         return lambda _, values: largest(values, density)
     threshold = magnitude_reached(vector, density)
@@ -81,8 +79,7 @@ def dropping(density: float, seed: int, name: str, rescale: str) -> Thinning:
     """Return the function that `drop` maps over a vector's tensors."""
     require_density(density)
     require_whole("seed", seed)
-    if rescale not in RESCALES:
-        raise ValueError(not_a_choice("rescale:", rescale, RESCALES))
+    require_choice("rescale:", rescale, RESCALES)
 
     def thin(tensor_name: str, values: torch.Tensor) -> torch.Tensor:
         if density == 1:
