@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from optuna.trial import TrialState
 from trimtab import Completion, Generation, Method
 from trimtab.cli import main
 from trimtab.config.overrides import Source
-from trimtab.launch import dial_search, search_plan, search_space
+from trimtab.launch import dial_search, search_plan
 from trimtab.models import Conversation
 from trimtab.runs import environment, recorded
 from trimtab.tasks import Sample, Score, Task
@@ -429,87 +428,3 @@ def test_models_are_loaded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def runs_of_nudging(results: Path) -> list[Path]:
     return list((results / "word-problems" / "nudging").iterdir())
-
-
-@pytest.fixture
-def trimtab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any) -> Any:
-    """The command, run in this process from an empty folder; gives exit code and stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-
-    def command(*arguments: str) -> tuple[Any, str]:
-        monkeypatch.setattr(sys, "argv", ["trimtab", "search", *arguments])
-        with pytest.raises(SystemExit) as end:
-            main.main()
-        return end.value.code, capsys.readouterr().err
-
-    return command
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["limit=3"], ["Nothing to search", "'method.threshold=interval(0,1)'"]),
-        ([], ["Nothing to search"]),
-        (
-            ["method.treshold=interval(0,1)", "base=a-large-bse", "--trials", "0"],
-            ["interval(0,1): no such", "method.threshold?", "a-large-base?", "--trials", "3 mis"],
-        ),
-        (["method.threshold=interval(1,0)"], ["interval(1,0): accepted", "lower first"]),
-        (["method.threshold=interval(0,3)"], ["threshold=3: accepted", "1 mistake in"]),
-        (["method.threshold=interval(0)"], ["cannot be read", "Nothing to search"]),
-        (["method.threshold=interval(0,1)", "--step", "0.3"], ["--step 0.3", "0.01 or 0.1"]),
-        (["method.threshold=interval(0,1)", "--step", "1e-30"], ["--step 1e-30"]),
-        (["method.threshold=interval(0,1)", "--seed", "-1"], ["--seed -1"]),
-        (["method.threshold=interval(0,1)", "limit=2,3"], ["limit=2,3", "over intervals"]),
-        (
-            ["method.threshold=interval(0,1)", "method.lookahed=interval(1,9)", "--step", "1"],
-            ["method.lookahed=interval(1,9): no such", "method.lookahead?", "1 mistake in"],
-        ),
-        (["method.threshold=interval(0,1)", "--metric", "acuracy"], ["Did you mean 'accuracy'"]),
-        (["generation.max_new_tokens=interval(1,64)"], ["max_new_tokens=1.63", "whole number"]),
-    ],
-)
-def test_mistakes_are_told_together_before_anything_is_written(
-    arguments: list[str], said: list[str], trimtab: Any, tmp_path: Path
-) -> None:
-    code, error = trimtab(*arguments)
-    assert code == 2
-    assert "Traceback" not in error
-    for words in said:
-        assert words in error
-    assert not any(tmp_path.iterdir())
-
-
-def test_without_optuna_the_command_says_what_brings_it(
-    trimtab: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "optuna", None)
-    monkeypatch.delitem(sys.modules, "trimtab.launch.dial_search")
-    monkeypatch.delattr("trimtab.launch.dial_search")
-    code, error = trimtab("method.threshold=interval(0,1)")
-    assert code == 1
-    assert error == "trimtab: error: trimtab search needs Optuna: pip install 'trimtab[search]'\n"
-
-
-def test_a_grid_has_the_values_that_a_command_would_name() -> None:
-    grid = search_space.Grid(low=Decimal("-0.5"), high=Decimal("0.5"), step=Decimal("0.01"))
-    assert list(grid) == [float(f"{n / 100:.2f}") for n in range(-50, 51)]
-    space = search_space.Space({"method.strength": grid})
-    assert space.nearest((0.123,), ()) == (0.12,)
-    assert space.nearest((0.12,), {(0.12,)}) == (0.11,)
-    assert space.nearest((0.12,), {(0.12,), (0.11,)}) == (0.13,)
-    assert space.nearest((9,), {(0.5,)}) == (0.49,)
-
-
-def test_every_point_of_a_space_is_proposed_once_and_the_nearest_first() -> None:
-    two = {
-        "a": search_space.Grid(low=Decimal(0), high=Decimal(1), step=Decimal("0.5")),
-        "b": search_space.Grid(low=Decimal(-2), high=Decimal(2), step=Decimal(1)),
-    }
-    space, tried = search_space.Space(two), []
-    assert len(space) == 15
-    while len(tried) < len(space):
-        tried.append(space.nearest((0.4, 0.1), tried))
-    assert sorted(tried) == [(a / 2, b) for a in range(3) for b in range(-2, 3)]
-    assert tried[:3] == [(0.5, 0.0), (0.0, 0.0), (0.5, -1.0)]  # in steps of the grid
