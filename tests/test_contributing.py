@@ -19,7 +19,7 @@ import torch
 
 from trimtab import Completion, Conversation, Generation, LanguageModel, Method, Nudging, Plain
 from trimtab.results.finished import survey
-from trimtab.runs import run_folder
+from trimtab.runs import recorded
 
 TEXT = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text("utf-8")
 BLOCK = re.compile(r"^```(?:python|yaml)\n# (\S+\.(?:py|yaml))\n(.*?)^```$", re.M | re.S)
@@ -257,10 +257,10 @@ def test_all_of_them_run_from_a_folder_and_resume(folder: Path) -> None:
     assert runs.keys() == METHODS.keys()
     whole = {}
     for name, run in runs.items():
-        facts = run_folder.read_run(run.folder)
+        facts = recorded.read_facts(run.folder)
         assert facts is not None and facts["content"]["code"].keys() >= {f"{name}.py"}
         assert all(model["content_sha256"] for model in facts["models"].values())
-        whole[name] = run_folder.read_samples(run.folder)
+        whole[name] = recorded.read_samples(run.folder)
         assert len(whole[name]) == 3
         # As if it had been stopped after the first answer.
         lines = (run.folder / "samples.jsonl").read_text().splitlines(keepends=True)
@@ -268,7 +268,7 @@ def test_all_of_them_run_from_a_folder_and_resume(folder: Path) -> None:
         (run.folder / "summary.json").unlink()
     ran(folder, "--multirun", *sweep)
     for name, run in runs.items():
-        assert run_folder.read_samples(run.folder) == whole[name]
+        assert recorded.read_samples(run.folder) == whole[name]
 
 
 def test_values_of_a_strangers_dial_are_decoded_together_by_the_command(folder: Path) -> None:

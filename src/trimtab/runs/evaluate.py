@@ -26,7 +26,7 @@ from trimtab.runs import (
     stretches,
     verdicts,
 )
-from trimtab.runs.answers import Answers
+from trimtab.runs.answered import Answered
 from trimtab.runs.progress import Running, bars
 from trimtab.runs.records import LaunchRecord, RunFacts, SampleRecord, Summary
 from trimtab.runs.run_folder import RunFolder
@@ -105,12 +105,12 @@ def evaluate_together(jobs: Sequence[Job]) -> dict[Path, Summary]:
     """
     if jobs[0].task.likelihood:  # nothing is generated, so there is nothing to share
         return {}
-    begun: list[tuple[Job, Answers]] = []
+    begun: list[tuple[Job, Answered]] = []
     with bars() as shown, ExitStack() as stack:
         for job in jobs:
             with suppress(Exception):
                 begun.append((job, stack.enter_context(_evaluation(job, shown))))
-        by_day: dict[date | None, list[tuple[Job, Answers]]] = {}
+        by_day: dict[date | None, list[tuple[Job, Answered]]] = {}
         for job, answers in begun:
             if left := list(answers.left.values()):
                 by_day.setdefault(left[0].day, []).append((job, answers))
@@ -120,7 +120,7 @@ def evaluate_together(jobs: Sequence[Job]) -> dict[Path, Summary]:
 
 
 @contextmanager
-def _evaluation(job: Job, shown: Progress) -> Iterator[Answers]:
+def _evaluation(job: Job, shown: Progress) -> Iterator[Answered]:
     """Evaluate a job in nine steps; the block is the seventh, in which it is answered."""
     task, method, generation = job.task, job.method, job.generation
 
@@ -138,7 +138,7 @@ def _evaluation(job: Job, shown: Progress) -> Iterator[Answers]:
         earlier = _begun_with(job.folder, required=bool(lines or before))
         day = dated.day_of(method, earlier, job.day)
         asked = dated.asked_on(samples, day)
-        answers = Answers(folder, task, method, asked, lines)
+        answers = Answered(folder, task, method, asked, lines)
         if generation.draws > 1:
             answers.draws = wanted
         if before and _is_whole(before, answers, earlier, job):
@@ -207,7 +207,7 @@ def _evaluation(job: Job, shown: Progress) -> Iterator[Answers]:
                 if smaller:
                     folder.write_samples(answers.lines.values())
 
-                # 7. Answers come, and each is kept.
+                # 7. Answered come, and each is kept.
                 answers.begin(facts, stretch, tracker, bar)
                 yield answers
 
@@ -231,7 +231,7 @@ def _evaluation(job: Job, shown: Progress) -> Iterator[Answers]:
             tracker.finish(answers.summary, answers.in_order)
 
 
-def _answer(work: Sequence[tuple[Job, Answers]], watch: Watch | None = None) -> None:
+def _answer(work: Sequence[tuple[Job, Answered]], watch: Watch | None = None) -> None:
     """Answer what is left of a job, or at once of several that ask on one day, and keep it."""
     clock = work[0][1].clock
     for _, answers in work:
@@ -243,8 +243,8 @@ def _answer(work: Sequence[tuple[Job, Answers]], watch: Watch | None = None) -> 
 
 
 def _given(
-    work: Sequence[tuple[Job, Answers]],
-) -> Iterator[tuple[Answers, Completion, Score | None]]:
+    work: Sequence[tuple[Job, Answered]],
+) -> Iterator[tuple[Answered, Completion, Score | None]]:
     """Yield what methods answer as it comes, with its score where it is found by one."""
     job, first = work[0]
     method, generation = job.method, job.generation
@@ -261,7 +261,7 @@ def _given(
             yield work[place][1], completion, None
 
 
-def _is_whole(summary: Summary, answers: Answers, earlier: RunFacts | None, job: Job) -> bool:
+def _is_whole(summary: Summary, answers: Answered, earlier: RunFacts | None, job: Job) -> bool:
     """Whether a summary is of all samples, by the rule, the metric and the scorers of now."""
     rule = answers.rule.identity
     return (

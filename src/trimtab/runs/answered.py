@@ -33,7 +33,7 @@ _CHANGING = "changing"  # the rule of answers that are being scored anew
 _DECIMALS = 4  # of probabilities in traces
 
 
-class Answers:
+class Answered:
     """What is asked in a run, and what is answered.
 
     Args:
