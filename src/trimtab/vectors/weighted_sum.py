@@ -42,7 +42,7 @@ def terms_of(
     ]
 
 
-def moved(base: Array, terms: Sequence[Term], first: int, last: int) -> Array:
+def weighted_sum(base: Array, terms: Sequence[Term], first: int, last: int) -> Array:
     """Return the elements `first` to `last` of the sum, in fp32.
 
     Args:

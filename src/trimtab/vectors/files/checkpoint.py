@@ -25,7 +25,13 @@ from trimtab.vectors.matching import require_fits, require_weights
 from trimtab.vectors.names.names_in_files import by_names_in_files
 from trimtab.vectors.number_format import Array
 from trimtab.vectors.vector import Vector
-from trimtab.vectors.weighted_sum import Term, moved, not_finite, require_finite_strengths, terms_of
+from trimtab.vectors.weighted_sum import (
+    Term,
+    not_finite,
+    require_finite_strengths,
+    terms_of,
+    weighted_sum,
+)
 
 # Weights in other formats would contradict those written; code is never carried along.
 _CARRIED_ALONG = (*DESCRIPTION, "*.md")
@@ -143,7 +149,7 @@ class _Application:
         self._base_square += squared_norm(base)
         if not terms:
             return stored
-        stored = kind.narrowed(moved(base, terms, first, last))
+        stored = kind.narrowed(weighted_sum(base, terms, first, last))
         moved_square = squared_norm(kind.widened(stored) - base)
         if not moved_square < math.inf:
             raise not_finite(name, base=self.base, dtype=kind.label)
