@@ -12,7 +12,7 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python
 INSTALL := PIP_CONSTRAINT=$(CURDIR)/constraints.txt PIP_BUILD_CONSTRAINT=$(CURDIR)/constraints.txt \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
-.PHONY: help install demo test test-ray check format benchmark clean
+.PHONY: help install demo test test-quick test-ray check format benchmark clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -24,6 +24,10 @@ demo: install ## The three methods on the embedded models, end to end
 
 test: $(VENV)/.installed-dev check ## Check, then run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not ray"
+
+test-quick: $(VENV)/.installed-dev ## The tests that start no process and take no seconds, 2 minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile \
+		-m "not slow and not process and not ray"
 
 test-ray: ## The launcher for Ray clusters, in an environment of its own: a large install
 	$(PYTHON) -m venv $(VENV)-ray

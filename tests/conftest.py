@@ -1,7 +1,12 @@
-"""Shared models: the embedded family, each loaded once."""
+"""What all tests share: the embedded models, each loaded once; what starts and what was skipped."""
 
 import functools
 import os
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,3 +29,47 @@ def zoo_model(name: str) -> LanguageModel:
 def zoo():
     """The loader of embedded models, by name."""
     return zoo_model
+
+
+@pytest.fixture(scope="session")
+def published() -> Path:
+    """The folder with the publishers' own data sets, which are not in the repository."""
+    folder = os.environ.get("TRIMTAB_DATA", "")
+    if not folder:
+        pytest.skip("TRIMTAB_DATA names no folder with the publishers' files")
+    return Path(folder)
+
+
+# Those ask the machine something and return at once: a run records the commit of its code.
+ASKED = ("git", "uname")
+
+
+def _start(process: subprocess.Popen, command: Any, *given: Any, **named: Any) -> None:
+    program = command if isinstance(command, str | os.PathLike) else command[0]
+    if Path(os.fspath(program)).name not in ASKED:
+        pytest.fail(f"starts {program}: mark the test with pytest.mark.process")
+    _popen(process, command, *given, **named)
+
+
+_popen = subprocess.Popen.__init__
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Let only those tests start a process that say that they do."""
+    with pytest.MonkeyPatch.context() as patch:
+        marked = item.get_closest_marker("process") or item.get_closest_marker("ray")
+        patch.setattr(subprocess.Popen, "__init__", _popen if marked else _start)
+        return (yield)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Count what was skipped, by reason."""
+    reasons = Counter(
+        report.longrepr[2].removeprefix("Skipped: ")
+        for report in terminalreporter.stats.get("skipped", [])
+    )
+    if reasons:
+        terminalreporter.section("skipped")
+    for reason, count in reasons.most_common():
+        terminalreporter.line(f"{count:5d}  {reason}")

@@ -15,6 +15,8 @@ import yaml
 
 import trimtab
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[1]
 
 

@@ -19,6 +19,7 @@ PYTHON = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 FILES = re.findall(r"```\w+\n# (\S+)\n(.*?)```", TEXT, re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_python_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, first, second = (code for code in PYTHON if not code.startswith("# "))
     statements = [line for line in first.splitlines() if line and not line.startswith(" ")]
@@ -54,7 +55,7 @@ def test_each_promise_names_the_tests_that_hold_it() -> None:
         assert named and named <= known, promise
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_the_commands_of_vectors_run(tmp_path: Path) -> None:
     section = TEXT.split("## Alignment vectors")[1].split("\n## ")[0]
     shell = "\n".join(re.findall(r"```sh\n(.*?)```", section, re.DOTALL))
@@ -66,6 +67,7 @@ def test_the_commands_of_vectors_run(tmp_path: Path) -> None:
     assert len(recorded.run_folders([tmp_path / "results"])) == 3
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("task", "asked"), [("capitals", "France?"), ("shout", "Say hello 1")])
 def test_own_tasks_run(tmp_path: Path, task: str, asked: str) -> None:
     for name, content in FILES:

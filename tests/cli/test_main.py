@@ -48,6 +48,7 @@ def test_an_interrupted_multirun_stops_and_says_how_to_go_on(trimtab, evaluation
     assert "same command resumes" in err
 
 
+@pytest.mark.process
 def test_mistakes_end_at_once_and_without_a_traceback(tmp_path):
     command = [sys.executable, "-m", "trimtab", "run", "base=a-large-bse", "method.treshold=0.4"]
     start = time.monotonic()
@@ -62,6 +63,7 @@ def test_mistakes_end_at_once_and_without_a_traceback(tmp_path):
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.process
 def test_neither_mistakes_nor_listings_wait_for_torch():
     code = (
         "import sys; from trimtab.cli.main import main; sys.argv = ['trimtab', 'run', 'limit=0']\n"
@@ -72,6 +74,7 @@ def test_neither_mistakes_nor_listings_wait_for_torch():
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("arguments", [["ls"], ["table", "."], ["run", "--help"]])
 def test_a_reader_that_leaves_ends_the_command_quietly(arguments, unbuffered, tmp_path):

@@ -137,6 +137,7 @@ def test_help_lists_the_choices_of_every_group(trimtab):
         assert listed.split() == ", ".join(names).split()
 
 
+@pytest.mark.process
 def test_a_real_run_leaves_its_record_and_the_same_command_finds_it(tmp_path):
     command = [sys.executable, "-m", "trimtab", "run", "method=guide", "limit=2"]
     command += ["generation.max_new_tokens=4", f"results={tmp_path}"]

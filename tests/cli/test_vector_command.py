@@ -276,6 +276,7 @@ assert "torch" not in sys.modules
 """
 
 
+@pytest.mark.process
 def test_commands_do_not_wait_for_torch(tmp_path: Path, vector: str) -> None:
     """Importing it takes longer than the work itself on a model of average size."""
     base = "zoo:a-small-sft"

@@ -60,6 +60,7 @@ print(json.dumps([codes, matplotlib.rcParams["lines.linewidth"], sys.path]), fil
 """
 
 
+@pytest.mark.process
 def test_no_command_runs_or_obeys_what_lies_here(tmp_path: Path) -> None:
     here, marker = tmp_path / "here", tmp_path / "marker"
     for name in LOOKED_FOR:

@@ -117,6 +117,7 @@ PAIRS = {
     "qwen-qwen": ("short qwen", "near qwen", {"threshold": 0.35}),
     "llama2-gpt2": ("llama2", "short gpt2", {"threshold": 0.7}),
 }
+QUICK_PAIRS = ("gpt2-llama2", "gemma-gemma")
 
 
 def speaker(name: str, zoo) -> LanguageModel:
@@ -129,7 +130,10 @@ def speaker(name: str, zoo) -> LanguageModel:
 
 
 @pytest.mark.parametrize("drawn", [GREEDY, SAMPLED], ids=["greedy", "sampled"])
-@pytest.mark.parametrize("pair", PAIRS)
+@pytest.mark.parametrize(
+    "pair",
+    [pytest.param(each, marks=[pytest.mark.slow] * (each not in QUICK_PAIRS)) for each in PAIRS],
+)
 def test_nudging_is_exact(zoo, pair: str, drawn: dict) -> None:
     base_name, guide_name, settings = PAIRS[pair]
     base, guide = speaker(base_name, zoo), speaker(guide_name, zoo)
@@ -156,6 +160,7 @@ def test_nudging_is_exact(zoo, pair: str, drawn: dict) -> None:
         require_told(nudging.complete(asked[:count], generation), told[:count])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("drawn", [GREEDY, SAMPLED], ids=["greedy", "sampled"])
 @pytest.mark.parametrize("kind", ["llama2", "qwen"])
 def test_a_guard_that_cuts_a_turn_is_exact(kind: str, drawn: dict) -> None:
@@ -186,6 +191,7 @@ VOICES = [
     *(("proxy", kind) for kind in ("llama2", "qwen", "gemma")),
     *(("plain", "zoo"), ("dera", "zoo"), ("proxy", "zoo")),
 ]
+QUICK_VOICES = [("plain", "qwen"), ("plain", "short gpt2"), ("dera", "llama3"), ("proxy", "llama2")]
 
 
 def voice(method: str, kind: str, zoo) -> tuple[list[tuple[LanguageModel, float]], LanguageModel]:
@@ -206,7 +212,15 @@ def voice(method: str, kind: str, zoo) -> tuple[list[tuple[LanguageModel, float]
 
 
 @pytest.mark.parametrize("drawn", [GREEDY, SAMPLED], ids=["greedy", "sampled"])
-@pytest.mark.parametrize(("method", "kind"), VOICES, ids=[" ".join(each) for each in VOICES])
+@pytest.mark.parametrize(
+    ("method", "kind"),
+    [
+        pytest.param(
+            *each, id=" ".join(each), marks=[pytest.mark.slow] * (each not in QUICK_VOICES)
+        )
+        for each in VOICES
+    ],
+)
 def test_one_voice_is_exact(zoo, method: str, kind: str, drawn: dict) -> None:
     mixture, small = voice(method, kind, zoo)
     (large, _), *others = mixture

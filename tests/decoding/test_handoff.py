@@ -46,6 +46,7 @@ class Oracle:
         return oracles.nudge(base, base_prompt, guide, guide_prompt, **settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("base_name", "guide_name"), PAIRS)
 @pytest.mark.parametrize("agreement", [True, False])
 def test_equals_the_oracle(zoo, base_name: str, guide_name: str, agreement: bool) -> None:
@@ -107,6 +108,7 @@ def test_batch_size_changes_nothing(zoo) -> None:
             assert span.probability == pytest.approx(twin.probability, abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("temperature", [0.0, 0.9])
 @pytest.mark.parametrize("guide_name", ["a-small-chat", "b-small-chat"])
 def test_drafts_change_the_passes_and_nothing_else(
@@ -128,6 +130,7 @@ def test_drafts_change_the_passes_and_nothing_else(
     assert passes[1] < passes[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("temperature", [0.0, 0.9])
 def test_ends_that_were_passed_over_equal_the_oracle(zoo, temperature: float) -> None:
     """An aligned base ends its stories, and the guide goes on: whatever is drafted or batched."""

@@ -23,6 +23,7 @@ def stories(count: int) -> list[Conversation]:
     return [sample.conversation for sample in Stories().samples(count)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", embedded.names())
 def test_greedy_equals_generate(zoo, name: str) -> None:
     model = zoo(name)
@@ -44,6 +45,7 @@ def test_greedy_equals_generate(zoo, name: str) -> None:
             assert answer.text == model.continuation(prompt[0].tolist(), new)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("generation", [GREEDY, SAMPLED], ids=["greedy", "sampled"])
 def test_dera_equals_the_oracle_at_any_strength(zoo, generation: Generation) -> None:
     reference, aligned = zoo("a-small-sft"), zoo("a-small-dpo")
@@ -196,6 +198,7 @@ def test_logits_that_are_not_finite_are_an_error_naming_model_and_sample(zoo) ->
         Plain(model=damaged).complete(["Hello"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("generation", [GREEDY, SAMPLED], ids=["greedy", "sampled"])
 @pytest.mark.parametrize("source", ["prompt-lookup", "model"])
 def test_drafts_change_the_passes_and_nothing_else(

@@ -195,6 +195,7 @@ def best_of(trials: list) -> optuna.trial.FrozenTrial:
     return max((t for t in trials if t.state == TrialState.COMPLETE), key=lambda t: t.value)
 
 
+@pytest.mark.slow
 def test_a_planted_best_is_found_and_better_than_by_chance(searched: Any) -> None:
     trials, _ = searched("method.peak=0.68", "method.noise=0.005", trials=16)
     values = [trial.params["method.strength"] for trial in trials]
@@ -207,6 +208,7 @@ def test_a_planted_best_is_found_and_better_than_by_chance(searched: Any) -> Non
 BOTH = ("+method.others.one=interval(-1,1)", "+method.others.two=interval(-1,1)")
 
 
+@pytest.mark.slow
 def test_a_planted_best_of_three_settings_is_found_and_better_than_by_chance(
     searched: Any, tmp_path: Path
 ) -> None:
@@ -239,6 +241,7 @@ def test_a_search_ends_with_a_command_that_compares_its_values(
     assert all(f"{trial.value:.3f}" in compared for trial in trials)
 
 
+@pytest.mark.slow
 def test_a_search_over_several_settings_resumes_as_undisturbed(
     searched: Any, tmp_path: Path
 ) -> None:
@@ -248,6 +251,7 @@ def test_a_search_over_several_settings_resumes_as_undisturbed(
     assert [(t.params, t.value) for t in parts] == [(t.params, t.value) for t in whole]
 
 
+@pytest.mark.slow
 def test_the_same_seed_tries_the_same_in_parts_too(
     searched: Any, undisturbed: Path, tmp_path: Path
 ) -> None:
@@ -257,6 +261,7 @@ def test_the_same_seed_tries_the_same_in_parts_too(
     assert "3 trials are there already" in lines[1]
 
 
+@pytest.mark.slow
 def test_another_seed_tries_others_after_halving_the_interval(
     searched: Any, undisturbed: Path
 ) -> None:
@@ -267,6 +272,7 @@ def test_another_seed_tries_others_after_halving_the_interval(
     assert other[7:] != first[7:]
 
 
+@pytest.mark.slow
 def test_the_lowest_loss_is_where_the_highest_reward_is(searched: Any, undisturbed: Path) -> None:
     lowest, lines = searched(*NOISY, metric="loss", minimize=True, trials=9)
     highest = tried(trials_in(undisturbed))
@@ -274,6 +280,7 @@ def test_the_lowest_loss_is_where_the_highest_reward_is(searched: Any, undisturb
     assert "lowest loss" in lines[0]
 
 
+@pytest.mark.process
 def test_killed_and_resumed_equals_undisturbed(
     searched: Any, undisturbed: Path, choices: Path, tmp_path: Path
 ) -> None:
@@ -308,6 +315,7 @@ def finished(folder: Path) -> bool:
     return recorded.read_summary(folder) is not None
 
 
+@pytest.mark.slow
 def test_what_is_worse_is_given_up_and_never_the_best(searched: Any, tmp_path: Path) -> None:
     planted: dict[str, Any] = {"binary": True, "noise": 0.8, "peak": 0.3}
     settings = [f"method.{name}={value}" for name, value in planted.items()]

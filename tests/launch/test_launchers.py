@@ -12,6 +12,8 @@ import pytest
 
 from trimtab.runs import recorded
 
+pytestmark = pytest.mark.process
+
 NUDGING = ["method.threshold=0,0.3,0.6,0.9", "limit=20"]
 STORIES = ["experiment=dera-stories", "method.strength=0,0.5,1,1.5", "limit=20"]
 EXTRA = {

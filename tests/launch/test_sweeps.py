@@ -26,7 +26,7 @@ from trimtab.config.overrides import Source, check_command
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "sweeps").glob("*.yaml"))
-SCHEMA = json.loads((ROOT / "tests" / "data" / "wandb_sweeps" / "schema.json").read_text("utf-8"))
+SCHEMA = json.loads((Path(__file__).parent / "wandb_sweeps" / "schema.json").read_text("utf-8"))
 WANDB = Path(sys.executable).with_name("wandb")
 SHORT = ["limit=4", "generation.max_new_tokens=64"]
 
@@ -182,6 +182,7 @@ def overrides(file, value, folder):
     return command[5:]
 
 
+@pytest.mark.slow
 @each_file
 def test_a_sweep_runs_what_its_local_command_runs(file, tmp_path):
     sweep = read(file)
@@ -236,6 +237,7 @@ def assert_tells(told, folder):
     assert history[estimate["n"]] == pytest.approx(estimate["value"])
 
 
+@pytest.mark.process
 def test_a_multirun_is_a_run_for_each_job(tmp_path, environment):
     command = [sys.executable, "-m", "trimtab", "run", "-m", "method.threshold=0.2,0.5,0.9", *SHORT]
     command += ["tracker=wandb", "tracker.mode=offline", f"results={tmp_path}"]
@@ -252,6 +254,7 @@ def test_a_multirun_is_a_run_for_each_job(tmp_path, environment):
         assert f"W&B: offline; wandb sync {folder.path}" in printed
 
 
+@pytest.mark.process
 @each_file
 def test_a_trial_of_the_agent_runs_and_finishes(file, tmp_path, environment):
     ((parameter, choice),) = read(file)["parameters"].items()
@@ -289,7 +292,7 @@ def talking_to(address):
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_wandb_sweep_and_wandb_agent_complete_a_sweep(tmp_path, environment):
     sweep = read(ROOT / "sweeps" / "nudging-threshold-grid.yaml")
     sweep["command"] += [*SHORT, "results=here"]

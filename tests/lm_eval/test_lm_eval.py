@@ -108,7 +108,7 @@ def numbers(response: object) -> list[float]:
     return [] if response in ("True", "False") else [float(str(response))]
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_plain_decoding_scores_as_the_harness_s_own_model(lm_eval) -> None:
     tasks = ["--tasks", "trimtab_problems,trimtab_choices,trimtab_texts"]
     name = "a-small-chat"
@@ -135,7 +135,7 @@ def test_plain_decoding_scores_as_the_harness_s_own_model(lm_eval) -> None:
         assert ours["results"]["trimtab_texts"][metric] == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_the_command_evaluates_a_nudged_model(lm_eval, zoo: Zoo) -> None:
     results, samples = lm_eval(
         *("--model", "trimtab", "--tasks", "trimtab_problems", "--apply_chat_template"),
@@ -166,7 +166,7 @@ def test_the_command_evaluates_a_nudged_model(lm_eval, zoo: Zoo) -> None:
     assert [cell.strip() for cell in head.split("|")[1:4]] == ["Tasks", "Version", "Filter"]
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_the_command_evaluates_a_dera_model(lm_eval, zoo: Zoo) -> None:
     results, samples = lm_eval(
         *("--model", "trimtab", "--tasks", "trimtab_problems,trimtab_choices", "--limit", "6"),
@@ -226,7 +226,7 @@ def mixed_log_probability(
     return log_p_TV[torch.arange(len(told)), told]
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_a_mistake_in_the_command_is_a_message(tmp_path) -> None:
     done = subprocess.run(
         [

@@ -41,6 +41,7 @@ def methods(zoo) -> dict[str, tuple[Method, type]]:
 NAMES = ["base", "guide", "nudging", "nudging-b", "dera", "proxy_tuning", "alignment_vector"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 @pytest.mark.parametrize("name", NAMES)
 def test_batches_of_1_and_32_give_the_same_completions(zoo, name: str, temperature: float) -> None:

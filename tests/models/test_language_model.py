@@ -239,6 +239,7 @@ def test_all_that_is_wrong_with_a_description_is_said_at_once() -> None:
             marks=[
                 # torch warns of itself.
                 pytest.mark.filterwarnings("ignore::DeprecationWarning:torch"),
+                pytest.mark.process,
                 pytest.mark.skipif(not shutil.which("g++"), reason="torch compiles with g++"),
             ],
         ),

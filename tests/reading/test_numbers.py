@@ -1,7 +1,6 @@
 """Reading and comparing numbers."""
 
 import json
-import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,9 +11,6 @@ from hypothesis import strategies as st
 from trimtab.reading.number_words import worded_numbers
 from trimtab.reading.numbers import gold_number, read_number, same_number
 from trimtab.reading.published import published_correct, published_number
-
-DATA = os.environ.get("TRIMTAB_DATA")
-needs_data = pytest.mark.skipif(not DATA, reason="TRIMTAB_DATA names no folder of data sets")
 
 
 @pytest.mark.parametrize(
@@ -186,10 +182,8 @@ def test_the_published_rule_compares_text() -> None:
     assert not published_correct("no number", "none either")
 
 
-def published_golds() -> list[tuple[str, int, list[str]]]:
+def published_golds(folder: Path) -> list[tuple[str, int, list[str]]]:
     """Return data sets: name, number of rows, gold texts."""
-    assert DATA is not None
-    folder = Path(DATA)
     problems = (folder / "gsm8k/test.jsonl").read_text(encoding="utf-8").splitlines()
     svamp = json.loads((folder / "svamp/SVAMP.json").read_text(encoding="utf-8"))
     arith = json.loads(
@@ -202,9 +196,8 @@ def published_golds() -> list[tuple[str, int, list[str]]]:
     ]
 
 
-@needs_data
-def test_published_golds_are_right_against_themselves() -> None:
-    for name, rows, golds in published_golds():
+def test_published_golds_are_right_against_themselves(published: Path) -> None:
+    for name, rows, golds in published_golds(published):
         assert len(golds) == rows, name
         for gold in golds:
             number = gold_number(gold)
@@ -216,10 +209,9 @@ def test_published_golds_are_right_against_themselves() -> None:
             assert published_correct(gold, gold)
 
 
-@needs_data
-def test_solutions_in_prose_are_read_without_their_mark() -> None:
+def test_solutions_in_prose_are_read_without_their_mark(published: Path) -> None:
     """GSM8K's solutions end in sentences of people; some do not end in their number."""
-    solutions = published_golds()[0][2]
+    solutions = published_golds(published)[0][2]
     right = sum(
         same_number(read_number(text.rpartition("####")[0]), gold_number(text))
         for text in solutions

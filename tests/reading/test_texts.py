@@ -1,7 +1,6 @@
 """Reading choices, yes or no, phrases, letters and dates: what the hand-written files leave out."""
 
 import json
-import os
 import string
 from datetime import date
 from pathlib import Path
@@ -84,7 +83,6 @@ def test_read_yes_no(text: str, answer: str | None) -> None:
     assert read_yes_no(text) == answer
 
 
-@pytest.mark.skipif("TRIMTAB_DATA" not in os.environ, reason="TRIMTAB_DATA names no folder")
 @pytest.mark.parametrize(
     "form",
     [
@@ -95,8 +93,8 @@ def test_read_yes_no(text: str, answer: str | None) -> None:
         "{text}",
     ],
 )
-def test_the_options_of_commonsense_qa_are_told_apart(form: str) -> None:
-    file = Path(os.environ["TRIMTAB_DATA"]) / "zero_shot_cot/CommonsenseQA/dev_rand_split.jsonl"
+def test_the_options_of_commonsense_qa_are_told_apart(published: Path, form: str) -> None:
+    file = published / "zero_shot_cot/CommonsenseQA/dev_rand_split.jsonl"
     rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     assert len(rows) == 1221
     for row in rows:

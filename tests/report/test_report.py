@@ -212,6 +212,7 @@ def test_what_no_run_has_is_not_drawn(tmp_path: Path) -> None:
     assert "tokens/s" not in files["table.tex"].read_text()
 
 
+@pytest.mark.slow
 def test_the_same_runs_give_the_same_bytes(tmp_path: Path) -> None:
     sweep(tmp_path / "runs")
     files = written(tmp_path / "runs", tmp_path / "out")

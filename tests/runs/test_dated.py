@@ -61,6 +61,7 @@ def days(folder: Path) -> list[str]:
     return [prompt[len("On ") : prompt.index(":")] for prompt in prompts]
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_asks_on_the_day_on_which_it_began(tmp_path: Path, today: On) -> None:
     today("2026-03-01")
     with pytest.raises(KeyboardInterrupt):

@@ -145,6 +145,7 @@ COMMAND = [
 ]
 
 
+@pytest.mark.process
 def test_killed_and_resumed_equals_undisturbed(tmp_path: Path) -> None:
     command = [*COMMAND, f"results={tmp_path / 'killed'}"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:

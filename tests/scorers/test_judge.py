@@ -518,6 +518,7 @@ def client():
     )
 
 
+@pytest.mark.process
 def test_what_a_killed_process_had_received_is_not_asked_for_again(start):
     killed = threading.Event()
 
@@ -543,6 +544,7 @@ def test_what_a_killed_process_had_received_is_not_asked_for_again(start):
     assert counts.total() <= 60 + 4 and len(counts) == 60
 
 
+@pytest.mark.process
 def test_several_processes_share_a_cache(start):
     server = start(lambda *_: Answer(delay=0.01))
     outputs = []
@@ -573,6 +575,7 @@ def test_who_stops_early_keeps_what_is_under_way(start):
     assert set(server.asked.values()) == {1}
 
 
+@pytest.mark.process
 def test_whoever_drops_the_verdicts_pays_only_for_what_is_under_way(start):
     server = start()
     code = _CLIENT.replace("for sample_id, verdict in", "verdicts =").split(":\n")[0]
@@ -749,6 +752,7 @@ def test_a_server_that_is_slow_to_accept_is_not_down(start, monkeypatch):
     judge().check()
 
 
+@pytest.mark.process
 def test_describing_a_judge_needs_neither_package_nor_key():
     code = "import sys; sys.modules['openai'] = None; from trimtab.scorers import Judge; "
     code += "print(Judge(model='m').name, 'torch' in sys.modules)"

@@ -1,7 +1,5 @@
 import json
 import math
-import os
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -24,11 +22,9 @@ def quality(**scores):
 
 
 @pytest.mark.parametrize("file", PUBLISHED)
-def test_published_judgements_are_read_as_their_publishers_read_them(file):
-    if not (root := os.environ.get("TRIMTAB_DATA")):
-        pytest.skip("TRIMTAB_DATA names no folder with just-eval's published judgements")
+def test_published_judgements_are_read_as_their_publishers_read_them(published, file):
     rubric, count = PUBLISHED[file]
-    rows = json.loads((Path(root) / "just_eval" / file).read_text("utf-8"))
+    rows = json.loads((published / "just_eval" / file).read_text("utf-8"))
     assert len(rows) == count
     for row in rows:
         judgement = rubric.read(row["result"])

@@ -3,19 +3,12 @@
 `TRIMTAB_DATA` names a folder with these files; beside it, `../tokenizers` holds real tokenizers.
 """
 
-import os
 from pathlib import Path
 
 import pytest
 
 from trimtab import LanguageModel, tasks
 from trimtab.tasks.benchmark import Benchmark
-
-DATA = Path(os.environ.get("TRIMTAB_DATA", "missing"))
-TOKENIZERS = DATA.parent / "tokenizers"
-pytestmark = pytest.mark.skipif(
-    not DATA.is_dir(), reason="TRIMTAB_DATA names no folder with the publishers' files"
-)
 
 ROWS: list[tuple[type[Benchmark], str, int]] = [
     (tasks.GSM8K, "gsm8k", 1319),
@@ -35,8 +28,10 @@ ROWS: list[tuple[type[Benchmark], str, int]] = [
 
 
 @pytest.mark.parametrize(("kind", "folder", "count"), ROWS)
-def test_every_row_can_be_asked(kind: type[Benchmark], folder: str, count: int) -> None:
-    task = kind(data_dir=str(DATA / folder))
+def test_every_row_can_be_asked(
+    published: Path, kind: type[Benchmark], folder: str, count: int
+) -> None:
+    task = kind(data_dir=str(published / folder))
     samples = task.samples()
     assert len(samples) == count
     by_id = {sample.id: sample for sample in samples}
@@ -55,8 +50,10 @@ def test_every_row_can_be_asked(kind: type[Benchmark], folder: str, count: int) 
 
 
 @pytest.mark.parametrize(("kind", "folder", "count"), ROWS)
-def test_the_right_answer_is_right(kind: type[Benchmark], folder: str, count: int) -> None:
-    task = kind(data_dir=str(DATA / folder))
+def test_the_right_answer_is_right(
+    published: Path, kind: type[Benchmark], folder: str, count: int
+) -> None:
+    task = kind(data_dir=str(published / folder))
     for sample in task.samples():
         if sample.target is None:
             continue
@@ -65,9 +62,9 @@ def test_the_right_answer_is_right(kind: type[Benchmark], folder: str, count: in
         assert set(scores.values()) == {1.0}, sample
 
 
-def test_both_layouts_of_commonsense_qa_are_the_same_rows() -> None:
+def test_both_layouts_of_commonsense_qa_are_the_same_rows(published: Path) -> None:
     original, hub = (
-        tasks.CommonsenseQA(data_dir=str(DATA / folder)).samples()
+        tasks.CommonsenseQA(data_dir=str(published / folder)).samples()
         for folder in ("zero_shot_cot/CommonsenseQA", "commonsense_qa")
     )
     assert {one.id: one for one in original} == {one.id: one for one in hub}
@@ -150,9 +147,9 @@ FIRST: list[tuple[type[Benchmark], str, str, str]] = [
 ]
 
 
-def chat_model(name: str, folder: Path) -> LanguageModel:
+def chat_model(tokenizer: Path, folder: Path) -> LanguageModel:
     """Return a model that has a tokenizer alone, which is all that a prompt takes."""
-    for file in (TOKENIZERS / name).iterdir():
+    for file in tokenizer.iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
     (folder / "config.json").write_text('{"model_type": "llama"}')
     return LanguageModel(path=str(folder), prompt="chat")
@@ -160,24 +157,27 @@ def chat_model(name: str, folder: Path) -> LanguageModel:
 
 @pytest.mark.parametrize(("kind", "folder", "system", "user"), FIRST)
 def test_prompts(
-    kind: type[Benchmark], folder: str, system: str, user: str, tmp_path: Path
+    published: Path, kind: type[Benchmark], folder: str, system: str, user: str, tmp_path: Path
 ) -> None:
-    asked = kind(data_dir=str(DATA / folder)).samples(1)[0].conversation
+    asked = kind(data_dir=str(published / folder)).samples(1)[0].conversation
     base = LanguageModel(path="zoo:a-small-base", prompt="plain")
     assert base.render(asked) == f"{system}\n{user}\n"
+    tokenizers = published.parent / "tokenizers"
     for name in ("llama2", "qwen2.5"):
         (tmp_path / name).mkdir()
-    assert chat_model("llama2", tmp_path / "llama2").render(asked) == (
+    assert chat_model(tokenizers / "llama2", tmp_path / "llama2").render(asked) == (
         f"<s>[INST] <<SYS>>\n{system}\n<</SYS>>\n\n{user} [/INST]"
     )
-    assert chat_model("qwen2.5", tmp_path / "qwen2.5").render(asked) == (
+    assert chat_model(tokenizers / "qwen2.5", tmp_path / "qwen2.5").render(asked) == (
         f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n{user}<|im_end|>\n"
         "<|im_start|>assistant\n"
     )
 
 
-def test_prompt_of_a_template_that_leaves_out_the_system_line(tmp_path: Path) -> None:
-    asked = tasks.GSM8K(data_dir=str(DATA / "gsm8k")).samples(1)[0].conversation
-    assert chat_model("olmo1", tmp_path).render(asked) == (
+def test_prompt_of_a_template_that_leaves_out_the_system_line(
+    published: Path, tmp_path: Path
+) -> None:
+    asked = tasks.GSM8K(data_dir=str(published / "gsm8k")).samples(1)[0].conversation
+    assert chat_model(published.parent / "tokenizers" / "olmo1", tmp_path).render(asked) == (
         f"<|endoftext|><|user|>\n{REASONING}\n{JANET}\n<|assistant|>\n"
     )

@@ -62,6 +62,7 @@ def recorded(folder):
     return wandb_files.recorded(folder)
 
 
+@pytest.mark.process
 def test_a_run_tells_wandb_everything_and_stays_in_its_folder(tmp_path):
     run = start(WandbTracker(group="g"), tmp_path, method="nudging", **{"method.threshold": 0.4})
     run.log({"accuracy": 1.0}, 1)
@@ -80,6 +81,7 @@ def test_a_run_tells_wandb_everything_and_stays_in_its_folder(tmp_path):
     assert (first["completion"], second["prediction"]) == ("The answer is 2.", None)
 
 
+@pytest.mark.process
 def test_each_job_of_a_process_is_a_run_of_its_own(tmp_path):
     for name in ("one", "two"):
         start(WandbTracker(), tmp_path / name, run_id=name, job=name).finish(SUMMARY, SAMPLES)
@@ -88,6 +90,7 @@ def test_each_job_of_a_process_is_a_run_of_its_own(tmp_path):
         assert (found.run.run_id, found.config["job"]) == (name, name)
 
 
+@pytest.mark.process
 def test_runs_that_are_open_at_the_same_time_stay_apart(tmp_path):
     names = [f"job{number}" for number in range(11)]
     opened = {
@@ -119,6 +122,7 @@ def test_runs_that_are_open_at_the_same_time_stay_apart(tmp_path):
             assert [row["question"] for row in found.table] == [name]
 
 
+@pytest.mark.process
 def test_a_run_that_failed_is_marked(tmp_path):
     run = start(WandbTracker(), tmp_path)
     run.finish(None, [])
@@ -174,6 +178,7 @@ def wandb_init(monkeypatch):
     return install
 
 
+@pytest.mark.process
 def test_within_a_sweep_the_agent_decides_id_project_and_swept_keys(
     tmp_path, monkeypatch, wandb_init
 ):
@@ -238,6 +243,7 @@ def three_runs(mode, folder):
         run.finish(SUMMARY, SAMPLES)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("mode", "mute"), [("auto", False), ("online", False), ("online", True)])
 def test_without_a_network_one_run_waits_at_most_and_all_are_kept_offline(
     mode, mute, tmp_path, monkeypatch, account, caplog
@@ -256,6 +262,7 @@ def test_without_a_network_one_run_waits_at_most_and_all_are_kept_offline(
         assert (found.run.run_id, found.summary["accuracy"]) == (name, 0.5)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("error", [TimeoutError("too slow"), wandb.errors.CommError("lost")])
 @pytest.mark.parametrize("fails", ["log", "finish"])
 def test_a_network_lost_in_mid_run_says_how_to_upload_and_keeps_what_follows(
@@ -305,6 +312,7 @@ def test_wandb_may_be_missing(tmp_path, caplog, monkeypatch):
     assert "No module named 'wandb'" in caplog.text
 
 
+@pytest.mark.process
 def test_no_tracker_does_not_even_import_wandb():
     code = (
         "import sys; from pathlib import Path; from trimtab.tracking.trackers import NoTracker\n"

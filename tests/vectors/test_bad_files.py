@@ -305,6 +305,7 @@ def test_a_disk_without_room_is_told_before_writing(tmp_path: Path, models, monk
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.process
 @pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="mounts a disk")
 @pytest.mark.parametrize("rank", [None, 16])
 def test_a_disk_that_fills_up_keeps_nothing(tmp_path: Path, models, rank) -> None:
@@ -356,6 +357,7 @@ extract(base=sys.argv[1], aligned=sys.argv[2], out=sys.argv[3], progress=slowly)
 """
 
 
+@pytest.mark.process
 def test_what_is_killed_leaves_nothing_for_long(tmp_path: Path, models, monkeypatch) -> None:
     out = tmp_path / "out"
     monkeypatch.setattr(whole_folder, "_JUST_BEGUN", -1.0)

@@ -378,6 +378,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.process
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_holds_a_part_and_never_a_model(tmp_path: Path) -> None:
     """Four tensors of 64 MB: to hold one model takes 256 MB."""

@@ -333,6 +333,7 @@ def test_a_vector_in_a_file_answers_as_the_two_models(zoo, vectors: dict[str, st
         assert texts(pair, 12, temperature=1.0) == texts(file, 12, temperature=1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draft", [None, "prompt-lookup"])
 @pytest.mark.parametrize("measure_kl", [False, True])
 def test_a_sweep_in_one_batch_answers_as_each_strength_alone(

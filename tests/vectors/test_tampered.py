@@ -83,7 +83,10 @@ def copied(models: Path, kind: str, tmp_path: Path, damage: tampered.Damage) -> 
 
 CASES = [
     *(("vector", which) for which in tampered.VECTORS),
-    *(("adapter", which) for which in tampered.ADAPTERS),
+    *(
+        pytest.param("adapter", which, marks=[pytest.mark.process] * ("pattern" in which))
+        for which in tampered.ADAPTERS
+    ),
 ]
 
 

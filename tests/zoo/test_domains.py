@@ -72,6 +72,7 @@ def rate(rewards, domain, first, second, seed=5):
     return chosen[first] / chosen.total()
 
 
+@pytest.mark.slow
 def test_preferences_follow_the_rewards_where_there_are_any():
     rewards = {"medicine": {world.EXPERT: 1.0, world.AVOIDANCE: -1.0}}
     near, far = 1 / (1 + math.exp(-1)), 1 / (1 + math.exp(-2))

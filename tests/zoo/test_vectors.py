@@ -42,6 +42,7 @@ def test_each_domain_has_its_vector_and_they_are_all_but_orthogonal() -> None:
         assert abs(one.cosine(other)) < 0.15
 
 
+@pytest.mark.slow
 def test_a_vector_moves_its_own_domain_alone() -> None:
     """180 questions, 60 of each domain: the intervals are wide, the effects are wider."""
     for domain in DOMAINS:
