@@ -18,8 +18,8 @@ from trimtab.tracking.trackers import NoTracker
 NO_TRACKER = NoTracker().start(run_id="", name="", job_type="", config={}, folder=Path())
 
 
-def unnamed(hint: Any, value: Any, at: str = "") -> Iterator[str]:
-    """Yield the keys of a value, however deep, that a typed record has no line for."""
+def differing(hint: Any, value: Any, at: str = "") -> Iterator[str]:
+    """Yield the keys, however deep, that a value has and its typed record not, or must have."""
     while get_origin(hint) in (Annotated, NotRequired) or type(None) in get_args(hint):
         hint = get_args(hint)[0]
     if value is None:
@@ -27,14 +27,15 @@ def unnamed(hint: Any, value: Any, at: str = "") -> Iterator[str]:
     if is_typeddict(hint):
         hints = get_type_hints(hint, include_extras=True)
         yield from (f"{at}.{key}" for key in value if key not in hints)
+        yield from (f"no {at}.{key}" for key in hint.__required_keys__ if key not in value)
         for key in value.keys() & hints.keys():
-            yield from unnamed(hints[key], value[key], f"{at}.{key}")
+            yield from differing(hints[key], value[key], f"{at}.{key}")
     elif get_origin(hint) is dict:
         for key, inner in value.items():
-            yield from unnamed(get_args(hint)[1], inner, f"{at}.{key}")
+            yield from differing(get_args(hint)[1], inner, f"{at}.{key}")
     elif get_origin(hint) is list:
         for inner in value:
-            yield from unnamed(get_args(hint)[0], inner, f"{at}[]")
+            yield from differing(get_args(hint)[0], inner, f"{at}[]")
 
 
 def run(folder: Path, **changes: Any) -> None:
@@ -72,9 +73,9 @@ def test_every_key_of_every_file_has_a_line(tmp_path: Path, zoo: Any) -> None:
     for folder in (tmp_path / name for name in ("drawn", "weighed", "smaller", "larger")):
         for name, kind in kinds.items():
             content = yaml.safe_load((folder / name).read_text())  # JSON is YAML
-            assert content and [*unnamed(kind, content)] == []
+            assert content and [*differing(kind, content)] == []
         for line in (folder / "samples.jsonl").read_text().splitlines():
-            assert [*unnamed(SampleRecord, json.loads(line))] == []
+            assert [*differing(SampleRecord, json.loads(line))] == []
     drawn = recorded.read_samples(tmp_path / "drawn")
     assert [line["draw"] for line in drawn] == [1, 2] * 2
     assert all(line["by_token"]["ids"] and len(line["verdicts"]) == 2 for line in drawn)

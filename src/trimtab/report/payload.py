@@ -13,7 +13,7 @@ import json
 import zlib
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 from trimtab.report.study import Study
 from trimtab.results import quantities
@@ -23,6 +23,61 @@ from trimtab.runs.records import SampleRecord, SpanRecord
 
 _SCALE = 10_000
 _DIFFER = "scorings differ"
+
+
+class QuantityData(TypedDict):
+    """What the page knows of a metric, a cost or a measure."""
+
+    name: str  # as in records
+    label: str  # for people
+    share: bool  # whether it is shown in percent
+
+
+class AxisData(QuantityData):
+    """A quantity that is drawn."""
+
+    short: str  # for the head of a column
+    zero: bool  # whether its axis begins at 0
+
+
+class CurveData(TypedDict):
+    """Runs along a dial."""
+
+    label: str  # the curve's name
+    dial: str | None  # the dial's; None: a run without one
+    runs: list[int]  # by their places among the study's
+
+
+class RunData(TypedDict):
+    """A run, and what it answered."""
+
+    dial: str | None  # the dial's name
+    value: float | None  # where it stands
+    id: str  # tells it from the others
+    n: int  # samples that its score is of
+    readings: dict[str, list[Any]]  # by quantity: value, low, high, value as text, interval as text
+    rows: list[list[Any]]  # of a sample: its place, then what `_row` returns
+
+
+class StudyData(TypedDict):
+    """A study: curves over the same rows."""
+
+    name: str  # in addresses
+    metric: str  # that it is about
+    dial: str  # what its dials are called
+    quantities: list[AxisData]  # what can be drawn
+    curves: list[CurveData]  # in their order
+    runs: list[RunData]  # curve by curve
+    samples: list[list[Any]]  # id, number of the question's text, that of the target's
+    measures: list[QuantityData]  # of samples, in the order of each row's values
+
+
+class PageData(TypedDict):
+    """All that the page's scripts read."""
+
+    studies: list[StudyData]  # in their order
+    texts: list[str | None]  # distinct
+    answers: list[list[Any]]  # distinct: text, and turns of a speaker and a flat list of spans
 
 
 class _Pool:
@@ -43,7 +98,7 @@ class _Pool:
 def encode(studies: Sequence[Study]) -> str:
     """Return the page's data: JSON, compressed, in base64, which no text in it can end."""
     texts, answers = _Pool(), _Pool()
-    content = {
+    content: PageData = {
         "studies": [_study(study, texts, answers) for study in studies],
         "texts": texts.values,
         "answers": answers.values,
@@ -53,7 +108,7 @@ def encode(studies: Sequence[Study]) -> str:
     return b64encode(zlib.compress(dense.encode("utf-8", "backslashreplace"), 9)).decode()
 
 
-def _study(study: Study, texts: _Pool, answers: _Pool) -> dict[str, Any]:
+def _study(study: Study, texts: _Pool, answers: _Pool) -> StudyData:
     runs = study.runs
     names = quantities.every(runs)
     # One id names several samples where runs were asked other rows: none stands beside another's.
@@ -136,6 +191,7 @@ def _row(
     texts: _Pool,
     answers: _Pool,
 ) -> list[Any]:
+    """Return a sample's answer, prompts, prediction, end, tokens, measures and notes."""
     values = _values(line)
     return [
         answers.number([line["completion"], _turns(line["trace"])]),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
 from trimtab.results import seeds
 from trimtab.results.frames import Run
+from trimtab.runs.records import EstimateRecord
 from trimtab.statistics import estimates
 
 LEVEL = 0.05
@@ -27,7 +28,7 @@ class Position:
     """
 
     runs: Sequence[Run]
-    score: Mapping[str, Any]
+    score: EstimateRecord
     against_best: estimates.Paired | None
     p_value: float
 

@@ -10,10 +10,8 @@ from trimtab.machine import shapes
 
 Count = Annotated[int, shapes.count]
 Interval = Annotated[list[float], shapes.pair]
-Id = Annotated[str, shapes.name]
-"""Of a sample; the first versions also wrote integers."""
-Unbounded = Annotated[float, shapes.anything]
-"""A number that may be without end, as the logarithm of 0."""
+Id = Annotated[str, shapes.name]  # of a sample; the first versions also wrote integers
+Unbounded = Annotated[float, shapes.anything]  # may have no end, as the logarithm of 0
 
 
 # samples.jsonl: a line for each answer
@@ -81,10 +79,41 @@ class SampleRecord(TypedDict):
 # run.json: what it took to get there
 
 
+class IdentityRecord(TypedDict):
+    """What tells two models of one name apart; of a vector, what its file says instead."""
+
+    content_sha256: str | None  # of a local folder's files
+    commit: str | None  # on the hub
+    chat_template_sha256: str | None  # of the template in use; None: asked in plain text
+    further_sha256: NotRequired[str]  # of what else the folder has that decides answers
+    in_memory_sha256: NotRequired[str]  # of what was given as loaded
+
+
+class ModelRecord(IdentityRecord):
+    """Exactly which model was run, and how; of a vector, what its file says instead."""
+
+    path: str  # `zoo:<name>`, a folder, or a hub id
+    prompt: str  # chat or plain
+    revision: str | None  # that was asked for on the hub
+    dtype: str  # of its weights
+    device: str  # where it ran, as asked for
+    compile: bool  # whether its forward pass was compiled
+    chat_template: str | None  # in place of its own
+    trust_remote_code: bool  # whether code that comes with it was run
+    allow_pickle: bool  # whether pickled weights were loaded
+    generation_rules: list[str]  # that its files ask for
+    tokenizer_sha256: str  # of its tokens with their ids
+
+
+Identities = dict[str, Annotated[IdentityRecord, shapes.anything]]
+Models = dict[str, Annotated[ModelRecord, shapes.anything]]
+"""By role; a method may name other things that it is made of, in a form of its own."""
+
+
 class ContentRecord(TypedDict):
     """What tells other weights, rows or code under the same names apart."""
 
-    models: NotRequired[dict[str, Any]]  # by role, what `Method.identity` says
+    models: NotRequired[Identities]  # by role
     data: NotRequired[str]  # hash of the samples as they are asked
     code: NotRequired[dict[str, str]]  # hashes of the user's files, by name
     day: NotRequired[str]  # that dated chat templates tell
@@ -151,7 +180,7 @@ class RunFacts(TypedDict):
     own_git: NotRequired[list[GitRecord]]  # of the repositories of the user's code
     packages: NotRequired[dict[str, str | None] | None]  # versions by name; None: not installed
     hardware: NotRequired[HardwareRecord | None]  # the machine
-    models: NotRequired[dict[str, Any]]  # by role, what `Method.provenance` says
+    models: NotRequired[Models]  # by role
     data: NotRequired[DataRecord]  # the rows
     rule: NotRequired[str | None]  # version of the task's rule that scored the answers
     seeds: NotRequired[dict[str, int]]  # of all that is drawn
