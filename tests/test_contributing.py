@@ -248,6 +248,7 @@ def ran(folder: Path, *settings: str) -> str:
     return done.stdout
 
 
+@pytest.mark.process
 def test_all_of_them_run_from_a_folder_and_resume(folder: Path) -> None:
     settings = ["task=capitals", "base=a-small-base", "guide=a-small-chat"]
     settings += ["generation.max_new_tokens=8", "tracker=none"]
@@ -271,6 +272,7 @@ def test_all_of_them_run_from_a_folder_and_resume(folder: Path) -> None:
         assert recorded.read_samples(run.folder) == whole[name]
 
 
+@pytest.mark.process
 def test_values_of_a_strangers_dial_are_decoded_together_by_the_command(folder: Path) -> None:
     ran(
         folder,
