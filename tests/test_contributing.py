@@ -270,6 +270,9 @@ def test_all_of_them_run_from_a_folder_and_resume(folder: Path) -> None:
     ran(folder, "--multirun", *sweep)
     for name, run in runs.items():
         assert recorded.read_samples(run.folder) == whole[name]
+    ran(folder, "task=capitals", "method=base", "base=table", "tracker=none", "results=table")
+    (run,) = survey([folder / "table"]).runs
+    assert run.models == "a-small-base" and len(run.samples) == 3
 
 
 @pytest.mark.process

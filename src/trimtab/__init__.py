@@ -1,22 +1,28 @@
 """Align language models at inference time: nudging, DeRa, alignment vectors and their neighbours.
 
-Importing this package is cheap: torch and transformers are imported when a model is first used.
+Importing this package is cheap: names are imported when they are used, torch and transformers when
+a model is.
 """
 
 import os
+from typing import TYPE_CHECKING
 
-from trimtab.decoding import Completion, Generation, Span
-from trimtab.methods import (
-    AlignmentVector,
-    AlignmentVectors,
-    DeRa,
-    Ensemble,
-    Method,
-    Nudging,
-    Plain,
-    ProxyTuning,
-)
-from trimtab.models import Conversation, LanguageModel
+from trimtab.machine.lazy_names import lazily
+
+if TYPE_CHECKING:
+    from trimtab.decoding import Completion, Generation, Span
+    from trimtab.methods import (
+        AlignmentVector,
+        AlignmentVectors,
+        DeRa,
+        Ensemble,
+        Method,
+        Mixture,
+        Nudging,
+        Plain,
+        ProxyTuning,
+    )
+    from trimtab.models import Conversation, LanguageModel
 
 __version__ = "0.1.0"
 
@@ -33,9 +39,20 @@ __all__ = [
     "Generation",
     "LanguageModel",
     "Method",
+    "Mixture",
     "Nudging",
     "Plain",
     "ProxyTuning",
     "Span",
     "__version__",
 ]
+
+_ROOMS = {
+    "trimtab.decoding": ("Completion", "Generation", "Span"),
+    "trimtab.methods": (
+        *("AlignmentVector", "AlignmentVectors", "DeRa", "Ensemble", "Method", "Mixture"),
+        *("Nudging", "Plain", "ProxyTuning"),
+    ),
+    "trimtab.models": ("Conversation", "LanguageModel"),
+}
+__getattr__ = lazily(__name__, {name: room for room, names in _ROOMS.items() for name in names})

@@ -3,18 +3,13 @@
 Names are imported when they are used: pandas takes longer than a mistake in a command should.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from trimtab.machine.lazy_names import lazily
 
 if TYPE_CHECKING:
     from trimtab.results.frames import curves, read, runs_table, samples_table, tokens_table
 
 __all__ = ["curves", "read", "runs_table", "samples_table", "tokens_table"]
 
-
-def __getattr__(name: str) -> Any:
-    """Import a public name from its module."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from trimtab.results import frames
-
-    return getattr(frames, name)
+__getattr__ = lazily(__name__, dict.fromkeys(__all__, "trimtab.results.frames"))

@@ -10,8 +10,9 @@ and applies, `live` turns them in a model that runs, `merge` makes one of severa
 what they hold. `names` tells which tensor is which in files and in memory.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from trimtab.machine.lazy_names import lazily
 
 if TYPE_CHECKING:
     from trimtab.vectors.files.checkpoint import apply
@@ -22,22 +23,6 @@ if TYPE_CHECKING:
     from trimtab.vectors.merge.merging import dare_linear, dare_ties, sign_conflicts, soup, ties
     from trimtab.vectors.merge.thinning import drop, trim
     from trimtab.vectors.vector import Vector
-
-_MODULES = {
-    "Dial": "live.dial",
-    "EmrMerge": "merge.emr",
-    "RowDials": "live.row_dials",
-    "Vector": "vector",
-    "apply": "files.checkpoint",
-    "dare_linear": "merge.merging",
-    "dare_ties": "merge.merging",
-    "drop": "merge.thinning",
-    "extract": "files.extraction",
-    "sign_conflicts": "merge.merging",
-    "soup": "merge.merging",
-    "ties": "merge.merging",
-    "trim": "merge.thinning",
-}
 
 __all__ = [
     "Dial",
@@ -55,9 +40,19 @@ __all__ = [
     "trim",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import a public name from its module."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+_MODULES = {
+    "Dial": "trimtab.vectors.live.dial",
+    "EmrMerge": "trimtab.vectors.merge.emr",
+    "RowDials": "trimtab.vectors.live.row_dials",
+    "Vector": "trimtab.vectors.vector",
+    "apply": "trimtab.vectors.files.checkpoint",
+    "dare_linear": "trimtab.vectors.merge.merging",
+    "dare_ties": "trimtab.vectors.merge.merging",
+    "drop": "trimtab.vectors.merge.thinning",
+    "extract": "trimtab.vectors.files.extraction",
+    "sign_conflicts": "trimtab.vectors.merge.merging",
+    "soup": "trimtab.vectors.merge.merging",
+    "ties": "trimtab.vectors.merge.merging",
+    "trim": "trimtab.vectors.merge.thinning",
+}
+__getattr__ = lazily(__name__, _MODULES)
