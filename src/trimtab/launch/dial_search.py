@@ -23,7 +23,15 @@ from trimtab.launch.search_identity import Search
 from trimtab.launch.search_plan import Plan
 from trimtab.launch.search_pruning import PairedWatch
 from trimtab.launch.search_space import Point
-from trimtab.launch.search_study import Sampler, best_of, opened, requeue_interrupted, tried
+from trimtab.launch.search_study import (
+    Sampler,
+    best_of,
+    facts_of,
+    note,
+    opened,
+    requeue_interrupted,
+    tried,
+)
 from trimtab.machine.numbers_as_text import estimate
 from trimtab.methods import Method
 from trimtab.runs import recorded
@@ -79,7 +87,7 @@ class _Trials:
             return self._evaluate(trial, self._job(cfg, folder))
         except Exception as error:
             errors.report(error, where=str(folder))
-            trial.set_user_attr("error", first_line(error))
+            note(trial, error=first_line(error))
             self.study.tell(trial, state=TrialState.FAIL)
             return None
 
@@ -91,23 +99,22 @@ class _Trials:
         return job
 
     def _evaluate(self, trial: Trial, job: Job) -> str:
-        if "found" not in trial.user_attrs:  # else an earlier start began it
-            trial.set_user_attr("found", len(recorded.read_samples(job.folder)))
+        if "found" not in facts_of(trial):  # else an earlier start began it
+            note(trial, found=len(recorded.read_samples(job.folder)))
         # Results may be moved as a whole.
-        trial.set_user_attr("folder", os.path.relpath(job.folder, self.search.file.parent))
+        note(trial, folder=os.path.relpath(job.folder, self.search.file.parent))
         finished = recorded.read_summary(job.folder) is not None
         best = {} if finished or not self.plan.pruning else self._best_scores()
         watch = PairedWatch(job, self.search.metric, trial, best, minimize=self.plan.minimize)
         try:
             found = evaluate(job, watch)["metrics"][self.search.metric]
         except Stopped:
-            trial.set_user_attr("samples", len(recorded.read_samples(job.folder)))
+            note(trial, samples=len(recorded.read_samples(job.folder)))
             self.study.tell(trial, state=TrialState.PRUNED)
             return f"given up after {watch.count} of {len(watch.ids)} samples"
-        trial.set_user_attr("samples", found["n"])
-        trial.set_user_attr("ci95", found["ci95"])
+        note(trial, samples=found["n"], ci95=found["ci95"])
         self.study.tell(trial, found["value"])
-        before = " (found)" if trial.user_attrs["found"] == found["n"] else ""
+        before = " (found)" if facts_of(trial)["found"] == found["n"] else ""
         return f"{self.search.metric} {estimate(found['value'], found['ci95'])}{before}"
 
     def _best_scores(self) -> dict[str, float]:
@@ -115,7 +122,7 @@ class _Trials:
         best = best_of(self.study)
         if best is None:
             return {}
-        folder = self.search.file.parent / best.user_attrs["folder"]
+        folder = self.search.file.parent / facts_of(best)["folder"]
         metric = self.search.metric
         lines = recorded.read_samples(folder)
         return {line["id"]: line["scores"][metric] for line in lines if metric in line["scores"]}

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from trimtab.launch.search_identity import Search
 from trimtab.launch.search_space import Point, plain
-from trimtab.launch.search_study import best_of, tried
+from trimtab.launch.search_study import best_of, facts_of, tried
 from trimtab.machine.numbers_as_text import estimate, score
 
 
@@ -47,9 +47,9 @@ def conclude(search: Search, study: Study, failed: int) -> None:
         print(said, file=sys.stderr)
     if best is None:
         return
-    facts = [trial.user_attrs for trial in done]
+    facts = [facts_of(trial) for trial in done]
     assignments = plan.space.assignments(plan.space.point(best.params))
-    whole = best.user_attrs["samples"]
+    whole = facts_of(best)["samples"]
     reused = sum(fact["found"] == whole for fact in facts)
     pruned = sum(trial.state == TrialState.PRUNED for trial in done)
     computed = sum(fact["samples"] - fact["found"] for fact in facts)
@@ -58,7 +58,7 @@ def conclude(search: Search, study: Study, failed: int) -> None:
     again = ["trimtab", "run", *options, *plan.overrides, *assignments]
     lines = {
         "best": f"{' '.join(assignments)}: {search.metric} "
-        f"{estimate(best.value, best.user_attrs['ci95'])}, n = {whole} ({search.rows})",
+        f"{estimate(best.value, facts_of(best)['ci95'])}, n = {whole} ({search.rows})",
         "": "It was picked by these samples, so its score here is a little hopeful.",
         "trials": f"{len(done)}: {len(done) - pruned - reused} run, {pruned} given up early, "
         f"{reused} found finished",
@@ -90,6 +90,6 @@ def _comparison(search: Search, best: FrozenTrial) -> str | None:
     if [*plan.space.grids] == [f"method.{search.dial}"] and not plan.minimize:
         further += [] if task.split == "validation" else ["--split", task.split or "none"]
         return shlex.join(["trimtab", "choose", str(root), *further])
-    folder = os.path.normpath(search.file.parent / best.user_attrs["folder"])
+    folder = os.path.normpath(search.file.parent / facts_of(best)["folder"])
     # `choose` is about one dial.
     return None if further else shlex.join(["trimtab", "table", str(root), "--against", folder])

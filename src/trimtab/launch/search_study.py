@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypedDict, Unpack, cast
 
 import numpy as np
 import optuna
@@ -25,9 +26,30 @@ from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.samplers import TPESampler
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from trimtab.launch.search_space import Point, Space
+
+
+class TrialFacts(TypedDict, total=False):
+    """What the study's file holds of a trial beside its point and its value."""
+
+    folder: str  # the run folder, from that of the study
+    found: int  # samples that were there when the trial began
+    samples: int  # samples that are there now, or that its value is of
+    ci95: list[float] | None  # the value's interval; of a trial that was evaluated in full
+    error: str  # what it failed with
+
+
+def note(trial: Trial, **facts: Unpack[TrialFacts]) -> None:
+    """Keep facts of a trial in the study's file."""
+    for name, fact in facts.items():
+        trial.set_user_attr(name, fact)
+
+
+def facts_of(trial: Trial | FrozenTrial) -> TrialFacts:
+    """Return the facts of a trial that are kept."""
+    return cast(TrialFacts, trial.user_attrs)
 
 
 @contextmanager

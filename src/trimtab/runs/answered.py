@@ -42,10 +42,10 @@ class Answered:
         method: gives them.
         samples: what is asked, by id, in the task's order.
         found: the records that the folder holds.
+        draws: what the ids mean, where samples are answered several times.
 
     Attributes:
         lines: the record of each answer, by id.
-        draws: what the ids mean, where samples are answered several times.
         rule: the task's, by which they are scored.
         clock: times the answering.
         summary: what the run comes to; None until it is finished.
@@ -58,14 +58,14 @@ class Answered:
         method: Method,
         samples: Mapping[str, Sample],
         found: Iterable[SampleRecord],
+        draws: Mapping[str, Draw],
     ) -> None:
         self.samples = samples
         self.lines = {line["id"]: line for line in found if line["id"] in samples}
-        self.draws: Mapping[str, Draw] = {}
         self.rule = Rule(task)
         self.clock = stretches.Decoding(method)
         self.summary: Summary | None = None
-        self._folder, self._task, self._method = folder, task, method
+        self._folder, self._task, self._method, self._draws = folder, task, method, draws
         self._passes_before = dict(method.forward_passes)
 
     @property
@@ -147,7 +147,7 @@ class Answered:
         return line
 
     def _keep(self, line: SampleRecord) -> None:
-        if draw := self.draws.get(line["id"]):
+        if draw := self._draws.get(line["id"]):
             line["of"], line["draw"] = draw.sample.id, draw.number
         self._folder.append(line)
         self.lines[line["id"]] = line

@@ -134,15 +134,14 @@ def _evaluation(job: Job, shown: Progress) -> Iterator[Answered]:
     # 2. The folder is opened, and no other process works in it until the end.
     with RunFolder(job.folder) as folder:
         # 3. What is there: answers, the facts that they were begun with, a summary.
-        lines, before = recorded.read_samples(job.folder), recorded.read_summary(job.folder)
-        earlier = _begun_with(job.folder, required=bool(lines or before))
+        lines, finished = recorded.read_samples(job.folder), recorded.read_summary(job.folder)
+        earlier = _begun_with(job.folder, required=bool(lines or finished))
         day = dated.day_of(method, earlier, job.day)
         asked = dated.asked_on(samples, day)
-        answers = Answered(folder, task, method, asked, lines)
-        if generation.draws > 1:
-            answers.draws = wanted
-        if before and _is_whole(before, answers, earlier, job):
-            answers.summary = before
+        several = wanted if generation.draws > 1 else {}
+        answers = Answered(folder, task, method, asked, lines, several)
+        if finished and _is_whole(finished, answers, earlier, job):
+            answers.summary = finished
         preconditions.say_what_has_no_tokens(answers.lines, generation, job.folder)
 
         # 4. Whether this may go on from there, or begin: all mistakes are found here.
@@ -217,11 +216,11 @@ def _evaluation(job: Job, shown: Progress) -> Iterator[Answered]:
                         seen = bar.follow(scorer.name, len(samples))
                         verdicts.add(answers.in_order, scorer, seen)
                 except BaseException:
-                    if not before:  # else its summary is of the verdicts that are there
+                    if not finished:  # else its summary is of the verdicts that are there
                         folder.write_samples(answers.in_order)
                     raise
                 folder.write_samples(answers.in_order)
-                known = before.get("scorers", {}) if before else {}
+                known = finished.get("scorers", {}) if finished else {}
                 scorers = verdicts.describe(answers.in_order, job.scorers, known)
                 rule, worked = answers.rule.identity, facts["segments"]
                 answers.summary = summarize(task, method, answers.in_order, worked, scorers, rule)
