@@ -20,7 +20,7 @@ def test_listings_have_a_line_for_each_choice(trimtab):
     assert "from a-small-mixed to a-small-law" in out and out in everything
 
 
-def test_listings_have_judges_rewards_launchers_and_choices_of_ones_own(trimtab, tmp_path):
+def test_listings_have_scorers_launchers_and_choices_of_ones_own(trimtab, tmp_path):
     _, everything, _ = trimtab("ls")
     for row in ("correctness  Is the final", "function  A function", "ray             A Ray"):
         assert " ".join(row.split()) in " ".join(everything.split())

@@ -130,8 +130,8 @@ def test_the_configuration_can_be_looked_at_unfinished(trimtab):
 def test_help_lists_the_choices_of_every_group(trimtab):
     code, out, _ = trimtab("run", "--help")
     assert code == 0
-    for group in ("base", "guide", "untuned", "method", "task", "generation", "tracker"):
-        (listed,) = re.findall(rf"^{group}: (.*(?:\n  .*)*)", out, re.MULTILINE)
+    for group in (*FOLDERS, "method", "task", "generation", "tracker"):
+        listed, *_ = re.findall(rf"^{group}: (.*(?:\n  .*)*)", out, re.MULTILINE)
         folder = composition.DIRECTORY / FOLDERS.get(group, group)
         names = sorted(file.stem for file in folder.glob("*.yaml"))
         assert listed.split() == ", ".join(names).split()

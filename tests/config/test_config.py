@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from trimtab.config import composition
 from trimtab.config.check import check
 from trimtab.config.composition import ConfigError, build, digest, fingerprint, settings
+from trimtab.config.offers import FOLDERS
 from trimtab.config.overrides import Source, check_command
 
 
@@ -43,7 +44,7 @@ def options(group):
 # ---------------------------------------------------------------------------- the tree
 
 
-GROUPS = ["method", "task", "generation", "tracker", "judge", "reward", "experiment"]
+GROUPS = ["method", "task", "generation", "tracker", "scorers", "experiment"]
 NEEDED = {
     "task=local": ["task.path=rows.jsonl"],
     "method=vectors": ["method.vectors={mine:.}"],
@@ -52,8 +53,8 @@ NEEDED = {
         "task.levels=[question,answer]",
         "method=guide",
     ],
-    "reward=model": ["reward.path=rows.jsonl"],
-    "reward=function": ["reward.function=builtins.max"],
+    "scorers=model": ["scorers.model.path=rows.jsonl"],
+    "scorers=function": ["scorers.function.function=builtins.max"],
 }
 
 
@@ -61,7 +62,7 @@ NEEDED = {
 def test_every_option_composes_and_builds(group, tmp_path, monkeypatch):
     (tmp_path / "rows.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n')
     monkeypatch.chdir(tmp_path)
-    for option in options(group):
+    for option in options(FOLDERS.get(group, group)):
         choice = f"{group}={option}"
         check(composed(choice, *NEEDED.get(choice, ())))
 
@@ -165,8 +166,12 @@ def test_all_mistakes_of_a_command_are_listed_at_once():
         ("tracker.mode=offline", "no such setting"),
         ("base=hf", "base.path"),
         ("model=a-large-base", "no such setting"),
-        ("judge.model=x", "judge=correctness, judge=quality, judge=safety"),
-        ("reward.path=x", "no reward is chosen. Choose one: reward=function, reward=model"),
+        ("scorers.mine.path=x", "no scorer is chosen. Choose one: scorers=correctness, scorers="),
+        ("scorers.safety.model=x", "Choose it: scorers=safety."),
+        ("scorers=quality,safety", "'scorers=[quality,safety]'"),
+        ("scorers=qualty", "Did you mean quality?"),
+        ("scorer=quality", "Did you mean scorers?"),
+        ("+scorer@scorers.quality=safety", "+scorer@scorers.second=safety"),
     ],
 )
 def test_a_mistake_is_explained(override, hint):
@@ -214,7 +219,7 @@ def test_a_reward_function_is_called_with_three_arguments(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "few.py").write_text("def few(text, target): return 1.0\n")
-    (found,) = mistakes("reward=function", "reward.function=few.few")
+    (found,) = mistakes("scorers=function", "scorers.function.function=few.few")
     assert "few.few" in found and "(text, target)" in found and "question" in found
 
 

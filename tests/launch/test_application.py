@@ -91,7 +91,7 @@ def test_what_fails_before_anything_is_recorded_leaves_no_folder(
 ) -> None:
     dial = ("method=dera", "guide=a-large-chat", "method.strength=0,1") if many else ()
     options = ("-m",) if many else ()
-    code, _, err = trimtab("run", *options, *SHORT, *dial, "judge=correctness")
+    code, _, err = trimtab("run", *options, *SHORT, *dial, "scorers=correctness")
     assert code == 1
     assert "OPENAI_API_KEY" in err
     assert not [path for path in (tmp_path / "results").iterdir() if path.is_dir()]
@@ -106,7 +106,7 @@ def test_the_key_of_a_judge_is_asked_for_before_a_model_is_looked_at(
         raise AssertionError("the model was read")
 
     monkeypatch.setattr(LanguageModel, "identity", property(touched))
-    _, _, err = trimtab("run", *SHORT, "judge=correctness")
+    _, _, err = trimtab("run", *SHORT, "scorers=correctness")
     assert "set the environment variable OPENAI_API_KEY" in err
     _, _, err = trimtab("run", *SHORT)
     assert "the model was read" in err

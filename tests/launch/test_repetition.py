@@ -13,7 +13,7 @@ import yaml
 
 from trimtab import zoo
 from trimtab.cli import main
-from trimtab.launch import repetition
+from trimtab.launch import job, repetition
 from trimtab.runs import recorded
 
 Command = Callable[..., tuple[int, str, str]]
@@ -179,6 +179,26 @@ def test_a_folder_does_not_say_where_its_run_again_goes(trimtab: Command, moved:
     (moved / "run.json").write_text(json.dumps(facts))
     code, _, err = trimtab("rerun", str(moved))
     assert code == 1 and "launch.scorers" in err
+
+
+def test_scorers_are_those_of_the_run_however_it_named_them(moved: Path) -> None:
+    """A run once had one judge and one reward; they are scorers by these names."""
+    facts = recorded.read_run(moved)
+    assert facts
+    facts["launch"]["scorers"] = {
+        "judge": {"_target_": "trimtab.scorers.Judge", "model": "gpt-4o", "rubric": "quality"},
+        "reward": {
+            "_target_": "trimtab.scorers.FunctionReward",
+            "function": "builtins.max",
+            "name": "a",
+        },
+    }
+    (moved / "run.json").write_text(json.dumps(facts))
+    cfg = repetition.read(moved, ["scorers.reward.name=most"], trust=True)
+    assert [one.name for one in job.scorers(cfg)] == ["quality by gpt-4o", "most"]
+    again = repetition.job(moved, cfg)
+    assert [one.name for one in again.scorers] == ["quality by gpt-4o", "most"]
+    assert [*again.launch["scorers"]] == ["judge", "reward"]
 
 
 def test_code_that_comes_with_a_model_is_asked_for_by_name(trimtab: Command, moved: Path) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -63,6 +63,10 @@ class OnlyJudged(WordProblems):
 
 def always_content(completion: str, question: str, target: str | None) -> float:
     return 1.0
+
+
+def by_length(completion: str, question: str, target: str | None) -> dict[str, float]:
+    return {"words": float(len(completion.split()))}
 
 
 def digits(sample_id: str) -> int:
@@ -187,6 +191,57 @@ def test_a_second_scorer_takes_nothing_from_the_first(tmp_path: Path) -> None:
 def test_a_scorer_cannot_take_the_tasks_own_metric(tmp_path: Path) -> None:
     alone = run(tmp_path)
     reward = FunctionReward(function=always_content, name="accuracy")
-    with pytest.raises(ValueError, match=r"the task itself has a metric 'accuracy'.*reward\.name"):
+    with pytest.raises(
+        ValueError, match=r"the task itself has a metric 'accuracy'.*scorers\.NAME\.name"
+    ):
         run(tmp_path, reward)
     assert run(tmp_path) == alone
+
+
+def test_a_scorer_that_is_asked_again_gives_the_scores_again(tmp_path: Path) -> None:
+    """Whoever asks for one scorer is not told another's scores under the same metric."""
+    given = []
+    for scorer in ([Evenness()], [Evenness(called="other", version=2)], [Evenness()], []):
+        run(tmp_path, *scorer)
+        given.append([line["scores"]["even"] for line in recorded.read_samples(tmp_path)])
+    first, second, again, after = given
+    assert second == [1 - value for value in first]
+    assert again == after == first
+
+
+def test_two_scorers_of_one_run_share_neither_a_name_nor_a_metric(tmp_path: Path) -> None:
+    for one, other, shared in (
+        (Evenness(), Evenness(called="other"), "even"),
+        (FunctionReward(function=always_content), FunctionReward(function=by_length), "reward"),
+        (Evenness(), FunctionReward(function=always_content, name="even"), "even"),
+    ):
+        with pytest.raises(ValueError, match=f"both give '{shared}'.*another name"):
+            run(tmp_path, one, other)
+    assert not [*tmp_path.iterdir()]
+    several = [
+        FunctionReward(function=always_content),
+        FunctionReward(function=by_length, name="length"),
+        Evenness(),
+    ]
+    summary = run(tmp_path, *several)
+    assert [one["metrics"] for one in summary["scorers"].values()] == [
+        ["reward"],
+        ["length_words"],
+        ["even"],
+    ]
+
+
+def test_a_metric_that_two_scorers_turn_out_to_share_is_an_error_and_no_answer_is_lost(
+    tmp_path: Path,
+) -> None:
+    one = FunctionReward(function=by_length, name="length")
+    other = FunctionReward(function=always_content, name="length_words")
+    with pytest.raises(ValueError, match=r"length_words: length has a metric 'length_words'"):
+        run(tmp_path, one, other)
+    assert len(recorded.read_samples(tmp_path)) == 10
+    assert set(run(tmp_path, one)["scorers"]) == {"length"}
+
+
+def test_what_is_no_scorer_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"of type .*function.*trimtab\.scorers\.Scorer"):
+        run(tmp_path, cast(Scorer, always_content))

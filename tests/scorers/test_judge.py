@@ -1,3 +1,4 @@
+import dataclasses
 import gzip
 import html
 import json
@@ -20,8 +21,9 @@ from scorers.judge_server import KEY, RIGHT, Answer, JudgeServer, failure, serve
 
 from trimtab import Generation, Plain
 from trimtab.machine import network
+from trimtab.runs import verdicts
 from trimtab.runs.evaluate import Job, evaluate
-from trimtab.runs.recorded import read_summary
+from trimtab.runs.recorded import read_samples, read_summary
 from trimtab.scorers import Judge, judge_endpoint
 from trimtab.scorers.rubrics import QUALITY
 from trimtab.tasks import WordProblems
@@ -357,13 +359,16 @@ def test_a_server_that_is_not_there(monkeypatch):
     [
         (failure(401, f"Incorrect key {KEY}, flagged"), "refuses the key.*401.*OPENAI_API_KEY"),
         (failure(403, f"{KEY} may not"), "refuses the key.*403.*OPENAI_API_KEY"),
-        (failure(404, f"no model for {KEY}"), "no model 'judge'.*no model for .*judge.model"),
+        (
+            failure(404, f"no model for {KEY}"),
+            "no model 'judge'.*no model for .*scorers.NAME.model",
+        ),
         (failure(429, "pay", code="insufficient_quota"), "no quota left.*pay"),
         (failure(400, "response_format is new to me"), "'response_format'.*json_mode=false"),
-        (failure(400, "no", param="response_format.type"), "judge.json_mode=false"),
-        (failure(422, "'response_format.type' must be 'text'"), "judge.json_mode=false"),
-        (failure(400, "only 1", param="temperature"), "only 1.*judge.temperature=null"),
-        (failure(400, "use another", param="max_tokens"), "judge.max_tokens=null"),
+        (failure(400, "no", param="response_format.type"), "scorers.NAME.json_mode=false"),
+        (failure(422, "'response_format.type' must be 'text'"), "scorers.NAME.json_mode=false"),
+        (failure(400, "only 1", param="temperature"), "only 1.*scorers.NAME.temperature=null"),
+        (failure(400, "use another", param="max_tokens"), "scorers.NAME.max_tokens=null"),
     ],
 )
 def test_what_would_fail_every_request_stops_at_once(start, answer, message):
@@ -786,6 +791,61 @@ def test_identity_and_name_tell_judges_apart():
     assert len({json.dumps(dict(j.identity)) for j in variants}) == len(variants)
     # What only changes how the endpoint is talked to changes no verdict.
     assert judge(concurrency=1, retries=0, timeout=9.0, cache="x").identity == judge().identity
+
+
+def test_two_judges_of_one_run_each_have_metrics_of_their_own(start, tmp_path, zoo):
+    task = WordProblems()
+    first, *_ = (sample.conversation.question for sample in task.samples(4))
+
+    def answer(question, _):
+        severe = server.requests[-1]["model"] == "severe" and question == first
+        return Answer(text=WRONG if severe else RIGHT)
+
+    server = start(answer)
+    both = [judge(concurrency=1), judge(model="severe", prefix="severe", concurrency=1)]
+    job = Job(
+        task=task,
+        method=Plain(model=zoo("a-small-base")),
+        generation=Generation(max_new_tokens=4),
+        limit=4,
+        folder=tmp_path / "run",
+        config={},
+        start_tracker=lambda: NoTracker().start(
+            run_id="", name="", job_type="", config={}, folder=tmp_path
+        ),
+        scorers=both,
+    )
+    summary = evaluate(job)
+    assert summary["metrics"]["correct"]["value"] == 1.0
+    assert summary["metrics"]["severe_correct"]["value"] == 0.75
+    assert [one["metrics"] for one in summary["scorers"].values()] == [
+        ["correct"],
+        ["severe_correct"],
+    ]
+    (pair,) = (
+        one
+        for one in summary["agreement"]
+        if {one["first"], one["second"]}
+        == {"correctness by judge correct", "correctness by severe (severe) correct"}
+    )
+    assert (pair["same"], pair["n"]) == (0.75, 4)
+    line, *_ = read_samples(tmp_path / "run")
+    del line["scores"]["accuracy"]  # the rule's opinion; the two judges differ
+    assert verdicts.differ(line) == 1.0
+    assert line["verdicts"]["correctness by severe (severe)"]["reasons"] == {
+        "severe_correct": "Another number."
+    }
+    with pytest.raises(ValueError, match=r"both give 'correct'.*another prefix"):
+        evaluate(dataclasses.replace(job, scorers=[judge(), judge(model="severe")]))
+
+
+def test_judges_told_apart_give_answers_of_their_own_to_one_question(start):
+    server = start()
+    one, other = judged(3), judged(3, prefix="again")
+    assert server.asked.total() == 6
+    assert judged(3) == one and judged(3, prefix="again") == other
+    assert server.asked.total() == 6
+    assert judge().shares(judge(temperature=1.0)) and not judge().shares(judge(prefix="again"))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The configuration group `reward`: each option spells out its class, and builds it."""
+"""The configuration of rewards: each option spells out its class, and builds it."""
 
 import inspect
 from pathlib import Path
@@ -12,7 +12,7 @@ from trimtab import zoo
 from trimtab.config.composition import DIRECTORY
 from trimtab.scorers import FunctionReward, RewardModel, Scorer
 
-FILES = [DIRECTORY / "reward" / f"{name}.yaml" for name in ("function", "model")]
+FILES = [DIRECTORY / "scorer" / f"{name}.yaml" for name in ("function", "model")]
 NEEDED = {
     RewardModel: {"path": str(zoo.path("a-small-chat"))},  # described alone, never loaded
     FunctionReward: {"function": f"{__name__}.always_one"},
@@ -40,10 +40,7 @@ def test_an_option_spells_out_every_parameter_with_its_default(file: Path) -> No
 
 def test_every_option_composes() -> None:
     with initialize_config_dir(str(DIRECTORY), version_base="1.3"):
-        assert compose("config").reward is None
-        assert compose("config", ["reward=none"]).reward is None
-        model = compose("config", ["reward=model", "reward.path=some/model"]).reward
-        function = compose("config", ["reward=function", "reward.function=a.b"]).reward
-    assert (model.path, function.function) == ("some/model", "a.b")
-    options = sorted(file.stem for file in (DIRECTORY / "reward").glob("*.yaml"))
-    assert options == sorted([*(file.stem for file in FILES), "none"])
+        assert compose("config").scorers == {}
+        settings = ["scorers.model.path=some/model", "scorers.function.function=a.b"]
+        scorers = compose("config", ["scorers=[model,function]", *settings]).scorers
+    assert (scorers.model.path, scorers.function.function) == ("some/model", "a.b")

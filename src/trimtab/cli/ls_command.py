@@ -24,8 +24,7 @@ _GROUPS = {
     "methods": "method",
     "tasks": "task",
     "generations": "generation",
-    "judges": "judge",
-    "rewards": "reward",
+    "scorers": "scorer",
     "trackers": "tracker",
     "experiments": "experiment",
 }

@@ -6,6 +6,7 @@ finds the values that they refuse.
 """
 
 import inspect
+import itertools
 import json
 import logging
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from trimtab.config.composition import REFERENCE, SCORERS, ConfigError, build, container
+from trimtab.config.composition import REFERENCE, ConfigError, build, container
+from trimtab.config.offers import SCORERS
 from trimtab.config.signature import Signature, fits, in_words
 from trimtab.config.user_code import described, named
 from trimtab.config.wording import first_line, nearest
@@ -44,9 +46,7 @@ def check(config: DictConfig, *, known: dict[str, list[str]] | None = None) -> N
             found[part] = [f"{part}: one must be chosen, as in {part}=NAME."]
         else:
             found[part] = walk.part(part, resolved[part], raw[part])
-    for part in SCORERS:
-        if resolved.get(part) is not None:
-            found[part] = walk.part(part, resolved[part], raw[part])
+    found[SCORERS] = walk.scorers(resolved.get(SCORERS) or {}, raw.get(SCORERS) or {})
     if not found["method"] and not found["task"]:
         found["task"] = walk.likelihood(resolved["task"], resolved["method"])
     mistakes = [mistake for part in found.values() for mistake in part]
@@ -75,6 +75,13 @@ class _Check:
                 "`_target_: my_module.MyClass`."
             ]
         return self.node(key, value, raw)
+
+    def scorers(self, nodes: dict[str, Any], raw: dict[str, Any]) -> list[str]:
+        """Return the mistakes of each scorer, and what two of them would share in the record."""
+        found = {name: self.part(f"{SCORERS}.{name}", nodes[name], raw[name]) for name in nodes}
+        built = {name: build(nodes[name]) for name in nodes if not found[name]}
+        shared = _shared({n: one for n, one in built.items() if hasattr(one, "shares")})
+        return [mistake for mistakes in found.values() for mistake in mistakes] + shared
 
     def likelihood(self, task: Any, method: Any) -> list[str]:
         """Return what keeps a method from a task that compares likelihoods."""
@@ -169,6 +176,15 @@ def _import_error(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     return described(error)
+
+
+def _shared(scorers: dict[str, Any]) -> list[str]:
+    return [
+        f"{SCORERS}.{other}: {shared!r} is what {SCORERS}.{one} gives, too. Tell the two apart, as "
+        f"in {SCORERS}.{other}.{scorers[other].told_apart_by}=NAME."
+        for one, other in itertools.combinations(scorers, 2)
+        if (shared := scorers[one].shares(scorers[other]))
+    ]
 
 
 def _unweighable(task: Any, method: Any) -> list[str]:

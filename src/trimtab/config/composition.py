@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,8 +17,6 @@ from trimtab.config import canonical, offers, working_directory
 # The parts that decide a run's results. The roles (base, guide, untuned) count only as far as
 # the method refers to them.
 PARTS = ("method", "task", "generation", "limit", "limit_seed")
-# Those who score the answers once they are there.
-SCORERS = ("judge", "reward")
 # A method's models are references to the roles.
 REFERENCE = re.compile(r"\$\{(\w+)\}")
 _PACKAGE = Path(__file__).parents[1]
@@ -35,8 +33,8 @@ class Experiment:
         base: a model: the one that is steered.
         guide: a model: the one that steers.
         untuned: a model: the guide before it was tuned, for proxy tuning.
-        judge: a language model behind an endpoint that scores the answers; null for none.
-        reward: a model or a function that scores the answers; null for none.
+        scorers: who scores the answers beside the task's rule, by name: judges, reward models and
+            functions, as many as are given.
         limit: evaluate so many samples; null for all of them.
         limit_seed: draws which samples, where there is a limit; null for the first.
         results: root of the run folders.
@@ -49,8 +47,7 @@ class Experiment:
     task: Any = MISSING
     generation: Any = MISSING
     tracker: Any = MISSING
-    judge: Any = None
-    reward: Any = None
+    scorers: dict[str, Any] = field(default_factory=dict)
     limit: int | None = None
     limit_seed: int | None = None
     results: str = "results"

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from trimtab.config.composition import Experiment
 from trimtab.config.working_directory import get_object
 
-_NODE = re.compile(r"(\w+):$")
-_TARGET = re.compile(r"  _target_: (\S+)$")
-_SETTING = re.compile(r"(  )?(\w+):(?: |$)")
+_NODE = re.compile(r"( *)([\w-]+):$")
+_TARGET = re.compile(r"( *)_target_: (\S+)$")
+_SETTING = re.compile(r"( *)(\w+):(?: |$)")
+_INDENT = "  "  # of what is below a node
 _ARGUMENT = re.compile(r"    (\w+): (.*)")
 _WIDTH = 80
 
@@ -26,23 +27,28 @@ def explained(listed: str) -> str:
 
 
 def _lines(listed: str) -> Iterator[str]:
-    root = arguments(Experiment)
     met: dict[str, str] = {}
-    node, known = "", dict[str, str]()
+    nodes: dict[str, str] = {}  # names of the nodes that a line is in, by the indent of their lines
+    known = {"": arguments(Experiment)}  # what is said of settings, by the indent of their lines
     for line in listed.splitlines():
         yield line
-        if opens := _NODE.match(line):
-            node, known = opens[1], {}
-        elif target := _TARGET.match(line):
-            if target[1] in met:
-                yield f"  # Its settings are those of {met[target[1]]}."
+        if target := _TARGET.match(line):
+            indent, name = target.groups()
+            if name in met:
+                yield f"{indent}# Its settings are those of {met[name]}."
             else:
-                met[target[1]] = node
-                known = _arguments_of(target[1])
-        elif setting := _SETTING.match(line):
-            indent, name = setting[1] or "", setting[2]
-            text = (known if indent else root).get(name)
-            if text:
+                above = sorted(at for at in nodes if len(at) < len(indent))
+                met[name] = ".".join(nodes[at] for at in above)
+                known[indent] = _arguments_of(name)
+            continue
+        if opens := _NODE.match(line):
+            indent, name = opens.groups()
+            nodes[indent] = name
+            known.pop(indent + _INDENT, None)
+        if setting := _SETTING.match(line):
+            indent, name = setting.groups()
+            text = known.get(indent, {}).get(name)
+            if text and not (opens and not indent):
                 lead = f"{indent}    # "
                 yield from textwrap.wrap(text, _WIDTH, initial_indent=lead, subsequent_indent=lead)
 

@@ -14,7 +14,9 @@ from hydra.core.config_store import ConfigStore
 
 ROLES = ("base", "guide", "untuned")
 """What a model can be in an experiment; a method refers to those that it takes."""
-FOLDERS: Mapping[str, str] = MappingProxyType(dict.fromkeys(ROLES, "model"))
+SCORERS = "scorers"
+"""Any number of scorers, by name: each has its settings below it, as in `scorers.quality.model`."""
+FOLDERS: Mapping[str, str] = MappingProxyType(dict.fromkeys(ROLES, "model") | {SCORERS: "scorer"})
 """Where the choices of a group lie that has no folder of its own."""
 
 
@@ -28,7 +30,9 @@ def offer(*folders: Path) -> None:
         store.repo.pop(group, None)
         # Where a file of the group's own has the name, it is that which is meant.
         for name in sorted(_names(folders, place) - _names(folders, group)):
-            store.store(name, {"defaults": [f"/{place}/{name}@_here_"]}, group=group)
+            node = {"defaults": [f"/{place}/{name}@_here_"]}
+            package = f"{group}.{name}" if group == SCORERS else group
+            store.store(name, node, group=group, package=package)
 
 
 def _names(folders: Sequence[Path], group: str) -> set[str]:

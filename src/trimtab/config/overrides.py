@@ -21,7 +21,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from trimtab.config import offers
+from trimtab.config import former, offers
 from trimtab.config.check import check
 from trimtab.config.composition import DIRECTORY, ConfigError
 from trimtab.config.launchers import installed_by
@@ -96,7 +96,8 @@ class _Reader:
         instance = GlobalHydra.instance()
         self.loader: ConfigLoader = instance.config_loader()
         default = self._compose(self.search, hydra=True)
-        self.groups = list(default.hydra.runtime.choices)
+        # Hydra counts no group among the choices of which several are chosen, or none.
+        self.groups = [*default.hydra.runtime.choices, offers.SCORERS]
         self.parser = OverridesParser.create(config_loader=self.loader)
 
     def parse(self, arguments: Sequence[str]) -> list[Override]:
@@ -106,7 +107,9 @@ class _Reader:
                 overrides.append(self.parser.parse_override(argument))
             except HydraException as error:
                 self.mistakes.append(self._unreadable(argument, error))
-        return overrides
+        moved = former.said_now(overrides)
+        self.mistakes += moved.values()
+        return [override for override in overrides if override.input_line not in moved]
 
     def _unreadable(self, argument: str, error: HydraException) -> str:
         if "=" in argument:
@@ -131,7 +134,7 @@ class _Reader:
                 )
             elif not multirun:
                 line = str(override.input_line)
-                self.mistakes.append(f"{line}: several values need --multirun. {_quoted(line)}")
+                self.mistakes.append(f"{line}: several values need --multirun. {_single(override)}")
             elif override.is_discrete_sweep():
                 key = override.get_key_element()
                 values = override.sweep_string_iterator()
@@ -155,7 +158,8 @@ class _Reader:
             if key not in self.composed:
                 self.composed[key] = self._compose(groups)
         except (HydraException, OmegaConfBaseException) as error:
-            self.mistakes.append(" ".join(str(error).split()))
+            text = " ".join(str(error).split())
+            self.mistakes.append(text + former.hint(text))
             return None
         config = self.composed[key].copy()
         for override in settings:
@@ -182,6 +186,12 @@ class _Reader:
         options = self.options(group)
         chosen = value if isinstance(value, list) else [value]
         unknown = [name for name in chosen if name not in options]
+        _, _, own = (override.package or "").partition(f"{offers.SCORERS}.")
+        if own in self.options(offers.SCORERS) and own != value:
+            self.mistakes.append(
+                f"{override.input_line}: {own} is another scorer's name. Give this one a name of "
+                f"its own, as in +{group}@{offers.SCORERS}.second={value}."
+            )
         for name in unknown:
             hint = self._extra(group, str(name)) or nearest(str(name), options)
             hint = hint or self._own_choice(group, str(name))
@@ -236,11 +246,10 @@ class _Reader:
             if isinstance(node, str) and node.startswith("${"):
                 role = node.strip("${}")
                 return f"{path} is taken from {role}. Did you mean {role}{key[len(path) :]}?"
-            if node is None and path in self.groups:
-                choices = [f"{path}={name}" for name in self.options(path) if name != "none"]
-                return f"no {path} is chosen. Choose one: {', '.join(choices)}."
             known = list(node) if isinstance(node, dict) else []
             name = part.split("[")[0]
+            if path == offers.SCORERS and name not in known:
+                return self._not_chosen(name, known)
             if name not in known:
                 hint = nearest(key, [*_dotted(raw), *self._own_groups()])
                 siblings = ", ".join(k for k in known if not k.startswith("_"))
@@ -249,6 +258,28 @@ class _Reader:
                 )
             node, path = node[name], f"{path}.{part}".lstrip(".")
         return None
+
+    def _not_chosen(self, name: str, chosen: list[str]) -> str:
+        """Say how a scorer is chosen that has settings in a command."""
+        group, options = offers.SCORERS, self.options(offers.SCORERS)
+        if name in options:
+            return f"{name} is not chosen. Choose it: {_choice([*chosen, name])}."
+        if chosen:
+            return f"no such scorer.{nearest(name, chosen)} Chosen are: {', '.join(chosen)}."
+        return f"no scorer is chosen. Choose one: {', '.join(f'{group}={o}' for o in options)}."
+
+
+def _single(override: Override) -> str:
+    """Say how what looks like several values is written for a single run."""
+    key, _, value = str(override.input_line).partition("=")
+    if key == offers.SCORERS:
+        return f"Several scorers of one run are a list: {_choice(value.split(','))}."
+    return _quoted(str(override.input_line))
+
+
+def _choice(scorers: Sequence[str]) -> str:
+    several = f"[{','.join(scorers)}]" if len(scorers) > 1 else scorers[0]
+    return shlex.quote(f"{offers.SCORERS}={several}")
 
 
 def _quoted(line: str) -> str:

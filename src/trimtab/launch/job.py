@@ -82,13 +82,13 @@ def _launch(cfg: DictConfig, choices: Mapping[str, str], command: str) -> Launch
         "command": command,
         "directory": os.getcwd(),
         "choices": {name: choices[name] for name in ("task", "method")},
-        "scorers": {name: resolved[name] for name in composition.SCORERS if resolved[name]},
+        "scorers": resolved["scorers"],
     }
 
 
 def scorers(cfg: DictConfig) -> list[Scorer]:
     """Return who scores the answers beside the task's rule."""
-    return [composition.build(cfg[name]) for name in composition.SCORERS if cfg[name] is not None]
+    return [composition.build(node) for node in cfg.scorers.values()]
 
 
 def place(cfg: DictConfig) -> tuple[Path, DictConfig]:

@@ -83,11 +83,10 @@ def read(folder: Path, overrides: Sequence[str] = (), *, trust: bool = False) ->
         raise ValueError(f"{str(folder)!r} is no folder. Give that of a run, as `table` reads it.")
     recorded.require_run(folder)
     launch = _launch(folder)
-    scorers = launch.get("scorers") or {}
     known = {
         **dict.fromkeys(composition.PARTS),
         **recorded.read_config(folder),
-        **{name: scorers.get(name) for name in composition.SCORERS},
+        "scorers": launch.get("scorers") or {},
     }
     fixed = {"tracker": {"_target_": "trimtab.tracking.trackers.NoTracker"}, "results": "reruns"}
     if "${" in str(known):  # as it was resolved, it refers to nothing

@@ -126,6 +126,7 @@ def _evaluation(job: Job, shown: Progress) -> Iterator[Answered]:
 
     # 1. What is asked: each sample as often as it is to be answered, by ids of their own.
     preconditions.require_task(task)
+    preconditions.require_apart(job.scorers)
     preconditions.require_drawn(task, generation)
     rows = {sample.id: sample for sample in task.samples(job.limit, job.limit_seed)}
     wanted = draws.of_samples(rows.values(), generation.draws)
@@ -212,9 +213,10 @@ def _evaluation(job: Job, shown: Progress) -> Iterator[Answered]:
 
                 # 8. The scorers score them, and all that there is becomes a summary.
                 try:
-                    for scorer in job.scorers:
+                    for number, scorer in enumerate(job.scorers):
                         seen = bar.follow(scorer.name, len(samples))
-                        verdicts.add(answers.in_order, scorer, seen)
+                        beside = [one.name for one in job.scorers[:number]]
+                        verdicts.add(answers.in_order, scorer, seen, beside)
                 except BaseException:
                     if not finished:  # else its summary is of the verdicts that are there
                         folder.write_samples(answers.in_order)

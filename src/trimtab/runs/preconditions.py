@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,23 @@ def require_drawn(task: Task, generation: Generation) -> None:
         )
 
 
+def require_apart(scorers: Sequence[object]) -> None:
+    """Refuse what is no scorer, and two that would share a name in the record, or a metric."""
+    for scorer in scorers:
+        if not isinstance(scorer, Scorer):
+            raise ValueError(
+                f"A scorer is of type {named(type(scorer))}. Accepted is a class that inherits "
+                "from trimtab.scorers.Scorer."
+            )
+    for one, other in itertools.combinations(scorers, 2):
+        assert isinstance(one, Scorer) and isinstance(other, Scorer)
+        if shared := one.shares(other):
+            raise ValueError(
+                f"{one.name} and {other.name}: both give {shared!r}. Tell the two scorers apart, "
+                f"by another {other.told_apart_by} for one of them."
+            )
+
+
 def require_metric(task: Task, scorers: Iterable[Scorer], score: Score) -> None:
     """Refuse a task whose metric nobody gives, neither `score`, an example, nor the scorers."""
     given = {*score.values}
@@ -59,7 +77,8 @@ def require_metric(task: Task, scorers: Iterable[Scorer], score: Score) -> None:
     if task.judged is None:
         raise ValueError(f"{known} Let the task's score() give it.")
     raise ValueError(
-        f"{known} A judge does: add judge={task.judged}, which needs an OpenAI-compatible endpoint."
+        f"{known} A judge does: add scorers={task.judged}, which needs an OpenAI-compatible "
+        "endpoint."
     )
 
 

@@ -40,6 +40,7 @@ class VerdictRecord(TypedDict):
 
     values: dict[str, float]  # scores by metric; empty where it could not score
     reasons: NotRequired[dict[str, str | None] | None]  # why, by metric
+    prefix: NotRequired[str]  # of the metrics' names, by which a judge is told from another
     problem: NotRequired[str | None]  # why there is no score
 
 

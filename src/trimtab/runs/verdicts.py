@@ -24,10 +24,17 @@ RIGHT = ("accuracy", "published", "correct")
 
 
 def missing(summary: Summary, scorers: Iterable[Scorer]) -> bool:
-    """Whether a finished run lacks the verdicts of a scorer, or has those of another version."""
+    """Whether a finished run lacks the scores of a scorer, or has those of another version.
+
+    Its verdicts may be there, and its scores those of a later scorer that gives the same metric.
+    """
     known = summary.get("scorers", {})
+    givers = {metric: name for name, one in known.items() for metric in one["metrics"]}
     return any(
-        s.name not in known or known[s.name].get("identity") != _identity(s) for s in scorers
+        s.name not in known
+        or known[s.name].get("identity") != _identity(s)
+        or any(givers[metric] != s.name for metric in known[s.name]["metrics"])
+        for s in scorers
     )
 
 
@@ -37,14 +44,25 @@ def _identity(scorer: Scorer) -> dict[str, Any]:
     return {**scorer.identity, **({"code": own} if own else {})}
 
 
-def add(lines: Sequence[SampleRecord], scorer: Scorer, seen: Callable[[], None]) -> None:
+def add(
+    lines: Sequence[SampleRecord],
+    scorer: Scorer,
+    seen: Callable[[], None],
+    beside: Sequence[str] = (),
+) -> None:
     """Put a scorer's verdicts into records of samples, as they come, each with a call of `seen`.
 
     A record keeps the verdicts of every scorer by name; among its scores stand those of the latest
     scorer that gives a metric, and of no earlier one.
 
+    Args:
+        lines: the records.
+        scorer: who scores.
+        seen: is called for each verdict.
+        beside: names of the run's scorers whose scores are there already, and stay.
+
     Raises:
-        ValueError: for a metric that the task's own rule gives.
+        ValueError: for a metric that the task's own rule gives, or one of those scorers.
     """
     by_id = {line["id"]: line for line in lines}
     given = {*scorer.proportions, *scorer.bounds}
@@ -54,12 +72,15 @@ def add(lines: Sequence[SampleRecord], scorer: Scorer, seen: Callable[[], None])
             line["scores"].pop(metric, None)
     for sample_id, verdict in scorer.score(lines):
         line = by_id[sample_id]
-        if taken := verdict.values.keys() & line["scores"].keys() - _by_scorers(line):
-            raise ValueError(
-                f"{scorer.name}: the task itself has a metric {min(taken)!r}. Give the scorer's "
-                "another name, as in reward.name=fluency."
-            )
         verdicts = line.setdefault("verdicts", {})
+        others = {name: {*verdicts[name]["values"]} for name in beside}
+        others["the task itself"] = {*line["scores"]} - _by_scorers(line)
+        for whose, metrics in others.items():
+            if taken := verdict.values.keys() & metrics:
+                raise ValueError(
+                    f"{scorer.name}: {whose} has a metric {min(taken)!r}. Give the scorer's "
+                    f"another name, as in scorers.NAME.{scorer.told_apart_by}=fluency."
+                )
         found = {"values": dict(verdict.values), **verdict.facts}
         verdicts[scorer.name] = cast(VerdictRecord, found)  # with facts of the scorer's own
         line["scores"] |= verdict.values
@@ -95,6 +116,7 @@ def describe(
     """
     described = dict(earlier)
     for scorer in scorers:
+        described.pop(scorer.name, None)  # the last that gives a metric is who gave its scores
         verdicts = [line["verdicts"][scorer.name] for line in lines]
         metrics = dict.fromkeys(metric for verdict in verdicts for metric in verdict["values"])
         described[scorer.name] = {
@@ -117,7 +139,7 @@ def agreements(lines: Sequence[SampleRecord]) -> list[AgreementRecord]:
                 opinions.setdefault(("rule", metric), {})[line["id"]] = line["scores"][metric]
         for name, verdict in line.get("verdicts", {}).items():
             for metric, value in verdict["values"].items():
-                opinions.setdefault((name, metric), {})[line["id"]] = value
+                opinions.setdefault((name, _meant(metric, verdict)), {})[line["id"]] = value
     found = [
         {
             "first": " ".join(one),
@@ -134,4 +156,13 @@ def agreements(lines: Sequence[SampleRecord]) -> list[AgreementRecord]:
 def differ(line: SampleRecord) -> float | None:
     """Return 1 where rules and judges do not agree whether an answer is right; None for one."""
     found = [line["scores"][metric] for metric in RIGHT if metric in line["scores"]]
+    for verdict in line.get("verdicts", {}).values():
+        told_apart = verdict["values"] if verdict.get("prefix") else {}
+        found += [value for metric, value in told_apart.items() if _meant(metric, verdict) in RIGHT]
     return float(len(set(found)) > 1) if len(found) > 1 else None
+
+
+def _meant(metric: str, verdict: VerdictRecord) -> str:
+    """Return a metric's name without what tells it from that of another judge."""
+    prefix = verdict.get("prefix")
+    return metric.removeprefix(f"{prefix}_") if prefix else metric

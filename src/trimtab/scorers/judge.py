@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from trimtab.config.accepted import require_choice, require_number, require_whole
 from trimtab.config.signature import require_types
@@ -18,7 +17,7 @@ from trimtab.scorers.judge_cache import JudgeCache, cache_key, default_folder
 from trimtab.scorers.judge_endpoint import Endpoint, NoAnswer, Refused
 from trimtab.scorers.judge_forms import Unreadable
 from trimtab.scorers.judge_reply import Reply, refused
-from trimtab.scorers.rubrics import RUBRICS, Rubric
+from trimtab.scorers.rubrics import RUBRICS, Judgement, Rubric
 from trimtab.scorers.scorer import Scorer, Verdict
 
 _IN_A_ROW = 10  # requests without an answer, one after the other: the endpoint is down
@@ -52,6 +51,9 @@ class Judge(Scorer):
         timeout: seconds that the server may be silent.
         concurrency: how many requests are under way at once.
         cache: folder of the judges' answers; None for that of `default_folder`.
+        prefix: what the names of its metrics begin with, as in `strict_quality`, where another
+            judge of the run gives the same ones. Such a judge gives its own answers, whoever was
+            asked the same. None for the rubric's names.
     """
 
     model: str
@@ -64,12 +66,18 @@ class Judge(Scorer):
     timeout: float = 60.0
     concurrency: int = 8
     cache: str | None = None
+    prefix: str | None = None
+    told_apart_by: ClassVar[str] = "prefix"
 
     def __post_init__(self) -> None:
         """Refuse settings without meaning."""
         require_types(self)
         require_choice("rubric", self.rubric, RUBRICS)
-        metrics = self._rubric.metrics
+        if self.prefix is not None and not self.prefix.isidentifier():
+            raise ValueError(
+                f"prefix={self.prefix!r}: accepted are letters, digits and _, as in strict."
+            )
+        metrics = {_named(name, self.prefix): ends for name, ends in self._rubric.metrics.items()}
         binary = frozenset(name for name, ends in metrics.items() if ends == (0, 1))
         object.__setattr__(self, "proportions", binary)
         bounds = {name: ends for name, ends in metrics.items() if name not in binary}
@@ -92,13 +100,13 @@ class Judge(Scorer):
 
     @property
     def name(self) -> str:
-        """Rubric and model: two judges of one run stay apart."""
-        return f"{self.rubric} by {self.model}"
+        """Rubric and model, and the prefix: two judges of one run stay apart."""
+        return f"{self.rubric} by {self.model}" + (f" ({self.prefix})" if self.prefix else "")
 
     @property
     def headline(self) -> str:
         """The rubric's own metric."""
-        return "correct" if self.rubric == "correctness" else self.rubric
+        return _named("correct" if self.rubric == "correctness" else self.rubric, self.prefix)
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -128,7 +136,7 @@ class Judge(Scorer):
         request = self._request(self._rubric.prompt(_EXAMPLE))
         with self._open()[0] as endpoint:
             endpoint.require_listening()
-            key = cache_key(address=endpoint.address, request=request, attempt=0)
+            key = self._key(endpoint, request, attempt=0)
             if key in _ANSWERED:
                 return
             try:
@@ -213,14 +221,14 @@ class Judge(Scorer):
             else:
                 missing[sample_id] = verdict.facts["problem"]
         if missing:
-            raise ConnectionError(self._failed(missing, sum(map(len, ids.values()))))
+            raise ConnectionError(_failed(self.name, missing, sum(map(len, ids.values()))))
 
     def _judge(self, prompt: str, endpoint: Endpoint, cache: JudgeCache) -> Verdict:
         request = self._request(prompt)
         replies: list[Reply] = []
         problem = ""
         for attempt in range(1, self.attempts + 1):
-            key = cache_key(address=endpoint.address, request=request, attempt=attempt)
+            key = self._key(endpoint, request, attempt)
             reply = cache.get(key)
             try:
                 if reply is None:
@@ -236,9 +244,13 @@ class Judge(Scorer):
             except Unreadable as error:
                 problem = str(error)
                 continue
-            facts = {"status": "judged", **dataclasses.asdict(judgement)}
-            return Verdict(values=judgement.values, facts=facts | _provenance(prompt, replies))
+            return _scored(judgement, self.prefix, prompt, replies)
         return _unscored("unparsed", problem, prompt, replies)
+
+    def _key(self, endpoint: Endpoint, request: Mapping[str, Any], attempt: int) -> str:
+        return cache_key(
+            address=endpoint.address, request=request, attempt=attempt, prefix=self.prefix
+        )
 
     def _request(self, prompt: str) -> dict[str, Any]:
         optional = {
@@ -253,14 +265,29 @@ class Judge(Scorer):
             **{name: value for name, value in optional.items() if value is not None},
         }
 
-    def _failed(self, missing: Mapping[str, str], total: int) -> str:
-        reasons = Counter(missing.values())
-        listed = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
-        return (
-            f"{self.name}: {len(missing)} of {total} answers have no verdict, such as that of "
-            f"sample {next(iter(missing))!r} ({listed}). What was judged is kept: the same command "
-            "asks only for what is missing."
-        )
+
+def _named(metric: str, prefix: str | None) -> str:
+    return f"{prefix}_{metric}" if prefix else metric
+
+
+def _scored(
+    judgement: Judgement, prefix: str | None, prompt: str, replies: Sequence[Reply]
+) -> Verdict:
+    values = {_named(metric, prefix): value for metric, value in judgement.values.items()}
+    reasons = {_named(metric, prefix): why for metric, why in judgement.reasons.items()}
+    facts = {"status": "judged", "values": values, "reasons": reasons}
+    facts |= {"prefix": prefix} if prefix else {}
+    return Verdict(values=values, facts=facts | _provenance(prompt, replies))
+
+
+def _failed(name: str, missing: Mapping[str, str], total: int) -> str:
+    reasons = Counter(missing.values())
+    listed = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
+    return (
+        f"{name}: {len(missing)} of {total} answers have no verdict, such as that of sample "
+        f"{next(iter(missing))!r} ({listed}). What was judged is kept: the same command asks only "
+        "for what is missing."
+    )
 
 
 def _unscored(status: str, problem: str, prompt: str, replies: Sequence[Reply]) -> Verdict:

@@ -72,12 +72,15 @@ class JudgeCache:
         return self.folder / key[:2] / f"{key}.json"
 
 
-def cache_key(*, address: str, request: Mapping[str, Any], attempt: int) -> str:
+def cache_key(
+    *, address: str, request: Mapping[str, Any], attempt: int, prefix: str | None = None
+) -> str:
     """Return the hash under which the reply to the `attempt`-th asking of a request is kept.
 
     The endpoint's address counts, and is in the hash alone: another server may serve something
-    else by the same name.
+    else by the same name. So does what tells a judge from another that asks the same.
     """
     asked = {"address": address, "request": request, "attempt": attempt}
+    asked |= {"prefix": prefix} if prefix else {}
     text = json.dumps(asked, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()

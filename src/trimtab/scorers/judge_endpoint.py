@@ -182,8 +182,8 @@ class Endpoint:
         if status == 404:
             return ValueError(
                 f"The judge's endpoint has no model {request['model']!r}, or no chat completions "
-                f"(HTTP 404: {said}). Check judge.model, and {ADDRESS}, which ends in /v1 as a "
-                "rule."
+                f"(HTTP 404: {said}). Check scorers.NAME.model, and {ADDRESS}, which ends in /v1 "
+                "as a rule."
             )
         if error.code == "insufficient_quota":
             return ValueError(
@@ -197,7 +197,7 @@ class Endpoint:
         if named in _OPTIONAL and named in request:
             return ValueError(
                 f"The judge's endpoint refuses {named!r} (HTTP {status}: {said}). Leave it out: "
-                f"judge.{_OPTIONAL[named]}."
+                f"scorers.NAME.{_OPTIONAL[named]}."
             )
         return Refused(f"HTTP {status}: {said}")
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,10 +28,12 @@ class Scorer(ABC):
     Attributes:
         proportions: metrics whose values are 0 or 1, which get a Wilson interval.
         bounds: least and largest value of other metrics, where they have any.
+        told_apart_by: the setting that gives its metrics other names than another scorer's.
     """
 
     proportions: frozenset[str] = frozenset()
     bounds: Mapping[str, tuple[float, float]] = MappingProxyType({})
+    told_apart_by: ClassVar[str] = "name"
 
     @property
     @abstractmethod
@@ -50,6 +52,11 @@ class Scorer(ABC):
 
     def check(self) -> None:  # noqa: B027 - most scorers need nothing
         """Raise ValueError or OSError for what would keep it from scoring, before all answers."""
+
+    def shares(self, other: Scorer) -> str | None:
+        """Return a name that is both this scorer's and another's, or a metric's of both."""
+        one, two = ({s.name, *s.proportions, *s.bounds} for s in (self, other))
+        return min(one & two, default=None)
 
     @abstractmethod
     def score(self, lines: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Verdict]]:

@@ -1,0 +1,38 @@
+"""What commands and files said when a run had one judge and one reward, and how it is said now."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+
+from hydra.core.override_parser.types import Override
+
+from trimtab.config.offers import SCORERS
+
+_SLOTS = ("judge", "reward")
+_WHY = "judges and rewards are scorers, of which a run can have any number"
+_MISSED = re.compile(rf"'({'|'.join(_SLOTS)})'")
+
+
+def said_now(overrides: Sequence[Override]) -> dict[str, str]:
+    """Return, by its line, what is to be said of each override in the former form."""
+    former = [o for o in overrides if o.key_or_group.partition(".")[0] in _SLOTS]
+    chosen = {o.key_or_group: str(o.input_line).partition("=")[2] for o in former}
+    names = [chosen[slot] for slot in _SLOTS if chosen.get(slot, "none") != "none"]
+    choice = f"{SCORERS}={names[0]}" if len(names) == 1 else f"{SCORERS}=[{','.join(names)}]"
+    found = {}
+    for override in former:
+        line = str(override.input_line)
+        slot, dot, _ = override.key_or_group.partition(".")
+        name = chosen.get(slot, "")
+        setting = f"{SCORERS}.{name if name.isidentifier() else 'NAME'}."
+        now = line.replace(f"{slot}.", setting, 1) if dot else shlex.quote(choice)
+        found[line] = f"{line}: {_WHY}. Write {now} instead."
+    return found
+
+
+def hint(error: str) -> str:
+    """Return what to add to Hydra's error about a file that says so."""
+    now = f"`override /{SCORERS}: [NAME]` chooses them, and {SCORERS}.NAME has their settings."
+    return f" {_WHY[0].upper()}{_WHY[1:]}: {now}" if _MISSED.search(error) else ""
