@@ -163,3 +163,13 @@ def test_samples_drawn_several_times_are_paired_by_their_means(tmp_path: Path) -
     paired = frames.compare(three, one)
     # Means of 1, 0, 1 and of 0, 0, 1, minus 1 and 0.
     assert (paired.n, paired.difference) == (2, pytest.approx((2 / 3 - 1 + 1 / 3 - 0) / 2))
+
+
+def test_a_report_names_the_models_that_a_method_holds_in_a_mapping() -> None:
+    method = {
+        "guides": {"large": {"path": "zoo:a"}, "more": [{"path": "b"}]},
+        "draft": {"path": "c"},
+        "strength": 1.0,
+    }
+    run = frames.Run(folder=Path("task/method/f"), config={"method": method}, summary={})
+    assert run.models == "a + b"

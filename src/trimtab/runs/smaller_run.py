@@ -77,11 +77,11 @@ def find(
         if other == folder or not (other / "summary.json").is_file():
             continue
         try:
-            run = recorded.read_facts(other)
-            if run is None or not _is_same(run, facts):
+            theirs = recorded.read_facts(other)
+            if theirs is None or not _is_same(theirs, facts):
                 continue
             lines = {line["id"]: verdicts.without(line) for line in recorded.read_samples(other)}
-            worked = stretches.settled(run, len(lines))
+            worked = stretches.settled(theirs, len(lines))
         except (Damaged, ValueError):
             continue
         if any(("by_token" in line) != by_token for line in lines.values()):
@@ -93,11 +93,11 @@ def find(
     return found
 
 
-def _is_same(run: RunFacts, facts: RunFacts) -> bool:
-    content, own = run.get("content", {}), facts["content"]
+def _is_same(theirs: RunFacts, ours: RunFacts) -> bool:
+    content, own = theirs.get("content", {}), ours["content"]
     return (
-        run.get("status") == "finished"
-        and all(run.get(name) == facts.get(name) for name in _SAME)
+        theirs.get("status") == "finished"
+        and all(theirs.get(name) == ours.get(name) for name in _SAME)
         and all(content.get(name) == own.get(name) for name in _SAME_CONTENT)
     )
 
