@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
+from typing import TypedDict, cast
 
 from trimtab.results import seeds
 from trimtab.results.frames import Run
@@ -14,6 +14,50 @@ from trimtab.statistics import estimates
 
 LEVEL = 0.05
 """Of a corrected p-value; from here on, values are indistinguishable."""
+
+
+class PairedRecord(TypedDict):
+    """A value compared with the best one, over the same samples."""
+
+    difference: float  # mean of this value minus the best
+    n: int  # samples
+    ci95: list[float] | None  # 95 % interval of the difference
+    p_value: float | None  # of this comparison alone
+    test: str  # that gave it
+
+
+class PositionRecord(TypedDict):
+    """What `choose --json` says of a value of the dial."""
+
+    value: float  # where the dial stands
+    score: EstimateRecord  # its metric
+    against_best: PairedRecord | None  # None: it is the best
+    p_value: float  # of that comparison, corrected for all of the curve
+    indistinguishable: bool  # whether the samples do not tell it from the best
+    guide_ratio: float | None  # the guide's share of the words; None: not measured
+    kl_weight: float | None  # to retrain at for what DeRa does there; None: none leads there
+    folder: str  # of its first run
+    folders: list[str]  # of its runs, by seed
+
+
+class ChoiceRecord(TypedDict):
+    """What `choose --json` says of a curve."""
+
+    name: str  # method, models, and what tells it from others
+    task: str  # on the command line
+    source: str  # where the task's rows come from
+    split: str | None  # of these rows
+    method: str  # on the command line
+    models: str  # that have a say
+    dial: str | None  # its name
+    metric: str  # that values are compared by
+    seeds: list[int]  # that every value was run with
+    best: float  # the value with the highest mean
+    indistinguishable: list[float]  # that and all as good, by the samples
+    cheapest: float | None  # of these the one where the guide says least; None: not measured
+    betas: list[float]  # KL weights that the runs record
+    positions: list[PositionRecord]  # the values, in the dial's order
+    left_out: list[str]  # runs that were not compared, and why
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +157,7 @@ class Choice:
             return None
         return self.betas[0] / position.value
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> ChoiceRecord:
         """Return all of it as plain JSON data."""
         run = self.best.run
         return {
@@ -133,8 +177,10 @@ class Choice:
             "positions": [
                 {
                     "value": p.value,
-                    "score": dict(p.score),
-                    "against_best": p.against_best.to_dict() if p.against_best else None,
+                    "score": p.score,
+                    "against_best": cast(PairedRecord, p.against_best.to_dict())
+                    if p.against_best
+                    else None,
                     "p_value": p.p_value,
                     "indistinguishable": p.indistinguishable,
                     "guide_ratio": p.guide_ratio,
