@@ -1,5 +1,7 @@
 """What a method returns for one conversation: the text and the trace of how it came about."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +29,9 @@ class Work:
 
     passes: int = 0
     tokens: int = 0
+
+    def __add__(self, other: Work) -> Work:
+        return Work(passes=self.passes + other.passes, tokens=self.tokens + other.tokens)
 
 
 @dataclass(frozen=True, kw_only=True)

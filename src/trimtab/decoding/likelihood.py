@@ -45,6 +45,7 @@ def weigh(cursor: Cursor, continuations: Sequence[Sequence[int]]) -> Steps[Likel
 
     Raises:
         ContextFull: for one that no model of the speaker can hold.
+        ValueError: for a predictor that leaves tokens' probabilities out.
     """
     found = []
     for continuation in continuations:
@@ -54,6 +55,12 @@ def weigh(cursor: Cursor, continuations: Sequence[Sequence[int]]) -> Steps[Likel
             targets = continuation[start : start + _AT_ONCE]
             predictions = yield cursor.after(continuation[:start], targets[:-1], targets)
             log_probabilities += (each.log_probability for each in predictions)
+            if any(map(math.isnan, log_probabilities)):
+                raise ValueError(
+                    f"{', '.join(model.path for model in cursor.models.values())} predicts by "
+                    "itself, and without the probability of a given token (Request.targets): a "
+                    "text's likelihood needs it."
+                )
             pairs = zip(predictions, targets, strict=True)
             greedy &= all(each.top_token == token for each, token in pairs)
         found.append(Likelihood(math.fsum(log_probabilities), len(continuation), greedy))

@@ -86,15 +86,21 @@ class LocalPredictor:
         for request in requests:
             memo, (tokens,) = request.cursor.memo, request.sequences
             missing = memo.missing(tokens, request.last)
-            row = id(memo), tuple(tokens)
-            if missing and (row not in news or news[row].last < missing):
+            row: Hashable = id(memo), tuple(tokens)
+            if request.targets:  # what is asked about them is one's own
+                news[request.cursor.slot] = request
+            elif missing and (row not in news or news[row].last < missing):
                 news[row] = request._replace(last=missing)
-        if news:
-            read = self._predict(list(news.values()), opening)
-            for request, predictions in zip(news.values(), read, strict=True):
-                request.cursor.memo.learn(request.sequences[0], predictions)
+        read = self._predict(list(news.values()), opening) if news else []
+        found = dict(zip(news, read, strict=True))
+        for row, request in news.items():
+            if not request.targets:
+                request.cursor.memo.learn(request.sequences[0], found[row])
         return [
-            request.cursor.memo.recall(request.sequences[0], request.last) for request in requests
+            found[request.cursor.slot]
+            if request.targets
+            else request.cursor.memo.recall(request.sequences[0], request.last)
+            for request in requests
         ]
 
     def _predict(

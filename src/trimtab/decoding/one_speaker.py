@@ -49,6 +49,11 @@ def speak(
                 drafted = yield from drafter.draft(tokens, min(length.next(len(tokens)), room))
                 length.drafted = len(drafted)
             predictions = yield cursor.after(tokens, drafted)
+            if generation.token_records and any(said.details is None for said in predictions):
+                raise ValueError(
+                    f"token_records=True: {', '.join(m.path for m in cursor.models.values())} "
+                    "predicts by itself, and without details of tokens. Leave it at false."
+                )
             for said, guess in zip(predictions, [*drafted, None], strict=True):
                 divergences.append(said.divergence)
                 if said.details is not None:

@@ -185,7 +185,7 @@ class Cursor:
     @property
     def mixture(self) -> Hashable:
         """What is alike for cursors whose models' logits become one in the same way."""
-        return tuple(self.weights.items()), self.combine
+        return tuple(self.weights.items()), id(self.combine)
 
     @cached_property
     def vocabulary_size(self) -> int:
@@ -212,6 +212,7 @@ class Cursor:
 
         Raises:
             ContextFull: if a model cannot hold it.
+            ValueError: for another number of targets.
         """
         said = [*tokens, *drafted]
         return self.request(
@@ -229,7 +230,13 @@ class Cursor:
 
         Raises:
             ContextFull: if a model cannot hold its own.
+            ValueError: for targets, if there are any, of another number than the positions.
         """
+        if targets and len(targets) != last:
+            raise ValueError(
+                f"targets={targets!r}: accepted is one for each of the {last} positions that are "
+                "asked about, or none."
+            )
         for context, tokens in zip(self._contexts, sequences, strict=True):
             if len(tokens) > context:
                 raise ContextFull

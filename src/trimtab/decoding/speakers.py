@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from trimtab.config.wording import not_a_choice
 from trimtab.decoding.predictor import Combine
 from trimtab.models.language_model import LanguageModel
 
@@ -24,7 +25,9 @@ class Speaker:
             run.
         measured: run the reference where its weight is 0, too.
         steering: what gives that which moves a model, by the model's role; called once the weights
-            are to be loaded. How much it moves is what `Method.strengths_for` says.
+            are to be loaded. How much it moves is what `Method.strengths_for` says. Methods decode
+            together where these are equal, as functions of a module and frozen dataclasses are; a
+            lambda equals no other.
         draws_like: the speaker whose random draws it guesses, as one that drafts for it does; None
             for draws of its own.
         reads_ahead: whether it is asked about several positions at a time, as for drafts.
@@ -38,6 +41,16 @@ class Speaker:
     draws_like: str | None = field(default=None, kw_only=True)
     reads_ahead: bool = field(default=True, kw_only=True)
 
+    def __post_init__(self) -> None:
+        for role in self.steering:
+            if role not in self.mixture:
+                raise ValueError(not_a_choice("steering:", role, self.mixture))
+        if self.measured and self.reference not in self.mixture:
+            raise ValueError(
+                f"reference={self.reference!r}: divergence is to be measured from it, and it is "
+                f"none of {', '.join(self.mixture)}. Name one of these (reference_role)."
+            )
+
     @classmethod
     def of(cls, **models: LanguageModel) -> Speaker:
         """Return the speaker that is one model, given by its role: `Speaker.of(guide=model)`."""
@@ -48,6 +61,15 @@ class Speaker:
     def models(self) -> dict[str, LanguageModel]:
         """All its models, by role."""
         return {role: model for role, (model, _) in self.mixture.items()}
+
+    def goes_with(self, other: Speaker) -> bool:
+        """Whether weights, ways to combine, and what is measured are all that differs."""
+        return (
+            self.models == other.models
+            and self.steering == other.steering
+            and (self.reference, self.draws_like, self.reads_ahead)
+            == (other.reference, other.draws_like, other.reads_ahead)
+        )
 
     @property
     def weights(self) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 
 from trimtab.decoding.generation import Generation
@@ -9,6 +10,7 @@ from trimtab.decoding.local import LocalPredictor
 from trimtab.decoding.memo import Memo
 from trimtab.decoding.predictor import Cursor, Cursors, Prediction, Predictor
 from trimtab.decoding.speakers import Speaker
+from trimtab.models.language_model import LanguageModel
 
 
 class Speaking:
@@ -31,15 +33,10 @@ class Speaking:
         models = {role: model for role, model in first.models.items() if role in run}
         name = first.draws_like or name
         for role, model in models.items():
-            elsewhere = model.predictor(role, name, self._generation)
-            if elsewhere is not None and len(models) > 1:
-                raise ValueError(
-                    f"{role} ({model.path}) predicts by itself ({type(model).__name__}): it can "
-                    f"speak alone, but not in a mixture of {', '.join(models)}."
-                )
+            elsewhere: Predictor | None = model.predictor(role, name, self._generation)
             if elsewhere is not None:
-                own: Predictor = elsewhere
-                return own
+                _require_alone(role, model, models, alike)
+                return elsewhere
         return LocalPredictor(
             models,
             name=name,
@@ -60,16 +57,15 @@ class Speaking:
 
     def forward_passes(self) -> dict[str, int]:
         """Return the forward passes run so far, by role."""
-        return {
-            role: passes
-            for predictor in self._predictors.values()
-            for role, passes in predictor.forward_passes().items()
-        }
+        total: Counter[str] = Counter()  # a model may be part of several speakers
+        for predictor in self._predictors.values():
+            total.update(predictor.forward_passes())
+        return dict(total)
 
     def cursors(
         self,
         sample_id: str,
-        prompts: Mapping[str, list[int]],
+        prompts: Mapping[int, Mapping[str, list[int]]],
         slots: Mapping[int, int],
         strengths: Mapping[int, tuple[float, ...]],
     ) -> dict[int, Cursors]:
@@ -77,7 +73,7 @@ class Speaking:
 
         Args:
             sample_id: the sample.
-            prompts: its prompts' tokens, by role.
+            prompts: the prompts' tokens by role, by the number of each answer's method.
             slots: where each answer is kept, by the number of its method.
             strengths: how much each answer's models are steered, by the number of its method.
         """
@@ -86,23 +82,43 @@ class Speaking:
         def cursor(method: int, name: str, speaker: Speaker) -> Cursor:
             steered = strengths[method] if speaker.steering else ()
             whose = self._speakers[method][speaker.draws_like or name]
-            weights = speaker.weights
-            alike = name, tuple(weights.items()), speaker.combine, steered
+            weights, own = speaker.weights, prompts[method]
+            asked = tuple(tuple(own[role]) for role in weights)
+            alike = name, tuple(weights.items()), id(speaker.combine), steered, asked
             return Cursor(
                 self._predictors[name],
                 slot=slots[method],
                 siblings=tuple(slots.values()),
                 sample_id=sample_id,
-                prompts=prompts,
+                prompts=own,
                 seed=self._generation.seed,
                 weights=weights,
                 combine=speaker.combine,
                 strengths=steered,
                 memo=memos.setdefault(alike, Memo()),
-                said_before={token for role in whose.models for token in prompts[role]},
+                said_before={token for role in whose.models for token in own[role]},
             )
 
         return {
             method: {n: cursor(method, n, s) for n, s in self._speakers[method].items()}
             for method in slots
         }
+
+
+def _require_alone(
+    role: str, model: LanguageModel, models: Mapping[str, LanguageModel], alike: Sequence[Speaker]
+) -> None:
+    """Refuse to do anything to what a model says that predicts by itself."""
+    what = f"{role} ({model.path}) predicts by itself ({type(model).__name__})"
+    if len(models) > 1:
+        raise ValueError(
+            f"{what}: it can speak alone, but not in a mixture of {', '.join(models)}."
+        )
+    for speaker in alike:
+        done = {
+            f"a weight of {speaker.weights[role]:g}": speaker.weights[role] != 1,
+            "combine()": speaker.combine is not None,
+            "steering": bool(speaker.steering),
+        }
+        if refused := [name for name, is_asked in done.items() if is_asked]:
+            raise ValueError(f"{what}: it speaks as it is, without {' and '.join(refused)}.")

@@ -33,7 +33,7 @@ def alike(configs: Sequence[DictConfig]) -> list[list[DictConfig]]:
 
 
 def family(group: Sequence[DictConfig], make: _Maker) -> Iterator[Job]:
-    """Yield the jobs of a group, if their methods can decode together.
+    """Yield the jobs of a group whose methods can decode together with the first's.
 
     Args:
         group: what the jobs are composed of, as `alike` gives it.
@@ -45,6 +45,7 @@ def family(group: Sequence[DictConfig], make: _Maker) -> Iterator[Job]:
         folder, own = place(cfg)
         one = make(own, folder, first)
         first = first or one
-        if not first.method.goes_with(first.method):
+        if first.method.goes_with(one.method):
+            yield one
+        elif one is first:
             return
-        yield one

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -118,7 +118,7 @@ class AlignmentVectors(MovedWeights):
     @property
     def steering(self) -> dict[str, Callable[[], Steering]]:
         """The vectors, where each row has strengths of its own."""
-        return {"base": lambda: self.row_dials} if self.per_row else {}
+        return {"base": _Rows(self.base, self.vectors, self)} if self.per_row else {}
 
     def strengths_for(self, prompts: Prompts) -> tuple[float, ...]:
         """Return the strength of each vector, where each row has its own."""
@@ -147,3 +147,15 @@ class AlignmentVectors(MovedWeights):
         from trimtab.vectors import Vector
 
         return {name: Vector.open(self.vectors[name]) for name in self._names}
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Gives some vectors in a model: the same at all strengths."""
+
+    base: LanguageModel
+    vectors: Mapping[str, str]
+    method: AlignmentVectors = field(compare=False)
+
+    def __call__(self) -> RowDials:
+        return self.method.row_dials

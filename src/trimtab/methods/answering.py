@@ -88,9 +88,20 @@ class Answering(ABC):
 
     @property
     def models(self) -> dict[str, LanguageModel]:
-        """The models whose prompts an answer starts from, by role."""
-        speakers = self.speakers().values()
-        return {role: model for each in speakers for role, model in each.models.items()}
+        """The models whose prompts an answer starts from, by role.
+
+        Raises:
+            ValueError: for two models of one role.
+        """
+        models: dict[str, LanguageModel] = {}
+        for name, speaker in self.speakers().items():
+            for role, model in speaker.models.items():
+                if models.setdefault(role, model) != model:
+                    raise ValueError(
+                        f"{named(type(self))}: the role {role!r} is {models[role].path} in one "
+                        f"speaker and {model.path} in {name!r}. Give each model a role of its own."
+                    )
+        return models
 
     @property
     def participants(self) -> dict[str, LanguageModel]:

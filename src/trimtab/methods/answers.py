@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from trimtab.config.user_code import named
 from trimtab.decoding import Completion, Generation
 from trimtab.decoding.batching import decode
+from trimtab.decoding.completion import Work
 from trimtab.decoding.predictor import Answer, Cursors
 from trimtab.methods.prompts import Prompts, require_room
 from trimtab.models import Conversation
@@ -37,10 +39,11 @@ def answered(
         FloatingPointError: if a model gives logits that are not finite.
     """
     first = methods[0]
-    whole = {i: prompt for asked in prompts for i, prompt in asked.items()}
+    whole = dict.fromkeys(sample_id for own in prompts for sample_id in own)
     first.require_compatible()
-    require_room(whole, first.models)
-    first.require(generation)
+    for method, own in zip(methods, prompts, strict=True):
+        require_room(own, method.models)
+        method.require(generation)
     if generation.draws > 1:
         raise ValueError(
             f"draws={generation.draws!r}: a run draws so often. Here each id is answered once; "
@@ -55,17 +58,21 @@ def answered(
     begun: dict[int, tuple[int, str, Cursors]] = {}  # by slot: method, sample, who speaks
 
     def begin(sample_id: str) -> Callable[[Sequence[int]], dict[int, Answer]]:
-        asked = [number for number, own in enumerate(prompts) if sample_id in own]
-        prompt = whole[sample_id]._replace(sample_id=sample_id)
+        asked = {
+            number: own[sample_id]._replace(sample_id=sample_id)
+            for number, own in enumerate(prompts)
+            if sample_id in own
+        }
 
         def answers(free: Sequence[int]) -> dict[int, Answer]:
             slots = dict(zip(asked, free, strict=False))
-            strengths = {number: methods[number].strengths_for(prompt) for number in slots}
-            cursors = speaking.cursors(sample_id, prompt.tokens, slots, strengths)
+            strengths = {number: methods[number].strengths_for(asked[number]) for number in slots}
+            tokens = {number: asked[number].tokens for number in slots}
+            cursors = speaking.cursors(sample_id, tokens, slots, strengths)
             for number, slot in slots.items():
                 begun[slot] = number, sample_id, cursors[number]
             return {
-                slot: methods[number].answer(cursors[number], prompt, generation)
+                slot: _whole(methods[number], cursors[number], asked[number], generation)
                 for number, slot in slots.items()
             }
 
@@ -78,11 +85,27 @@ def answered(
             for role, passes in speaking.forward_passes().items():
                 method.forward_passes[role] = earlier.get(role, 0) + passes
         number, sample_id, cursors = begun[slot]
-        work = {role: did for cursor in cursors.values() for role, did in cursor.work.items()}
+        work: dict[str, Work] = {}
+        for cursor in cursors.values():
+            for role, did in cursor.work.items():
+                work[role] = work[role] + did if role in work else did
+        told = prompts[number][sample_id].text
         yield (
             number,
-            dataclasses.replace(completion, id=sample_id, prompts=whole[sample_id].text, work=work),
+            dataclasses.replace(completion, id=sample_id, prompts=told, work=work),
         )
+
+
+def _whole(method: Answering, cursors: Cursors, prompts: Prompts, generation: Generation) -> Answer:
+    """Make one answer, which is a completion."""
+    answer = method.answer(cursors, prompts, generation)
+    found = (yield from answer) if isinstance(answer, Generator) else answer
+    if not isinstance(found, Completion):
+        raise ValueError(
+            f"{named(type(method))}.answer() came to {found!r}. Accepted is a generator that "
+            "returns a Completion, as in `return turns.completion(ending)`."
+        )
+    return found
 
 
 def asked_alike(conversations: Sequence[Mapping[str, Conversation]]) -> dict[str, Conversation]:

@@ -50,9 +50,9 @@ def likelihoods(
 
     def start(sample_id: str, slot: int) -> dict[int, Steps[Likelihoods]]:
         asked[slot] = sample_id
-        prompt = prompts[sample_id]
+        prompt = prompts[sample_id]._replace(sample_id=sample_id)
         strengths = {0: method.strengths_for(prompt)}
-        cursors = speaking.cursors(sample_id, prompt.tokens, {0: slot}, strengths)
+        cursors = speaking.cursors(sample_id, {0: prompt.tokens}, {0: slot}, strengths)
         return {slot: weigh(cursors[0][name], continuations[sample_id])}
 
     starts = (lambda slots, i=sample_id: start(i, slots[0]) for sample_id in prompts)

@@ -80,10 +80,18 @@ class Method(Answering):
         return dataclasses.replace(self, **values)
 
     def goes_with(self, other: Method) -> bool:
-        """Whether another method can decode together with this one: dials alone differ."""
+        """Whether another method can decode together with this one.
+
+        Their dials alone differ, and their speakers in nothing but weights and how these combine.
+        """
         if self.dial is None or type(self) is not type(other) or not dataclasses.is_dataclass(self):
             return False
-        return self.turned({dial: getattr(other, dial) for dial in self.dials}) == other
+        if self.turned({dial: getattr(other, dial) for dial in self.dials}) != other:
+            return False
+        own, others = self.speakers(), other.speakers()
+        return own.keys() == others.keys() and all(
+            speaker.goes_with(others[name]) for name, speaker in own.items()
+        )
 
     # ------------------------------------------------------------------ how it is asked
 
@@ -177,11 +185,17 @@ class Method(Answering):
             ValueError, FloatingPointError: as `stream`; and for methods that cannot be together.
         """
         if not all(self.goes_with(other) for other in methods):
-            raise ValueError("The methods differ in more than their dials: they decode apart.")
-        prompts = self.prompts(asked_alike(conversations))
-        yield from answered(
-            methods, [{i: prompts[i] for i in asked} for asked in conversations], generation
-        )
+            raise ValueError(
+                "The methods differ in more than their dials, or have other speakers: they decode "
+                "apart."
+            )
+        whole = asked_alike(conversations)
+        if type(self).asked is Answering.asked:
+            prompts = self.prompts(whole)
+            told = [{i: prompts[i] for i in asked} for asked in conversations]
+        else:  # which may depend on the dials
+            told = [m.prompts(asked) for m, asked in zip(methods, conversations, strict=True)]
+        yield from answered(methods, told, generation)
 
     def weigh(
         self,

@@ -55,7 +55,10 @@ class Mixture(Method):
 
     @property
     def steering(self) -> Mapping[str, Callable[[], Steering]]:
-        """What gives that which moves a model, by its role; how much, `strengths_for` says."""
+        """What gives that which moves a model, by its role; how much, `strengths_for` says.
+
+        Values of the dial decode together where these are equal, as frozen dataclasses are.
+        """
         return {}
 
     def combine(

@@ -6,7 +6,7 @@ vocabulary, N positions that are read.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -86,18 +86,21 @@ class Session:
             opening: those of the slots in which another sequence begins.
             siblings: for each of the slots, those that continued the same prompt, from which it
                 takes over what its sequence has in common with theirs.
-            strengths: of the directions of `steering`, for each of the slots; a slot keeps its own
-                to the end of a sequence.
+            strengths: of the directions of `steering`, for each of the slots.
 
         Returns:
             `logits_NV` in fp32, row after row, cut to the tokenizer's vocabulary.
+
+        Raises:
+            ValueError: for other strengths than one for each direction.
         """
+        self._turn(slots, strengths)
         for slot, tokens, others in zip(slots, sequences, siblings, strict=False):
             if len(others) > 1 and slot not in opening:
                 self._inherit(slot, tokens, others)
         if opening:  # after the others have taken what it overwrites
             wanted_by = dict(zip(slots, sequences, strict=True))
-            for group in self._begin(opening, dict(zip(slots, strengths, strict=False))):
+            for group in self._alike(opening):
                 self._share(wanted_by, group)
         news = [
             tokens[kept_length(self._cached[slot], tokens, n) :]
@@ -132,19 +135,29 @@ class Session:
             logits_NV = logits_NV[torch.tensor(order, device=logits_NV.device)]
         return logits_NV[:, : self.model.vocabulary_size].float()
 
-    def _begin(
-        self, opening: Collection[int], strengths: Mapping[int, tuple[float, ...]]
-    ) -> list[list[int]]:
-        """Give slots in which sequences begin their strengths; return those that can share.
+    def _turn(self, slots: Sequence[int], strengths: Sequence[tuple[float, ...]]) -> None:
+        """Give slots their strengths, whether or not it was seen that a sequence began in them.
 
         Keys and values that were computed at one strength serve no other.
         """
-        groups: dict[tuple[float, ...], list[int]] = {}
-        for slot in opening:
-            own = strengths.get(slot, ())
+        if self._steering is None:
+            return
+        names = self._steering.names
+        for slot, own in zip(slots, strengths or [()] * len(slots), strict=True):
+            if len(own) != len(names):
+                raise ValueError(
+                    f"strengths={own!r} for {self.model.path!r}, which is moved in "
+                    f"{len(names)} directions ({', '.join(map(str, names))}). Accepted is a number "
+                    "for each: strengths_for() returns them."
+                )
             if own != self._strengths[slot]:
                 self._strengths[slot], self._cached[slot] = own, []
-            groups.setdefault(own, []).append(slot)
+
+    def _alike(self, opening: Collection[int]) -> list[list[int]]:
+        """Return the slots in which sequences begin, those of the same strengths together."""
+        groups: dict[tuple[float, ...], list[int]] = {}
+        for slot in opening:
+            groups.setdefault(self._strengths[slot], []).append(slot)
         return list(groups.values())
 
     def _shared(self, slot: int, tokens: list[int], others: Iterable[int]) -> dict[int, int]:

@@ -80,7 +80,7 @@ def answer(
             text=text,
             trace=(Span(text=text, speaker=SPEAKER),),
             stop_reason="choice",
-            prompts={role: m.render(asked[sample_id]) for role, m in method.models.items()},
+            prompts=method.texts(asked[sample_id]),
             tokens={},
             work=_work(*read),
         )
@@ -100,8 +100,7 @@ def _work(*read: Sequence[Likelihood]) -> dict[str, Work]:
     for each in read:
         works: Mapping[str, Work] = getattr(each, "work", {})  # a method of a user's own has none
         for role, own in works.items():
-            before = total.get(role, Work())
-            total[role] = Work(passes=before.passes + own.passes, tokens=before.tokens + own.tokens)
+            total[role] = total.get(role, Work()) + own
     return total
 
 
