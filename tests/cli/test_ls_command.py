@@ -22,7 +22,11 @@ def test_listings_have_a_line_for_each_choice(trimtab):
 
 def test_listings_have_scorers_launchers_and_choices_of_ones_own(trimtab, tmp_path):
     _, everything, _ = trimtab("ls")
-    for row in ("correctness  Is the final", "function  A function", "ray             A Ray"):
+    for row in (
+        "correctness  Is the final",
+        "function_reward  A function",
+        "ray             A Ray",
+    ):
         assert " ".join(row.split()) in " ".join(everything.split())
     (tmp_path / "task").mkdir()
     (tmp_path / "task" / "mine.yaml").write_text("# Sums [of mine]\n_target_: mine.Sums\n")

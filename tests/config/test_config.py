@@ -53,8 +53,8 @@ NEEDED = {
         "task.levels=[question,answer]",
         "method=guide",
     ],
-    "scorers=model": ["scorers.model.path=rows.jsonl"],
-    "scorers=function": ["scorers.function.function=builtins.max"],
+    "scorers=reward_model": ["scorers.reward_model.path=rows.jsonl"],
+    "scorers=function_reward": ["scorers.function_reward.function=builtins.max"],
 }
 
 
@@ -65,6 +65,23 @@ def test_every_option_composes_and_builds(group, tmp_path, monkeypatch):
     for option in options(FOLDERS.get(group, group)):
         choice = f"{group}={option}"
         check(composed(choice, *NEEDED.get(choice, ())))
+
+
+def test_a_choice_is_called_as_its_class():
+    """All but those that are called for who answers, and what was called otherwise from the first.
+
+    The names of methods and tasks are those of folders.
+    """
+    others = {"base": "Plain", "guide": "Plain", "vectors": "AlignmentVectors"}
+    others |= {"local": "QuestionAnswer"}
+    others |= dict.fromkeys(("correctness", "quality", "safety"), "Judge")  # a rubric each
+    for group in ("method", "task", "scorer"):
+        for option in options(group):
+            raw = (composition.DIRECTORY / group / f"{option}.yaml").read_text("utf-8")
+            if target := re.search(r"^_target_: \S+\.(\w+)$", raw, re.MULTILINE):
+                plain = re.sub(r"[-_]", "", option)
+                assert others.get(option, target[1]) == target[1]
+                assert option in others or plain == target[1].lower()
 
 
 @pytest.mark.parametrize("role", ["base", "guide", "untuned"])
@@ -219,7 +236,7 @@ def test_a_reward_function_is_called_with_three_arguments(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "few.py").write_text("def few(text, target): return 1.0\n")
-    (found,) = mistakes("scorers=function", "scorers.function.function=few.few")
+    (found,) = mistakes("scorers=function_reward", "scorers.function_reward.function=few.few")
     assert "few.few" in found and "(text, target)" in found and "question" in found
 
 

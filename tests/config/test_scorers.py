@@ -34,10 +34,10 @@ def mine(tmp_path):
 def test_scorers_are_a_list_each_with_its_settings():
     cfg = check_command(
         [
-            "scorers=[quality,safety,function]",
+            "scorers=[quality,safety,function_reward]",
             "scorers.quality.model=one",
             "scorers.safety.model=two",
-            "scorers.function.function=builtins.max",
+            "scorers.function_reward.function=builtins.max",
         ],
         Source(),
     )
@@ -58,8 +58,8 @@ def test_two_judges_of_one_rubric_differ_in_their_model():
 
 
 def test_two_rewards_of_one_name_are_told_apart_by_another():
-    both = ["scorers=[function]", "+scorer@scorers.short=function"]
-    both += [f"scorers.{name}.function=builtins.max" for name in ("function", "short")]
+    both = ["scorers=function_reward", "+scorer@scorers.short=function_reward"]
+    both += [f"scorers.{name}.function=builtins.max" for name in ("function_reward", "short")]
     (found,) = mistakes(*both)
     assert "'reward'" in found and "scorers.short.name=NAME" in found
     one, other = scorers(check_command([*both, "scorers.short.name=short"], Source()))
@@ -72,9 +72,9 @@ def test_scorers_do_not_change_which_run_it_is():
 
 
 def test_all_mistakes_of_all_scorers_are_told():
-    found = mistakes("scorers=[quality,model]", "scorers.quality.rubric=qualty")
+    found = mistakes("scorers=[quality,reward_model]", "scorers.quality.rubric=qualty")
     places = sorted(line.split(":")[0] for line in found)
-    assert places == ["scorers.model.path", "scorers.quality"]
+    assert places == ["scorers.quality", "scorers.reward_model.path"]
 
 
 def test_a_scorer_of_ones_own_is_one_file(mine):
@@ -102,9 +102,13 @@ def test_an_experiment_chooses_scorers(mine):
         ("judge=quality judge.model=gpt-4o", ["scorers=quality", "scorers.quality.model=gpt-4o"]),
         (
             "judge=quality reward=model reward.path=mine",
-            ["'scorers=[quality,model]'", "'scorers=[quality,model]'", "scorers.model.path=mine"],
+            ["'scorers=[quality,reward_model]'"] * 2 + ["scorers.reward_model.path=mine"],
         ),
         ("judge.model=x", ["scorers.NAME.model=x"]),
+        (
+            "reward=function reward.function=m.f",
+            ["scorers=function_reward", "scorers.function_reward.function=m.f"],
+        ),
         ("+reward.name=brevity", ["+scorers.NAME.name=brevity"]),
     ],
 )

@@ -12,7 +12,7 @@ from trimtab import zoo
 from trimtab.config.composition import DIRECTORY
 from trimtab.scorers import FunctionReward, RewardModel, Scorer
 
-FILES = [DIRECTORY / "scorer" / f"{name}.yaml" for name in ("function", "model")]
+FILES = [DIRECTORY / "scorer" / f"{name}.yaml" for name in ("function_reward", "reward_model")]
 NEEDED = {
     RewardModel: {"path": str(zoo.path("a-small-chat"))},  # described alone, never loaded
     FunctionReward: {"function": f"{__name__}.always_one"},
@@ -41,6 +41,6 @@ def test_an_option_spells_out_every_parameter_with_its_default(file: Path) -> No
 def test_every_option_composes() -> None:
     with initialize_config_dir(str(DIRECTORY), version_base="1.3"):
         assert compose("config").scorers == {}
-        settings = ["scorers.model.path=some/model", "scorers.function.function=a.b"]
-        scorers = compose("config", ["scorers=[model,function]", *settings]).scorers
-    assert (scorers.model.path, scorers.function.function) == ("some/model", "a.b")
+        settings = ["scorers.reward_model.path=some/model", "scorers.function_reward.function=a.b"]
+        scorers = compose("config", ["scorers=[reward_model,function_reward]", *settings]).scorers
+    assert (scorers.reward_model.path, scorers.function_reward.function) == ("some/model", "a.b")

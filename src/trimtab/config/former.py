@@ -11,6 +11,7 @@ from hydra.core.override_parser.types import Override
 from trimtab.config.offers import SCORERS
 
 _SLOTS = ("judge", "reward")
+_CHOICES = {"model": "reward_model", "function": "function_reward"}
 _WHY = "judges and rewards are scorers, of which a run can have any number"
 _MISSED = re.compile(rf"'({'|'.join(_SLOTS)})'")
 
@@ -19,6 +20,7 @@ def said_now(overrides: Sequence[Override]) -> dict[str, str]:
     """Return, by its line, what is to be said of each override in the former form."""
     former = [o for o in overrides if o.key_or_group.partition(".")[0] in _SLOTS]
     chosen = {o.key_or_group: str(o.input_line).partition("=")[2] for o in former}
+    chosen = {slot: _CHOICES.get(name, name) for slot, name in chosen.items()}
     names = [chosen[slot] for slot in _SLOTS if chosen.get(slot, "none") != "none"]
     choice = f"{SCORERS}={names[0]}" if len(names) == 1 else f"{SCORERS}=[{','.join(names)}]"
     found = {}
