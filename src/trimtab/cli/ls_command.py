@@ -15,8 +15,6 @@ from trimtab.config import composition
 from trimtab.config.launchers import LAUNCHERS, installed_by
 from trimtab.config.overrides import Source
 from trimtab.machine.printable import printable
-from trimtab.vectors import Vector
-from trimtab.vectors.provenance import name_of
 
 _VECTORS, _LAUNCHERS = "vectors", "launchers"
 _GROUPS = {
@@ -73,6 +71,9 @@ def _description(file: Path) -> str:
 
 def _origin(name: str) -> str:
     """Return the models that an embedded vector lies between."""
+    from trimtab.vectors import Vector  # imports NumPy
+    from trimtab.vectors.provenance import name_of
+
     facts = Vector.open(f"zoo:{name}").facts
     ends = (name_of(facts.get("base")), name_of(facts.get("aligned")))
     base, aligned = (Path(zoo.name_in(end) or end).name for end in ends)

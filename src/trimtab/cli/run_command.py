@@ -1,6 +1,7 @@
 """The command `trimtab run`: the only place that knows Hydra's runtime."""
 
 import argparse
+import copyreg
 import hashlib
 import io
 import os
@@ -17,6 +18,7 @@ from hydra import version
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -55,6 +57,7 @@ def main(arguments: Sequence[str]) -> int:
             )
             said = io.StringIO()
             with (
+                _one_store(),
                 redirect_stdout(said if flags.help else sys.stdout),
                 suppress(SystemExit),  # Hydra's own end, after its help
             ):
@@ -136,6 +139,16 @@ def _hydra_raises() -> Iterator[None]:
         del os.environ[errors.FULL_ERROR]
         if before is not None:
             os.environ[errors.FULL_ERROR] = before
+
+
+@contextmanager
+def _one_store() -> Iterator[None]:
+    """Keep Hydra's help from copying its whole store of configs anew for each group it lists."""
+    copyreg.pickle(ConfigStore, lambda store: "instance")  # a name stands for what is not copied
+    try:
+        yield
+    finally:
+        del copyreg.dispatch_table[ConfigStore]
 
 
 def _source(flags: argparse.Namespace) -> overrides.Source:
