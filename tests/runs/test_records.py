@@ -1,11 +1,11 @@
 """What a run writes has a line in its typed record, and what a record demands is written."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, NotRequired, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Any
 
 import yaml
+from typed_records import lacking, nameless
 
 from trimtab import DeRa, Generation, Plain
 from trimtab.runs import recorded
@@ -16,26 +16,6 @@ from trimtab.tasks import StoredResponses, WordProblems
 from trimtab.tracking.trackers import NoTracker
 
 NO_TRACKER = NoTracker().start(run_id="", name="", job_type="", config={}, folder=Path())
-
-
-def differing(hint: Any, value: Any, at: str = "") -> Iterator[str]:
-    """Yield the keys, however deep, that a value has and its typed record not, or must have."""
-    while get_origin(hint) in (Annotated, NotRequired) or type(None) in get_args(hint):
-        hint = get_args(hint)[0]
-    if value is None:
-        return
-    if is_typeddict(hint):
-        hints = get_type_hints(hint, include_extras=True)
-        yield from (f"{at}.{key}" for key in value if key not in hints)
-        yield from (f"no {at}.{key}" for key in hint.__required_keys__ if key not in value)
-        for key in value.keys() & hints.keys():
-            yield from differing(hints[key], value[key], f"{at}.{key}")
-    elif get_origin(hint) is dict:
-        for key, inner in value.items():
-            yield from differing(get_args(hint)[1], inner, f"{at}.{key}")
-    elif get_origin(hint) is list:
-        for inner in value:
-            yield from differing(get_args(hint)[0], inner, f"{at}[]")
 
 
 def run(folder: Path, **changes: Any) -> None:
@@ -73,9 +53,10 @@ def test_every_key_of_every_file_has_a_line(tmp_path: Path, zoo: Any) -> None:
     for folder in (tmp_path / name for name in ("drawn", "weighed", "smaller", "larger")):
         for name, kind in kinds.items():
             content = yaml.safe_load((folder / name).read_text())  # JSON is YAML
-            assert content and [*differing(kind, content)] == []
+            assert content and nameless(content, kind) == lacking(content, kind) == set()
         for line in (folder / "samples.jsonl").read_text().splitlines():
-            assert [*differing(SampleRecord, json.loads(line))] == []
+            content = json.loads(line)
+            assert nameless(content, SampleRecord) == lacking(content, SampleRecord) == set()
     drawn = recorded.read_samples(tmp_path / "drawn")
     assert [line["draw"] for line in drawn] == [1, 2] * 2
     assert all(line["by_token"]["ids"] and len(line["verdicts"]) == 2 for line in drawn)

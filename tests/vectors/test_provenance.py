@@ -2,12 +2,12 @@
 
 import json
 from pathlib import Path
-from types import MappingProxyType, NoneType
-from typing import Any, get_args, get_type_hints, is_typeddict
+from types import MappingProxyType
 
 import numpy as np
 import pytest
 from checkpoints import llama, saved
+from typed_records import nameless
 
 from trimtab.cli.vector_command import main
 from trimtab.machine import shapes
@@ -160,20 +160,6 @@ def test_it_is_shown_and_goes_into_models(folders, tmp_path: Path, capsys) -> No
     assert "0.25 x (ties of a, b" in (out / "README.md").read_text()
     main(["apply", f"base={folders['m3']}", f"vector={tmp_path / 'mixed'}", f"out={out}-2"])
     assert "Transfer: mixed was extracted from" in capsys.readouterr().out
-
-
-def nameless(value: Any, hint: Any) -> set[str]:
-    """Return the keys of what was written that a typed record has no line for."""
-    inner = [each for each in get_args(hint) if each is not NoneType]
-    if is_typeddict(hint):
-        lines = get_type_hints(hint)
-        below = [nameless(each, lines[key]) for key, each in value.items() if key in lines]
-        return set().union(value.keys() - lines.keys(), *below)
-    if isinstance(value, list):
-        return set().union(*(nameless(each, inner[0]) for each in value))
-    if isinstance(value, dict) and len(inner) == 2:
-        return set().union(*(nameless(each, inner[1]) for each in value.values()))
-    return nameless(value, inner[0]) if value is not None and len(inner) == 1 else set()
 
 
 def test_a_key_without_a_line_is_noticed() -> None:
