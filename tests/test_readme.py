@@ -3,11 +3,13 @@
 import contextlib
 import io
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from commands import command
 
 from trimtab import Completion
 from trimtab.runs import recorded
@@ -55,13 +57,16 @@ def test_each_promise_names_the_tests_that_hold_it() -> None:
         assert named and named <= known, promise
 
 
-@pytest.mark.process
+@pytest.mark.slow
 def test_the_commands_of_vectors_run(tmp_path: Path) -> None:
     section = TEXT.split("## Alignment vectors")[1].split("\n## ")[0]
     shell = "\n".join(re.findall(r"```sh\n(.*?)```", section, re.DOTALL))
     shell = shell.replace("limit=100", "limit=20").replace("--trials 20", "--trials 2")
-    shell = re.sub("^trimtab", f"{sys.executable} -m trimtab", shell, flags=re.MULTILINE)
-    subprocess.run(["bash", "-e", "-c", shell], cwd=tmp_path, check=True)
+    for line in filter(None, shell.replace("\\\n", " ").splitlines()):
+        program, *arguments = shlex.split(line, comments=True)
+        assert program == "trimtab"
+        done = command(tmp_path, *arguments)
+        assert done.returncode == 0, done.stderr
     assert (tmp_path / "vectors.png").stat().st_size > 1000
     assert (tmp_path / "moved" / "README.md").is_file()
     assert len(recorded.run_folders([tmp_path / "results"])) == 3

@@ -5,7 +5,6 @@ across a hand-off, contexts that fill up.
 """
 
 import functools
-import itertools
 
 import oracles
 import pytest
@@ -142,22 +141,29 @@ def test_nudging_is_exact(zoo, pair: str, drawn: dict) -> None:
         list(PAIRS).index(pair), short="short" in base_name + guide_name or "zoo" in pair
     )
     length = {"max_new_tokens": 20, **drawn}
-    told = [
-        oracles.nudge(
-            reader(base),
-            base.render(conversation),
-            reader(guide),
-            guide.render(conversation),
-            generation=Generation(**length),
-            sample_id=str(i),
-            **settings,
-        )
-        for i, conversation in enumerate(asked)
+    answers = [
+        nudging.complete(asked[:count], Generation(draft_length=draft, batch_size=size, **length))
+        for draft in (0, 16)
+        for size, count in ((8, len(asked)), (1, ALONE))
     ]
-    for draft_length, batch_size in itertools.product((0, 16), (1, 8)):
-        count = ALONE if batch_size == 1 else len(asked)
-        generation = Generation(draft_length=draft_length, batch_size=batch_size, **length)
-        require_told(nudging.complete(asked[:count], generation), told[:count])
+    told = []
+    for i, (conversation, expected) in enumerate(zip(asked, answers[0], strict=True)):
+        prompts_of = base.render(conversation), guide.render(conversation)
+        for each, prompt in zip((base, guide), prompts_of, strict=True):
+            reader(each).foresee(prompt, expected.text)
+        told.append(
+            oracles.nudge(
+                reader(base),
+                prompts_of[0],
+                reader(guide),
+                prompts_of[1],
+                generation=Generation(**length),
+                sample_id=str(i),
+                **settings,
+            )
+        )
+    for given in answers:
+        require_told(given, told[: len(given)])
 
 
 @pytest.mark.slow
@@ -241,14 +247,20 @@ def test_one_voice_is_exact(zoo, method: str, kind: str, drawn: dict) -> None:
         len(PAIRS) + VOICES.index((method, kind)), short="short" in kind or kind == "zoo"
     )
     length = {"max_new_tokens": 24, **drawn}
+    answers = [
+        make(draft=draft).complete(
+            asked[:count], Generation(draft_length=6, batch_size=size, **length)
+        )
+        for draft in (None, "prompt-lookup", small)
+        for size, count in ((8, len(asked)), (1, ALONE))
+    ]
     told = []
-    for i, conversation in enumerate(asked):
-        parts = [
-            (reader(each), weight, reader(each).tokens(each.render(conversation)))
-            for each, weight in mixture
-        ]
+    for i, (conversation, expected) in enumerate(zip(asked, answers[0], strict=True)):
+        parts = []
+        for each, weight in mixture:
+            prompt = each.render(conversation)
+            reader(each).foresee(prompt, expected.text)
+            parts.append((reader(each), weight, reader(each).tokens(prompt)))
         told.append(oracles.alone(parts, Generation(**length), str(i)))
-    for draft, batch_size in itertools.product((None, "prompt-lookup", small), (1, 8)):
-        count = ALONE if batch_size == 1 else len(asked)
-        generation = Generation(draft_length=6, batch_size=batch_size, **length)
-        require_told(make(draft=draft).complete(asked[:count], generation), told[:count])
+    for given in answers:
+        require_told(given, told[: len(given)])

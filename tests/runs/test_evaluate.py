@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from breaking_off import breaking_off
+from commands import command
 
 from trimtab import Completion, Generation, LanguageModel, Nudging, Plain
 from trimtab.runs import recorded, run_folder
@@ -132,9 +133,6 @@ def test_a_torn_last_line_is_repaired(tmp_path: Path) -> None:
 
 
 COMMAND = [
-    sys.executable,
-    "-m",
-    "trimtab",
     "run",
     "base=a-large-base",
     "guide=b-small-chat",
@@ -147,8 +145,9 @@ COMMAND = [
 
 @pytest.mark.process
 def test_killed_and_resumed_equals_undisturbed(tmp_path: Path) -> None:
-    command = [*COMMAND, f"results={tmp_path / 'killed'}"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    words = [*COMMAND, f"results={tmp_path / 'killed'}"]
+    start = [sys.executable, "-m", "trimtab", *words]
+    with subprocess.Popen(start, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             files = list((tmp_path / "killed").rglob("samples.jsonl"))
@@ -159,12 +158,9 @@ def test_killed_and_resumed_equals_undisturbed(tmp_path: Path) -> None:
     (file,) = (tmp_path / "killed").rglob("samples.jsonl")
     kept = file.read_text().splitlines()
     assert 5 <= len(kept) < 40, "the run ended before it could be killed"
-    subprocess.run(command, check=True, capture_output=True)
-    subprocess.run(
-        [*COMMAND[:-1], "generation.batch_size=16", f"results={tmp_path / 'whole'}"],
-        check=True,
-        capture_output=True,
-    )
+    undisturbed_words = [*COMMAND[:-1], "generation.batch_size=16", f"results={tmp_path / 'whole'}"]
+    for given in (words, undisturbed_words):
+        assert command(tmp_path, *given).returncode == 0
     (whole,) = (tmp_path / "whole").rglob("samples.jsonl")
     records, undisturbed = (recorded.read_samples(f.parent) for f in (file, whole))
     assert len(records) == 40
