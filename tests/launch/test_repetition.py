@@ -183,7 +183,7 @@ def test_a_folder_does_not_say_where_its_run_again_goes(trimtab: Command, moved:
 
 def test_scorers_are_those_of_the_run_however_it_named_them(moved: Path) -> None:
     """A run once had one judge and one reward; they are scorers by these names."""
-    facts = recorded.read_run(moved)
+    facts = recorded.read_facts(moved)
     assert facts
     facts["launch"]["scorers"] = {
         "judge": {"_target_": "trimtab.scorers.Judge", "model": "gpt-4o", "rubric": "quality"},
