@@ -12,6 +12,8 @@ import torch
 from trimtab import Completion, Conversation, Generation, LanguageModel, Method
 from trimtab.decoding import Speaker, Turns
 from trimtab.methods import Mixture
+from trimtab.runs import most_likely
+from trimtab.tasks import Sample
 
 Zoo = Callable[[str], LanguageModel]
 GREEDY = Generation(max_new_tokens=10, batch_size=4)
@@ -326,3 +328,10 @@ def test_answers_that_are_none_are_refused(zoo: Zoo, kind: type[Relay], message:
     method = kind(one=zoo("a-small-chat"), two=zoo("a-small-chat"))
     with pytest.raises(ValueError, match=message):
         alone(method)
+
+
+def test_the_record_of_a_choice_has_the_prompt_that_was_read(zoo: Zoo) -> None:
+    method = Greeted(model=zoo("a-small-chat"), times=2)
+    sample = Sample(id="0", conversation=ASKED["0"], target="A", choices={"A": "cow", "B": "dog"})
+    ((completion, _),) = most_likely.answer(method, {"0": sample}, GREEDY, "sum")
+    assert "Hi. Hi. Tell me about the farm." in completion.prompts["model"]

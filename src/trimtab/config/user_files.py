@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from trimtab.config import working_directory
-from trimtab.config.parts import parts
+from trimtab.config.parts import Whole, parts
 from trimtab.config.user_code import file_of, is_installed, is_own, is_users
 from trimtab.machine import whole_files
 
@@ -63,7 +63,7 @@ def behind(*wholes: Any) -> set[Path]:
     files = {*sources(*map(type, held))}
     for whole in held:
         if is_users(type(whole)):
-            files |= {file for _, value in parts(whole) for file in _of_setting(value)}
+            files |= {file for value in _settings(whole) for file in _of_setting(value)}
     return files
 
 
@@ -122,6 +122,18 @@ def located(module: str) -> Path | None:
             if file.is_file():
                 return file
     return None
+
+
+def _settings(whole: Any) -> Iterator[Any]:
+    """Yield what an object of a user's class holds; of a model, what that class adds to it."""
+    if not isinstance(whole, Whole):
+        yield from (value for _, value in parts(whole))
+        return
+    for kind in type(whole).__mro__:
+        for name in vars(kind).get("__annotations__", ()) if is_users(kind) else ():
+            value = getattr(whole, name, None)
+            yield value
+            yield from (held for _, held in parts(value))
 
 
 def _of_setting(value: Any) -> set[Path]:

@@ -79,28 +79,23 @@ class LocalPredictor:
     def predict(self, requests: Sequence[Request]) -> list[list[Prediction]]:
         """Answer several requests, with one forward pass per model; a prediction per position."""
         opening = {request.cursor.slot for request in requests if request.opens}
-        if self._together == 1 or len(self.models) > 1:
+        theirs_alone = any(request.targets for request in requests)
+        if self._together == 1 or len(self.models) > 1 or theirs_alone:
             return self._predict(requests, opening)
         # One model says the same to all answers of a sample: nothing is read twice.
         news: dict[Hashable, Request] = {}
         for request in requests:
             memo, (tokens,) = request.cursor.memo, request.sequences
             missing = memo.missing(tokens, request.last)
-            row: Hashable = id(memo), tuple(tokens)
-            if request.targets:  # what is asked about them is one's own
-                news[request.cursor.slot] = request
-            elif missing and (row not in news or news[row].last < missing):
+            row = id(memo), tuple(tokens)
+            if missing and (row not in news or news[row].last < missing):
                 news[row] = request._replace(last=missing)
-        read = self._predict(list(news.values()), opening) if news else []
-        found = dict(zip(news, read, strict=True))
-        for row, request in news.items():
-            if not request.targets:
-                request.cursor.memo.learn(request.sequences[0], found[row])
+        if news:
+            read = self._predict(list(news.values()), opening)
+            for request, predictions in zip(news.values(), read, strict=True):
+                request.cursor.memo.learn(request.sequences[0], predictions)
         return [
-            found[request.cursor.slot]
-            if request.targets
-            else request.cursor.memo.recall(request.sequences[0], request.last)
-            for request in requests
+            request.cursor.memo.recall(request.sequences[0], request.last) for request in requests
         ]
 
     def _predict(
@@ -281,19 +276,29 @@ class _Logits(NamedTuple):
         places = [place for request in requests for place in self.rows[request.cursor.slot]]
         if places == list(range(len(self.logits_NV))):
             return self.logits_NV
-        return self.logits_NV[torch.tensor(places, device=self.logits_NV.device)]
+        with torch.inference_mode():  # nobody may change them, as those that a model has given
+            return self.logits_NV[torch.tensor(places, device=self.logits_NV.device)]
 
 
 def _mixed(cursor: Cursor, logits: Mapping[str, torch.Tensor]) -> torch.Tensor:
     """Return the logits `[N, V]` of a speaker, from those of its models."""
     combine, first_NV = cursor.combine or linear, next(iter(logits.values()))
     alike = {role: own_NV.to(first_NV.device) for role, own_NV in logits.items()}
-    mixed_NV = combine(alike, cursor.weights)
+    whose = getattr(combine, "__qualname__", combine)
+    try:
+        mixed_NV = combine(alike, cursor.weights)
+    except RuntimeError as error:
+        if "update to inference tensor" not in str(error):
+            raise
+        raise ValueError(
+            f"{whose} changes the logits that it is given, which others read too. Accepted are new "
+            "ones, as z + 1 is, and z.clone()."
+        ) from error
     if not isinstance(mixed_NV, torch.Tensor) or mixed_NV.shape != first_NV.shape:
         shape = list(getattr(mixed_NV, "shape", ())) or type(mixed_NV).__name__
         raise ValueError(
-            f"{getattr(combine, '__qualname__', combine)} returned {shape} from logits of "
-            f"{list(first_NV.shape)}. Accepted are logits of the same shape."
+            f"{whose} returned {shape} from logits of {list(first_NV.shape)}. Accepted are logits "
+            "of the same shape."
         )
     return mixed_NV
 

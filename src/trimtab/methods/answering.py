@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
@@ -107,7 +108,7 @@ class Answering(ABC):
     def participants(self) -> dict[str, LanguageModel]:
         """Every model that has a say in the answers, by its name in the method."""
         silent = declared(type(self), "without_effect", ())
-        return {n: model for n, model in self.all_models.items() if n.split(".")[0] not in silent}
+        return {n: m for n, m in self.all_models.items() if re.split(r"[.\[]", n)[0] not in silent}
 
     @property
     def all_models(self) -> dict[str, LanguageModel]:

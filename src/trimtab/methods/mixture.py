@@ -168,8 +168,8 @@ class Mixture(Method):
                 the end token.
 
         Raises:
-            ValueError: for another role, a method that does not mix logits, or models that do not
-                share a vocabulary.
+            ValueError: for another role, a method that does not mix logits or that moves a model,
+                or models that do not share a vocabulary.
         """
         if type(self).answer is not Mixture.answer:
             raise ValueError(
@@ -184,6 +184,17 @@ class Mixture(Method):
             )
         if on not in self.mixture:
             raise ValueError(not_a_choice("on:", on, tuple(self.mixture)))
+        if self.steering or any(self.models[r] != model for r, (model, _) in self.mixture.items()):
+            raise ValueError(
+                f"{named(type(self))} moves a model, which a logits processor would pass by: "
+                "generate(..., custom_generate=method) takes every method."
+            )
+        for role, (model, _) in self.mixture.items():
+            if model.predictor(role, SPEAKER, Generation()) is not None:
+                raise ValueError(
+                    f"{role} ({model.path}) predicts by itself ({type(model).__name__}), which a "
+                    "logits processor cannot mix."
+                )
         self.require_compatible()
 
         from trimtab.methods.logits_processor import MixtureProcessor

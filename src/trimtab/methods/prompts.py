@@ -17,7 +17,7 @@ class Prompts(NamedTuple):
         text: as they are read.
         tokens: the same in each model's tokens.
         conversation: what they are of; None where they were given as they are.
-        sample_id: the sample's id.
+        sample_id: the id of the answer: the sample's, with `#2` for its second draw, and so on.
     """
 
     text: dict[str, str]
