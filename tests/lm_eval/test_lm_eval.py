@@ -39,7 +39,7 @@ from trimtab.lm_eval.settings import cut, read_settings
 from trimtab.vectors import extract
 
 Zoo = Callable[[str], LanguageModel]
-DATA = Path(__file__).parent / "data" / "lm_eval"
+DATA = Path(__file__).parent / "data"
 ROWS = [json.loads(line) for line in (DATA / "problems.jsonl").read_text().splitlines()]
 SYSTEM = "Answer the question by walking through the reasoning steps."
 CHAT = [
