@@ -65,8 +65,11 @@ def decode(
 
     yield from fill()
     while answers:
-        asked = {id(request.cursor.predictor) for request in requests.values()}
-        predictor = next(each for each in predictors if id(each) in asked)
+        predictor = next(
+            each
+            for each in predictors
+            if any(request.cursor.predictor is each for request in requests.values())
+        )
         slots = sorted(
             slot for slot, request in requests.items() if request.cursor.predictor is predictor
         )

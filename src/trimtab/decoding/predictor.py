@@ -169,6 +169,8 @@ class Cursor:
         self.strengths = strengths
         self.weights = dict.fromkeys(predictor.models, 1.0) if weights is None else dict(weights)
         self.combine = combine
+        # Alike for cursors whose models' logits become one in the same way.
+        self.mixture: Hashable = (tuple(self.weights.items()), id(combine))
         self.memo: Memo[Prediction] = Memo() if memo is None else memo
         self.models = {role: predictor.models[role] for role in self.weights}
         self.place = {role: i for i, role in enumerate(self.models)}
@@ -181,11 +183,6 @@ class Cursor:
         self._said_before = frozenset(said_before)
         self._contexts = [model.context_length for model in self.models.values()]
         self._held: tuple[list[int], ...] = ()
-
-    @property
-    def mixture(self) -> Hashable:
-        """What is alike for cursors whose models' logits become one in the same way."""
-        return tuple(self.weights.items()), id(self.combine)
 
     @cached_property
     def vocabulary_size(self) -> int:

@@ -207,7 +207,7 @@ def _evaluation(job: Job, shown: Progress) -> Iterator[Answered]:
                 if smaller:
                     folder.write_samples(answers.lines.values())
 
-                # 7. Answered come, and each is kept.
+                # 7. Answers come, and each is kept.
                 answers.begin(facts, stretch, tracker, bar)
                 yield answers
 
