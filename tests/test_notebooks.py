@@ -88,12 +88,14 @@ def test_a_notebook_is_stored_without_outputs(path: Path) -> None:
     assert not any(cell["outputs"] or cell["execution_count"] for cell in code)
 
 
+@pytest.mark.slow
 def test_first_steps_runs() -> None:
     (path,) = (path for path in NOTEBOOKS if path.stem == "first_steps")
     namespace = execute(path, cells(path, "code"))
     assert len(namespace["answers"]["nudging"]) == len(namespace["questions"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BY_RESULTS)
 def test_a_notebook_shows_the_results_of_its_command(
     name: str, sweeps: Path, figures: None, monkeypatch: pytest.MonkeyPatch

@@ -15,6 +15,7 @@ from trimtab.config import composition
 from trimtab.config.offers import FOLDERS
 
 
+@pytest.mark.slow
 def test_a_long_sweep_is_decoded_a_few_values_at_a_time(trimtab, evaluations, monkeypatch):
     sizes = []
     monkeypatch.setattr(

@@ -58,6 +58,7 @@ NEEDED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_option_composes_and_builds(group, tmp_path, monkeypatch):
     (tmp_path / "rows.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n')
@@ -96,6 +97,7 @@ def test_every_model_can_take_every_role(role):
             assert build(node).path == f"zoo:{name}"
 
 
+@pytest.mark.slow
 def test_an_option_spells_out_every_parameter_with_its_default():
     nodes = [composed(f"method={name}").method for name in options("method")]
     nodes += [composed(f"task={name}").task for name in options("task")]

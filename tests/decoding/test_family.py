@@ -70,6 +70,7 @@ def conversations(method: Method, count: int) -> dict:
     return {sample.id: sample.conversation for sample in task.samples(count)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "values", "drawn"),
     CASES,

@@ -93,6 +93,7 @@ def test_sampled_answers_equal_the_oracle(zoo, base_name: str, guide_name: str) 
         assert got.measures["ends_suppressed"] == told.ends_suppressed
 
 
+@pytest.mark.slow
 def test_batch_size_changes_nothing(zoo) -> None:
     nudging = Nudging(base=zoo("a-large-base"), guide=zoo("b-small-chat"), threshold=0.4)
     asked = conversations(16)

@@ -87,6 +87,7 @@ def test_proxy_tuning_with_base_as_its_own_anti_expert_is_dera(zoo) -> None:
         assert texts[0] == texts[1]
 
 
+@pytest.mark.slow
 def test_proxy_tuning_equals_the_oracle(zoo) -> None:
     base, tuned, untuned = zoo("a-large-base"), zoo("a-small-chat"), zoo("a-small-base")
     proxy = ProxyTuning(base=base, tuned=tuned, untuned=untuned, strength=0.7)

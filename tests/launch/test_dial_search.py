@@ -274,6 +274,7 @@ def test_a_finished_search_says_what_it_found_and_computes_nothing(
     assert "n = 40 (echo, validation split)" in line
 
 
+@pytest.mark.slow
 def test_runs_that_are_there_are_found_and_may_be_finished(
     searched: Any, choices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -295,6 +296,7 @@ def test_runs_that_are_there_are_found_and_may_be_finished(
     assert finished(runs_in(tmp_path)[value])
 
 
+@pytest.mark.slow
 def test_a_failure_is_told_and_the_others_go_on(
     searched: Any, capsys: pytest.CaptureFixture
 ) -> None:
@@ -304,6 +306,7 @@ def test_a_failure_is_told_and_the_others_go_on(
     assert any("method.strength=0.75" in line and "failed" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_where_all_fail_the_search_fails_and_is_made_up_for_later(
     searched: Any, undisturbed: Path, choices: Path, tmp_path: Path, monkeypatch: Any, capsys: Any
 ) -> None:
@@ -328,6 +331,7 @@ def test_one_process_at_a_time(searched: Any, undisturbed: Path) -> None:
         searched(*NOISY, to=undisturbed, trials=9)
 
 
+@pytest.mark.slow
 def test_no_more_trials_than_values(searched: Any) -> None:
     trials, lines = searched("task.rows=2", step=0.5, trials=20)
     assert sorted(t.params["method.strength"] for t in trials) == [0, 0.5, 1]

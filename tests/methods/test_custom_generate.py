@@ -138,6 +138,7 @@ def test_a_mixture_is_complete_on_any_of_its_models(zoo, sampled: bool) -> None:
             assert texts(first, result, prompt) == [answer.text for answer in expected]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guide_name", ["a-small-chat", "b-small-chat"])
 def test_nudging_is_complete(zoo, guide_name: str) -> None:
     base, guide = zoo("a-large-base"), zoo(guide_name)

@@ -93,6 +93,7 @@ def test_settings_that_differ_and_unscored_answers_are_in_the_tables(tmp_path: P
     assert {r["limit_seed"] for r in rows if r["method"] != "base"} == {""}
 
 
+@pytest.mark.slow
 def test_comparisons_are_in_every_file(tmp_path: Path) -> None:
     runs = sweep(tmp_path / "runs")
     against = next(run for run in runs if run.method == "base")
@@ -159,6 +160,7 @@ def test_figures_draw_what_there_is(tmp_path: Path) -> None:
             assert imread(file).ndim == 3
 
 
+@pytest.mark.slow
 def test_curves_along_different_dials_are_drawn_apart(tmp_path: Path) -> None:
     sweep(tmp_path, kl=False)
     for strength in (0.0, 1.0):
@@ -174,6 +176,7 @@ def test_curves_along_different_dials_are_drawn_apart(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.slow
 def test_a_figure_for_a_paper_is_as_wide_as_a_column_with_letters_as_letters(
     tmp_path: Path,
 ) -> None:

@@ -202,6 +202,7 @@ def test_no_cell_of_a_spreadsheet_is_a_formula(tmp_path: Path, start: str) -> No
     assert metric[0] in "'\\" and row[head.index(metric)] == "-0.5"
 
 
+@pytest.mark.slow
 def test_a_report_replaces_another_whole_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

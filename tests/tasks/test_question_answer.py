@@ -79,6 +79,7 @@ def test_examples_are_shown_as_questions_are(tmp_path: Path, zoo) -> None:
     assert zoo("a-large-base").render(sample.conversation) == expected
 
 
+@pytest.mark.slow
 def test_a_benchmark_shows_examples_under_its_own_prefix(tmp_path: Path, zoo) -> None:
     """As a chat, each is a turn of the user's and of the assistant's."""
     rows = write(tmp_path / "test.jsonl", {"question": "2 + 2?", "answer": "2 + 2 = 4\n#### 4"})
