@@ -310,6 +310,15 @@ class Forgetful(Relay):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BrokenOff(Relay):
+    """Ends where it could go on."""
+
+    def answer(self, cursors: Any, prompts: Any, generation: Generation) -> Any:
+        turns = Turns(cursors, prompts.text, generation)
+        return turns.completion((yield from turns.say("one", most=1)))
+
+
+@dataclass(frozen=True, kw_only=True)
 class OutOfStep(Relay):
     """Asks about fewer tokens than places."""
 
@@ -321,6 +330,7 @@ class OutOfStep(Relay):
     ("kind", "message"),
     [
         (Forgetful, r"Forgetful.*answer\(\) came to None. Accepted is a generator that returns"),
+        (BrokenOff, r"BrokenOff.*answer\(\) ended with stop_reason=None. Accepted is a text"),
         (OutOfStep, r"targets=\(40,\): accepted is one for each of the 3 positions"),
     ],
 )
@@ -335,3 +345,11 @@ def test_the_record_of_a_choice_has_the_prompt_that_was_read(zoo: Zoo) -> None:
     sample = Sample(id="0", conversation=ASKED["0"], target="A", choices={"A": "cow", "B": "dog"})
     ((completion, _),) = most_likely.answer(method, {"0": sample}, GREEDY, "sum")
     assert "Hi. Hi. Tell me about the farm." in completion.prompts["model"]
+
+
+def test_generate_does_not_pass_a_method_by(zoo: Zoo) -> None:
+    chat = zoo("a-small-chat")
+    method = Relay(one=chat, two=zoo("a-small-base"), roles=("one", "two"))
+    asked = torch.tensor([chat.encode("Tell me about the farm.")])
+    with pytest.raises(ValueError, match=r"Relay.*is no custom_generate.*Ask it by complete\(\)"):
+        chat.weights.generate(asked, custom_generate=method, max_new_tokens=4)

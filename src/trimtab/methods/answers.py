@@ -105,6 +105,11 @@ def _whole(method: Answering, cursors: Cursors, prompts: Prompts, generation: Ge
             f"{named(type(method))}.answer() came to {found!r}. Accepted is a generator that "
             "returns a Completion, as in `return turns.completion(ending)`."
         )
+    if not isinstance(found.stop_reason, str):
+        raise ValueError(
+            f"{named(type(method))}.answer() ended with stop_reason={found.stop_reason!r}. Accepted "
+            "is a text: a turn that came to None can be followed by another."
+        )
     return found
 
 

@@ -197,6 +197,17 @@ class Method(Answering):
             told = [m.prompts(asked) for m, asked in zip(methods, conversations, strict=True)]
         yield from answered(methods, told, generation)
 
+    def __call__(self, *given: Any, **settings: Any) -> Any:
+        """Refuse to answer inside transformers' `generate()`, which passes by what it cannot call.
+
+        Raises:
+            ValueError: always; methods that can have a `__call__` of their own.
+        """
+        raise ValueError(
+            f"{named(type(self))} is no custom_generate: its speakers' prompts are more than "
+            "input_ids. Ask it by complete()."
+        )
+
     def weigh(
         self,
         conversations: Mapping[str, Conversation],
