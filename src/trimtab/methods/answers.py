@@ -107,8 +107,8 @@ def _whole(method: Answering, cursors: Cursors, prompts: Prompts, generation: Ge
         )
     if not isinstance(found.stop_reason, str):
         raise ValueError(
-            f"{named(type(method))}.answer() ended with stop_reason={found.stop_reason!r}. Accepted "
-            "is a text: a turn that came to None can be followed by another."
+            f"{named(type(method))}.answer() ended with stop_reason={found.stop_reason!r}. "
+            "Accepted is a text: a turn that came to None can be followed by another."
         )
     return found
 
