@@ -85,6 +85,12 @@ def test_a_scorer_of_ones_own_is_one_file(mine):
     assert "Did you mean mine?" in mistakes("scorers=mne", source=source)[0]
 
 
+def test_a_file_in_the_wrong_folder_is_told_its_place(mine):
+    source = mine(scorers_mine="_target_: trimtab.scorers.Judge\nmodel: local\n")
+    (found,) = mistakes("scorers=mine", source=source)
+    assert "DIR/scorer, not DIR/scorers" in found
+
+
 def test_an_experiment_chooses_scorers(mine):
     head = "# @package _global_\ndefaults:\n"
     source = mine(experiment_judged=f"{head}  - override /scorers: [quality, correctness]\n")

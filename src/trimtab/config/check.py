@@ -78,6 +78,10 @@ class _Check:
 
     def scorers(self, nodes: dict[str, Any], raw: dict[str, Any]) -> list[str]:
         """Return the mistakes of each scorer, and what two of them would share in the record."""
+        if "_target_" in nodes:
+            return [
+                f"{SCORERS}: one has no name. Its file belongs in DIR/scorer, not DIR/{SCORERS}."
+            ]
         found = {name: self.part(f"{SCORERS}.{name}", nodes[name], raw[name]) for name in nodes}
         built = {name: build(nodes[name]) for name in nodes if not found[name]}
         shared = _shared({n: one for n, one in built.items() if hasattr(one, "shares")})

@@ -27,9 +27,12 @@ def offer(*folders: Path) -> None:
     """
     store = ConfigStore.instance()
     for group, place in FOLDERS.items():
-        store.repo.pop(group, None)
         # Where a file of the group's own has the name, it is that which is meant.
-        for name in sorted(_names(folders, place) - _names(folders, group)):
+        names = _names(folders, place) - _names(folders, group)
+        if store.repo.get(group, {}).keys() == {f"{name}.yaml" for name in names}:
+            continue
+        store.repo.pop(group, None)
+        for name in sorted(names):
             node = {"defaults": [f"/{place}/{name}@_here_"]}
             package = f"{group}.{name}" if group == SCORERS else group
             store.store(name, node, group=group, package=package)

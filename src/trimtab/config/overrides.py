@@ -187,7 +187,7 @@ class _Reader:
         chosen = value if isinstance(value, list) else [value]
         unknown = [name for name in chosen if name not in options]
         _, _, own = (override.package or "").partition(f"{offers.SCORERS}.")
-        if own in self.options(offers.SCORERS) and own != value:
+        if own and own != value and own in self.options(offers.SCORERS):
             self.mistakes.append(
                 f"{override.input_line}: {own} is another scorer's name. Give this one a name of "
                 f"its own, as in +{group}@{offers.SCORERS}.second={value}."
