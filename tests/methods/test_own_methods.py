@@ -353,3 +353,13 @@ def test_generate_does_not_pass_a_method_by(zoo: Zoo) -> None:
     asked = torch.tensor([chat.encode("Tell me about the farm.")])
     with pytest.raises(ValueError, match=r"Relay.*is no custom_generate.*Ask it by complete\(\)"):
         chat.weights.generate(asked, custom_generate=method, max_new_tokens=4)
+
+
+@pytest.mark.parametrize(
+    ("dial", "stands_at"), [("roles", r"\('model', 'model'\)"), ("rolls", None)]
+)
+def test_a_dial_is_a_number(zoo: Zoo, dial: str, stands_at: str | None) -> None:
+    kind = type("Turned", (Relay,), {"dial": dial})
+    method = kind(one=zoo("a-small-chat"), two=zoo("a-small-base"))
+    with pytest.raises(ValueError, match=f"its dial '{dial}' stands at {stands_at}"):
+        _ = method.value

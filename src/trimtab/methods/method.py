@@ -27,7 +27,8 @@ class Method(Answering):
     that hold some.
 
     Attributes:
-        dial: the field that turns from one behaviour to the other; None where there is none.
+        dial: the field, a number, that turns from one behaviour to the other; None where there is
+            none.
         further_dials: other fields in which methods may differ that decode together.
         without_effect: fields that change no answer, and so do not count for a run's fingerprint;
             a subclass of one's own says so anew.
@@ -56,9 +57,18 @@ class Method(Answering):
 
     @property
     def value(self) -> float:
-        """Where the dial stands."""
+        """Where the dial stands.
+
+        Raises:
+            ValueError: for a dial that is no field, or none with a number.
+        """
         assert self.dial is not None
-        value: float = getattr(self, self.dial)
+        value = getattr(self, self.dial, None)
+        if not isinstance(value, int | float):
+            raise ValueError(
+                f"{named(type(self))}: its dial {self.dial!r} stands at {value!r}. Accepted is a "
+                "field with a number; sweeps of other settings need no dial."
+            )
         return value
 
     def at(self, value: float) -> Self:
