@@ -32,9 +32,11 @@ def values(reward: FunctionReward) -> list[tuple[str, dict[str, float]]]:
 def working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry != ""])
+    before = set(sys.modules)
     yield tmp_path
-    for name, module in list(sys.modules.items()):
-        if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
+    here = {path.stem for path in tmp_path.iterdir()}
+    for name in set(sys.modules) - before:
+        if name.partition(".")[0] in here:
             del sys.modules[name]
 
 
