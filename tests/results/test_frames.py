@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from run_folders import write_run
 
-from trimtab.results import frames
+from trimtab.results import frames, quantities
 from trimtab.runs import recorded, run_folder
 from trimtab.statistics import estimates
 
@@ -173,3 +173,17 @@ def test_a_report_names_the_models_that_a_method_holds_in_a_mapping() -> None:
     }
     run = frames.Run(folder=Path("task/method/f"), config={"method": method}, summary={})
     assert run.models == "a + b"
+
+
+def test_what_each_scorer_is_about_is_shown(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, [1, 0, 1, 1], method="base")
+    summary = json.loads((folder / "summary.json").read_text())
+    summary["scorers"] = {}
+    for name, metrics in (("quality by a (one)", ["one_quality", "one_depth"]), ("b", ["brief"])):
+        summary["scorers"][name] = {"metrics": metrics, "scored": 4, "unscored": 0}
+        estimate = {"value": 2.5, "n": 4, "stderr": None, "ci95": None}
+        summary["metrics"] |= dict.fromkeys(metrics, estimate)
+    (folder / "summary.json").write_text(json.dumps(summary))
+    names = quantities.main(frames.read([tmp_path]))
+    assert names[:3] == ["accuracy", "one_quality", "brief"] and "one_depth" not in names
+    assert "one_depth" in quantities.every(frames.read([tmp_path]))

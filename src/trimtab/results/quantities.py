@@ -45,9 +45,14 @@ def read(run: Run, name: str) -> Reading | None:
 
 
 def main(runs: Iterable[Run]) -> list[str]:
-    """Return what tables and figures show, where any run has it: scores, guide, KL, cost."""
+    """Return what tables and figures show, where any run has it: scores, guide, KL, cost.
+
+    Of a scorer's metrics that is the one that it is about.
+    """
     found = list(runs)
-    scores = dict.fromkeys([*(run.metric for run in found), *_SCORES])
+    scorers = [scorer for run in found for scorer in run.summary.get("scorers", {}).values()]
+    headlines = [metric for scorer in scorers for metric in scorer["metrics"][:1]]
+    scores = dict.fromkeys([*(run.metric for run in found), *_SCORES, *headlines])
     names = [*scores, _SHARE, KL, SPEED, *passes(found)]
     return [name for name in names if any(read(run, name) for run in found)]
 
