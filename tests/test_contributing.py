@@ -270,8 +270,11 @@ def test_all_of_them_run_from_a_folder_and_resume(folder: Path) -> None:
     ran(folder, "--multirun", *sweep)
     for name, run in runs.items():
         assert recorded.read_samples(run.folder) == whole[name]
-    ran(folder, "task=capitals", "method=base", "base=table", "tracker=none", "results=table")
+    settings = ["task=capitals", "method=base", "base=table", "scorers=shouting"]
+    ran(folder, *settings, "tracker=none", "results=table")
     (run,) = survey([folder / "table"]).runs
+    letters = "".join(filter(str.isalpha, "".join(line["completion"] for line in run.samples)))
+    assert letters and 0 <= run.summary["metrics"]["shouting"]["value"] <= 1
     assert run.models == "a-small-base" and len(run.samples) == 3
 
 
