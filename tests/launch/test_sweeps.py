@@ -161,6 +161,8 @@ def agent_starts(file, value, folder):
         return types.SimpleNamespace()
 
     with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("WANDB")]:
+            patch.delenv(name)  # left by runs of this process
         # What the agent sets for its children, in this process too.
         patch.setenv("WANDB_DIR", str(folder))
         patch.setenv("WANDB_SWEEP_ID", SWEEP)
