@@ -132,6 +132,7 @@ def test_any_text_can_be_read(text: str) -> None:
         ("(B) Paris", "Paris", True),
         ("C++", "C", False),
         ("C#", "C#", True),
+        ("*0", "*0", True),
         ("F(x)", "f", False),
         (None, "Paris", False),
     ],

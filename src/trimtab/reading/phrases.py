@@ -70,8 +70,11 @@ def same_phrase(phrase: str | None, target: str) -> bool:
     Letter case, spaces, quotation marks, markup and ways to write one character do not count, nor
     does what is only added: "(B) Paris, the capital" says "Paris".
     """
+    if phrase is None:
+        return False
     wanted = _key(_tidied(spoken(target)) or target)
-    return phrase is not None and wanted in {_key(one) for one in _readings(phrase)}
+    alike = _key(phrase) == _key(target)  # whatever of both would be taken for markup
+    return alike or wanted in {_key(one) for one in _readings(phrase)}
 
 
 def _readings(phrase: str) -> list[str]:
