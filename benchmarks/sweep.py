@@ -18,7 +18,7 @@ from pathlib import Path
 
 import timing
 
-from trimtab.runs import recorded
+from trimtab.runs import record_reader
 
 DIALS = ",".join(f"{i / 10:g}" for i in range(11))
 SWEEPS = {
@@ -50,7 +50,7 @@ def passes(root: Path) -> Counter[str]:
     total: Counter[str] = Counter()
     shared: Counter[str] = Counter()
     for folder in folders(root):
-        facts = recorded.read_facts(folder)
+        facts = record_reader.read_facts(folder)
         assert facts
         for segment in facts["segments"]:
             if segment["together"] == 1:
@@ -62,7 +62,7 @@ def passes(root: Path) -> Counter[str]:
 
 def folders(root: Path) -> list[Path]:
     """Return the run folders below a root."""
-    return recorded.run_folders([root])
+    return record_reader.run_folders([root])
 
 
 def row(name: str, batch_size: int, count: int, repeats: int) -> dict[str, object]:

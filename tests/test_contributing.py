@@ -19,7 +19,7 @@ import torch
 
 from trimtab import Completion, Conversation, Generation, LanguageModel, Method, Nudging, Plain
 from trimtab.results.finished import survey
-from trimtab.runs import recorded
+from trimtab.runs import reader
 
 TEXT = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text("utf-8")
 BLOCK = re.compile(r"^```(?:python|yaml)\n# (\S+\.(?:py|yaml))\n(.*?)^```$", re.M | re.S)
@@ -258,10 +258,10 @@ def test_all_of_them_run_from_a_folder_and_resume(folder: Path) -> None:
     assert runs.keys() == METHODS.keys()
     whole = {}
     for name, run in runs.items():
-        facts = recorded.read_facts(run.folder)
+        facts = reader.read_facts(run.folder)
         assert facts is not None and facts["content"]["code"].keys() >= {f"{name}.py"}
         assert all(model["content_sha256"] for model in facts["models"].values())
-        whole[name] = recorded.read_samples(run.folder)
+        whole[name] = reader.read_samples(run.folder)
         assert len(whole[name]) == 3
         # As if it had been stopped after the first answer.
         lines = (run.folder / "samples.jsonl").read_text().splitlines(keepends=True)
@@ -269,7 +269,7 @@ def test_all_of_them_run_from_a_folder_and_resume(folder: Path) -> None:
         (run.folder / "summary.json").unlink()
     ran(folder, "--multirun", *sweep)
     for name, run in runs.items():
-        assert recorded.read_samples(run.folder) == whole[name]
+        assert reader.read_samples(run.folder) == whole[name]
     settings = ["task=capitals", "method=base", "base=table", "scorers=shouting"]
     ran(folder, *settings, "tracker=none", "results=table")
     (run,) = survey([folder / "table"]).runs

@@ -12,7 +12,7 @@ import pytest
 from commands import command
 
 from trimtab import Completion
-from trimtab.runs import recorded
+from trimtab.runs import reader
 from trimtab.vectors import extract
 
 TEXT = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
@@ -69,7 +69,7 @@ def test_the_commands_of_vectors_run(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
     assert (tmp_path / "vectors.png").stat().st_size > 1000
     assert (tmp_path / "moved" / "README.md").is_file()
-    assert len(recorded.run_folders([tmp_path / "results"])) == 3
+    assert len(reader.run_folders([tmp_path / "results"])) == 3
 
 
 @pytest.mark.process
@@ -82,7 +82,7 @@ def test_own_tasks_run(tmp_path: Path, task: str, asked: str) -> None:
     (tmp_path / "capitals.csv").write_text("question,answer\nFrance?,Paris\nItaly?,Rome\n")
     command = ["run", "--config-dir", "choices", f"task={task}", "method=guide", "limit=2"]
     subprocess.run([sys.executable, "-m", "trimtab", *command], cwd=tmp_path, check=True)
-    (folder,) = recorded.run_folders([tmp_path / "results"])
-    first, _ = recorded.read_samples(folder)
+    (folder,) = reader.run_folders([tmp_path / "results"])
+    first, _ = reader.read_samples(folder)
     assert first["question"].startswith(asked)
     assert set(first["scores"]) == {"accuracy"}

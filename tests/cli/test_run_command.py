@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from trimtab.config import composition
-from trimtab.config.offers import FOLDERS
+from trimtab.config.shared_choices import FOLDERS
 
 
 @pytest.mark.slow

@@ -17,8 +17,8 @@ from omegaconf import OmegaConf
 from trimtab.config import composition
 from trimtab.config.check import check
 from trimtab.config.composition import ConfigError, build, digest, fingerprint, settings
-from trimtab.config.offers import FOLDERS
 from trimtab.config.overrides import Source, check_command
+from trimtab.config.shared_choices import FOLDERS
 
 
 def composed(*overrides):

@@ -7,7 +7,7 @@ from scipy.stats import chisquare
 from transformers import TopKLogitsWarper, TopPLogitsWarper
 
 from trimtab import Generation
-from trimtab.decoding.noise import noise_key
+from trimtab.decoding.noise_key import noise_key
 from trimtab.decoding.sampling import draw, gumbel_noise, keep_top_k, keep_top_p
 
 

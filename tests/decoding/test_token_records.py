@@ -10,7 +10,7 @@ import torch
 from trimtab import DeRa, Generation, Nudging
 from trimtab.results.finished import Run
 from trimtab.results.frames import tokens_table
-from trimtab.runs import recorded
+from trimtab.runs import reader
 from trimtab.runs.evaluate import Job, evaluate
 from trimtab.tasks import Stories
 from trimtab.tracking.trackers import NoTracker
@@ -72,7 +72,7 @@ def job(folder: Path, dera: DeRa, generation: Generation, limit: int) -> Job:
 
 def test_a_run_keeps_them_for_a_table(dera, tmp_path: Path, caplog) -> None:
     summary = evaluate(job(tmp_path, dera, KEPT, limit=2))
-    lines = recorded.read_samples(tmp_path)
+    lines = reader.read_samples(tmp_path)
     run = Run(folder=tmp_path, config={"method": {}, "task": {}}, summary=summary)
     table = tokens_table([run])
     assert list(table["id"]) == [line["id"] for line in lines for _ in line["by_token"]["ids"]]

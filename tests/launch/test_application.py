@@ -11,7 +11,7 @@ import pytest
 
 from trimtab.cli import main
 from trimtab.launch import errors
-from trimtab.runs import recorded, run_folder
+from trimtab.runs import reader, run_folder
 
 Command = Callable[..., tuple[int, str, str]]
 SHORT = ("method=guide", "limit=2", "generation.max_new_tokens=4")
@@ -148,6 +148,6 @@ def test_each_job_of_a_multirun_over_scorings_prints_its_own_metric(
     folders = [Path(folder) for _, folder in printed]
     assert folders[:2] == folders[2:] and folders[0] != folders[1]
     for folder in folders[:2]:
-        summary, facts = recorded.read_summary(folder), recorded.read_facts(folder)
+        summary, facts = reader.read_summary(folder), reader.read_facts(folder)
         assert summary and summary["task"]["metric"] == "published"
         assert facts and [segment["samples"] for segment in facts["segments"]] == [1, 0]

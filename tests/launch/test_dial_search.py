@@ -23,7 +23,7 @@ from planted import Echo, Planted
 from trimtab.cli import main
 from trimtab.config.overrides import Source
 from trimtab.launch import dial_search, search_plan
-from trimtab.runs import environment, recorded
+from trimtab.runs import environment, reader
 
 TESTS = Path(__file__).parent
 
@@ -111,8 +111,8 @@ def tried(trials: list) -> list[tuple]:
 
 def runs_in(results: Path) -> dict[float, Path]:
     """Return the run folders by strength."""
-    folders = recorded.run_folders([results])
-    return {recorded.read_config(folder)["method"]["strength"]: folder for folder in folders}
+    folders = reader.run_folders([results])
+    return {reader.read_config(folder)["method"]["strength"]: folder for folder in folders}
 
 
 def best_of(trials: list) -> optuna.trial.FrozenTrial:
@@ -219,16 +219,16 @@ def test_killed_and_resumed_equals_undisturbed(
             time.sleep(0.01)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-    (begun,) = (folder for folder in recorded.run_folders([tmp_path]) if not finished(folder))
+    (begun,) = (folder for folder in reader.run_folders([tmp_path]) if not finished(folder))
 
     resumed, _ = searched(*NOISY, trials=5)
     assert tried(resumed) == tried(trials_in(undisturbed))[:5]
     assert {state for _, state, _ in tried(resumed)} == {TrialState.COMPLETE, TrialState.PRUNED}
     for value, folder in runs_in(tmp_path).items():
-        computed = sum(segment["samples"] for segment in recorded.read_facts(folder)["segments"])
+        computed = sum(segment["samples"] for segment in reader.read_facts(folder)["segments"])
         assert computed == samples_in(folder / "samples.jsonl"), "nothing is computed twice"
         assert finished(folder) == finished(runs_in(undisturbed)[value])
-    assert len(recorded.read_facts(begun)["segments"]) == 2
+    assert len(reader.read_facts(begun)["segments"]) == 2
 
 
 def samples_in(file: Path) -> int:
@@ -236,7 +236,7 @@ def samples_in(file: Path) -> int:
 
 
 def finished(folder: Path) -> bool:
-    return recorded.read_summary(folder) is not None
+    return reader.read_summary(folder) is not None
 
 
 @pytest.mark.slow
@@ -250,7 +250,7 @@ def test_what_is_worse_is_given_up_and_never_the_best(searched: Any, tmp_path: P
         method = Planted(strength=value, **planted)
         assert np.mean([method.score(sample) for sample in range(120)]) < best_of(trials).value
         folder = runs_in(tmp_path)[value]
-        assert recorded.read_facts(folder)["status"] == "stopped"
+        assert reader.read_facts(folder)["status"] == "stopped"
         assert 0 < samples_in(folder / "samples.jsonl") < 120
     computed = sum(map(samples_in, tmp_path.rglob("samples.jsonl")))
     assert any(f"{computed:,} computed; {9 * 120:,} in these runs" in line for line in lines)
@@ -340,7 +340,7 @@ def test_no_more_trials_than_values(searched: Any) -> None:
 
 def test_a_study_is_beside_the_runs_and_not_taken_for_one(undisturbed: Path) -> None:
     assert {path.name for path in undisturbed.iterdir()} == {"searches", "echo"}
-    assert len(recorded.run_folders([undisturbed])) == 9
+    assert len(reader.run_folders([undisturbed])) == 9
 
 
 def test_models_are_loaded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from commands import command
 
-from trimtab.runs import recorded
+from trimtab.runs import reader
 
 pytestmark = pytest.mark.process
 
@@ -47,7 +47,7 @@ def sweep(root: Path, *arguments: str, launcher: str = "basic") -> subprocess.Co
 def left(root: Path) -> dict[str, object]:
     """Return what the runs below a folder left that does not depend on how they were run."""
     content: dict[str, object] = {}
-    for folder in recorded.run_folders([root / "results"]):
+    for folder in reader.run_folders([root / "results"]):
         name = str(folder.relative_to(root))
         for file in ("samples.jsonl", "config.yaml"):
             content[f"{name}/{file}"] = (folder / file).read_text()
@@ -71,7 +71,7 @@ def one_by_one(tmp_path_factory) -> dict[str, dict[str, object]]:
         done = sweep(root, *arguments)
         assert done.returncode == 0, done.stderr
         content[name] = left(root)
-        assert len(recorded.run_folders([root])) == 4
+        assert len(reader.run_folders([root])) == 4
     return content
 
 
@@ -84,7 +84,7 @@ def test_the_fused_launcher_leaves_the_same_files(
     done = sweep(tmp_path, *arguments, launcher="fused")
     assert done.returncode == 0, done.stderr
     assert left(tmp_path) == one_by_one[name]
-    facts = [recorded.read_facts(folder) for folder in recorded.run_folders([tmp_path])]
+    facts = [reader.read_facts(folder) for folder in reader.run_folders([tmp_path])]
     assert [[segment["together"] for segment in run["segments"]] for run in facts] == [[4]] * 4
 
 
@@ -92,10 +92,10 @@ def test_jobs_that_differ_in_more_fall_into_groups(tmp_path: Path) -> None:
     grid = ["guide=a-small-chat,b-small-chat", "method.threshold=0.3,0.6", "limit=4"]
     done = sweep(tmp_path, *grid, launcher="fused")
     assert done.returncode == 0, done.stderr
-    folders = recorded.run_folders([tmp_path])
+    folders = reader.run_folders([tmp_path])
     assert len(folders) == 4
     for folder in folders:
-        assert [s["together"] for s in recorded.read_facts(folder)["segments"]] == [2]
+        assert [s["together"] for s in reader.read_facts(folder)["segments"]] == [2]
 
 
 def test_vectors_and_methods_without_a_dial_run_one_by_one(tmp_path: Path) -> None:
@@ -104,9 +104,9 @@ def test_vectors_and_methods_without_a_dial_run_one_by_one(tmp_path: Path) -> No
     vectors = ["experiment=vector-advice", "method.strength=0,1", "limit=3"]
     done = sweep(tmp_path, *vectors, launcher="fused")
     assert done.returncode == 0, done.stderr
-    folders = recorded.run_folders([tmp_path])
+    folders = reader.run_folders([tmp_path])
     assert len(folders) == 4
-    assert all(recorded.read_facts(f)["segments"][0]["together"] == 1 for f in folders)
+    assert all(reader.read_facts(f)["segments"][0]["together"] == 1 for f in folders)
 
 
 @pytest.mark.parametrize("launcher", ["basic", "fused", "joblib"])
@@ -119,7 +119,7 @@ def test_a_failing_job_says_its_own_error_and_stops_no_other(launcher: str, tmp_
     closing = done.stderr[done.stderr.index("2 of 4 runs failed") :]
     assert closing.count("ocabular") == 2
     assert "Traceback" not in done.stderr
-    finished = [f for f in recorded.run_folders([tmp_path]) if recorded.read_summary(f)]
+    finished = [f for f in reader.run_folders([tmp_path]) if reader.read_summary(f)]
     assert len(finished) == 2
 
 
@@ -144,14 +144,14 @@ def test_a_killed_sweep_goes_on(launcher: str, one_by_one, tmp_path: Path) -> No
     assert left(tmp_path) == one_by_one["nudging"]
     assert computed(tmp_path) == 80, "a sample was computed twice"
     # Once more: nothing is done, so there is not another stretch of work.
-    facts = [recorded.read_facts(folder) for folder in recorded.run_folders([tmp_path])]
+    facts = [reader.read_facts(folder) for folder in reader.run_folders([tmp_path])]
     assert sweep(tmp_path, *NUDGING, launcher=launcher).returncode == 0
-    assert [recorded.read_facts(folder) for folder in recorded.run_folders([tmp_path])] == facts
+    assert [reader.read_facts(folder) for folder in reader.run_folders([tmp_path])] == facts
 
 
 def computed(root: Path) -> int:
     """Return how many samples were computed in all stretches of work below a folder."""
-    runs = [recorded.read_facts(folder) for folder in recorded.run_folders([root])]
+    runs = [reader.read_facts(folder) for folder in reader.run_folders([root])]
     return sum(segment["samples"] for run in runs for segment in run["segments"])
 
 

@@ -14,7 +14,7 @@ import yaml
 from trimtab import zoo
 from trimtab.cli import main
 from trimtab.launch import job, repetition
-from trimtab.runs import recorded
+from trimtab.runs import reader
 
 Command = Callable[..., tuple[int, str, str]]
 RUN = ("run", "base=a-large-base", "guide=a-small-chat", "limit=3", "generation.max_new_tokens=8")
@@ -41,14 +41,14 @@ def trimtab(
 
 def only(root: Path) -> Path:
     """The one run folder below a root."""
-    (folder,) = recorded.run_folders([root])
+    (folder,) = reader.run_folders([root])
     return folder
 
 
 def answers(folder: Path) -> list[object]:
     return [
         [line[name] for name in ("id", "prompts", "completion", "tokens", "scores")]
-        for line in recorded.read_samples(folder)
+        for line in reader.read_samples(folder)
     ]
 
 
@@ -73,13 +73,13 @@ def test_a_copied_folder_gives_the_same_answers(
     again = only(Path("reruns"))
     assert again.parts[:-1] == ("reruns", "word-problems", "nudging")
     assert answers(again) == answers(moved)
-    facts = recorded.read_facts(moved)
+    facts = reader.read_facts(moved)
     assert facts and facts["launch"]["command"] == f"trimtab {' '.join(RUN)} generation=sampling"
     assert facts["launch"]["directory"] == str(tmp_path)
 
 
 def test_answers_that_are_others_are_counted(trimtab: Command, moved: Path) -> None:
-    lines = recorded.read_samples(moved)
+    lines = reader.read_samples(moved)
     lines[1]["completion"] += "!"
     (moved / "samples.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     code, out, _ = trimtab("rerun", str(moved), "results=again")
@@ -88,7 +88,7 @@ def test_answers_that_are_others_are_counted(trimtab: Command, moved: Path) -> N
 
 
 def test_what_is_not_as_it_was_is_said(trimtab: Command, moved: Path, tmp_path: Path) -> None:
-    facts = recorded.read_facts(moved)
+    facts = reader.read_facts(moved)
     assert facts
     facts["packages"]["torch"] = "0.1"
     facts["packages"]["transformers"] = "\x1b[2J4"  # as somebody could write who shares a run
@@ -117,7 +117,7 @@ def test_the_old_folder_is_not_taken_for_the_new(
 
 
 def test_what_is_missing_here_is_listed(trimtab: Command, moved: Path) -> None:
-    config = recorded.read_config(moved)
+    config = reader.read_config(moved)
     config["method"]["guide"]["path"] = "/gone/guide"
     config["task"] = {"_target_": "trimtab.tasks.QuestionAnswer", "path": "gone.jsonl"}
     (moved / "config.yaml").write_text(yaml.safe_dump(config))
@@ -139,7 +139,7 @@ def test_what_is_missing_here_is_listed(trimtab: Command, moved: Path) -> None:
 def test_a_folder_runs_no_code_of_others(
     trimtab: Command, moved: Path, part: str, change: dict[str, object]
 ) -> None:
-    config = recorded.read_config(moved)
+    config = reader.read_config(moved)
     config[part] = change
     (moved / "config.yaml").write_text(yaml.safe_dump(config))
     code, _, err = trimtab("rerun", str(moved))
@@ -157,7 +157,7 @@ def test_a_folder_runs_no_code_that_it_comes_with(
     ran = folder.parent / "ran"
     for place in (folder, folder.parent):
         (place / "other_task.py").write_text(f"open({str(ran)!r}, 'w')")
-    config = recorded.read_config(folder)
+    config = reader.read_config(folder)
     config["task"] = {"_target_": f"{'' if inside else 'from_afar.'}other_task.Task"}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     if inside:
@@ -168,7 +168,7 @@ def test_a_folder_runs_no_code_that_it_comes_with(
 
 
 def test_a_folder_does_not_say_where_its_run_again_goes(trimtab: Command, moved: Path) -> None:
-    facts = recorded.read_facts(moved)
+    facts = reader.read_facts(moved)
     assert facts
     for odd in ("../../elsewhere", "..", "/tmp/elsewhere", ""):
         facts["launch"]["choices"] = {"task": odd, "method": odd}
@@ -183,7 +183,7 @@ def test_a_folder_does_not_say_where_its_run_again_goes(trimtab: Command, moved:
 
 def test_scorers_are_those_of_the_run_however_it_named_them(moved: Path) -> None:
     """A run once had one judge and one reward; they are scorers by these names."""
-    facts = recorded.read_facts(moved)
+    facts = reader.read_facts(moved)
     assert facts
     facts["launch"]["scorers"] = {
         "judge": {"_target_": "trimtab.scorers.Judge", "model": "gpt-4o", "rubric": "quality"},
@@ -202,7 +202,7 @@ def test_scorers_are_those_of_the_run_however_it_named_them(moved: Path) -> None
 
 
 def test_code_that_comes_with_a_model_is_asked_for_by_name(trimtab: Command, moved: Path) -> None:
-    config = recorded.read_config(moved)
+    config = reader.read_config(moved)
     config["method"]["base"]["trust_remote_code"] = True
     (moved / "config.yaml").write_text(yaml.safe_dump(config))
     code, _, err = trimtab("rerun", str(moved))
@@ -210,7 +210,7 @@ def test_code_that_comes_with_a_model_is_asked_for_by_name(trimtab: Command, mov
 
 
 def test_a_config_that_reads_the_environment_is_refused(trimtab: Command, moved: Path) -> None:
-    config = recorded.read_config(moved)
+    config = reader.read_config(moved)
     config["task"]["split"] = "${oc.env:HOME}"
     (moved / "config.yaml").write_text(yaml.safe_dump(config))
     code, _, err = trimtab("rerun", str(moved))

@@ -20,7 +20,7 @@ from trimtab.cli import main
 from trimtab.report import page, payload, recipe, tables
 from trimtab.report.study import studies
 from trimtab.results import frames, plots
-from trimtab.runs import recorded
+from trimtab.runs import reader
 from trimtab.statistics import estimates
 
 HOSTILE = "</script><img src=x onerror=alert(1)><!-- <script> & \"quoted\" 'text' </style>"
@@ -339,7 +339,7 @@ def test_the_command_writes_beside_the_runs_and_ends_with_the_paths(
     with pytest.raises(SystemExit) as end:
         main.main()
     assert end.value.code == 0
-    assert recorded.run_folders([tmp_path]) == [run.folder for run in runs]
+    assert reader.run_folders([tmp_path]) == [run.folder for run in runs]
     shown = capsys.readouterr().out
     lines = shown.splitlines()
     files = [Path(line) for line in lines[lines.index(str(tmp_path / "report/table.csv")) :]]

@@ -17,7 +17,7 @@ from trimtab.cli import main
 from trimtab.report import tables
 from trimtab.results import frames
 from trimtab.results.finished import survey
-from trimtab.runs import recorded, run_folder
+from trimtab.runs import reader, run_folder
 from trimtab.vectors.show import picture
 
 Command = Callable[..., tuple[int, str, str]]
@@ -95,7 +95,7 @@ def test_python_reads_what_is_good_and_names_the_rest(
     first = next(run for run in runs if run.folder == good[0])
     for run in runs:
         if run.folder not in good:
-            with pytest.raises(recorded.Damaged, match=r"samples\.jsonl"):
+            with pytest.raises(reader.Damaged, match=r"samples\.jsonl"):
                 frames.compare(first, run)
 
 
@@ -106,7 +106,7 @@ def test_a_run_does_not_go_on_with_damaged_samples(tmp_path: Path, name: str) ->
     folder = write_run(tmp_path, [1, 0], value=0.2)
     OF_SAMPLES[name](folder)
     with pytest.raises((ValueError, OSError)), run_folder.RunFolder(folder):
-        recorded.read_samples(folder)
+        reader.read_samples(folder)
 
 
 def test_a_link_to_a_run_is_followed_and_another_named(tmp_path: Path, command: Command) -> None:

@@ -7,7 +7,7 @@ import pytest
 from run_folders import write_run
 
 from trimtab.results import frames, quantities
-from trimtab.runs import recorded, run_folder
+from trimtab.runs import reader, run_folder
 from trimtab.statistics import estimates
 
 
@@ -43,7 +43,7 @@ def test_content_tells_other_weights_and_other_rows_apart(tmp_path: Path) -> Non
     folders = [write_run(tmp_path, [1.0, 0.0], value=value) for value in (0.1, 0.2, 0.3, 0.4)]
     (folders[2] / "run.json").write_text(json.dumps({"content": {"models": {"base": "other"}}}))
     with run_folder.RunFolder(folders[3]) as run:
-        run.write_samples(recorded.read_samples(folders[3])[:1])
+        run.write_samples(reader.read_samples(folders[3])[:1])
     same, same_too, other_weights, fewer_rows = (
         run.content for run in sorted(frames.read([tmp_path]), key=lambda run: run.value or 0)
     )

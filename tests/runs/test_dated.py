@@ -13,7 +13,7 @@ from breaking_off import breaking_off
 
 from trimtab import Conversation, DeRa, Generation, LanguageModel, Plain
 from trimtab.methods import Method
-from trimtab.runs import dated, recorded
+from trimtab.runs import dated, reader
 from trimtab.runs.evaluate import Job, evaluate, evaluate_together
 from trimtab.tasks import StoredResponses, WordProblems
 from trimtab.tracking.trackers import NoTracker
@@ -57,7 +57,7 @@ def job(folder: Path, method: Method, **changes: Any) -> Job:
 
 def days(folder: Path) -> list[str]:
     """The days in the prompts of a run, as its records say."""
-    prompts = [next(iter(line["prompts"].values())) for line in recorded.read_samples(folder)]
+    prompts = [next(iter(line["prompts"].values())) for line in reader.read_samples(folder)]
     return [prompt[len("On ") : prompt.index(":")] for prompt in prompts]
 
 
@@ -69,7 +69,7 @@ def test_a_run_that_goes_on_asks_on_the_day_on_which_it_began(tmp_path: Path, to
     today("2026-03-05")
     evaluate(job(tmp_path, Plain(model=chat())))
     assert days(tmp_path) == ["01 Mar 2026"] * 3
-    facts = recorded.read_facts(tmp_path)
+    facts = reader.read_facts(tmp_path)
     assert facts and facts["content"]["day"] == "2026-03-01"
     evaluate(job(tmp_path, Plain(model=chat())))  # finished: another day is no reason to object
     evaluate(job(tmp_path / "other", Plain(model=chat())))
@@ -97,7 +97,7 @@ def test_a_folder_that_records_no_day_began_when_its_first_stretch_did(
 def test_a_template_without_a_date_knows_no_day(tmp_path: Path, today: On) -> None:
     today("2026-03-01")
     evaluate(job(tmp_path, Plain(model=chat(None))))
-    facts = recorded.read_facts(tmp_path)
+    facts = reader.read_facts(tmp_path)
     assert facts and "day" not in facts["content"]
 
 
@@ -118,7 +118,7 @@ def test_jobs_that_decode_together_are_each_asked_on_their_own_day(
     assert len(evaluate_together(jobs)) == 3
     assert days(tmp_path / "a") == ["01 Mar 2026"] * 3
     assert days(tmp_path / "b") == days(tmp_path / "c") == ["05 Mar 2026"] * 3
-    facts = [recorded.read_facts(tmp_path / name) or {} for name in values]
+    facts = [reader.read_facts(tmp_path / name) or {} for name in values]
     assert [one["segments"][-1]["together"] for one in facts] == [1, 2, 2]
 
 

@@ -11,7 +11,7 @@ import pytest
 from trimtab import Conversation, Generation, Plain
 from trimtab.methods import Method
 from trimtab.results.finished import Run
-from trimtab.runs import draws, recorded
+from trimtab.runs import draws, reader
 from trimtab.runs.evaluate import Job, evaluate
 from trimtab.statistics import estimates
 from trimtab.tasks import Sample, WordProblems
@@ -48,7 +48,7 @@ def test_a_run_draws_several_answers_to_each_sample(zoo, tmp_path: Path) -> None
     plain = Plain(model=zoo("a-small-chat"))
     evaluate(job(tmp_path / "one", plain, SAMPLED))
     summary = evaluate(job(tmp_path / "three", plain, THREE))
-    one, three = (recorded.read_samples(tmp_path / name) for name in ("one", "three"))
+    one, three = (reader.read_samples(tmp_path / name) for name in ("one", "three"))
     answers = {line["id"]: line["completion"] for line in three}
     assert len(answers) == 18
     assert all(answers[line["id"]] == line["completion"] for line in one)
@@ -86,7 +86,7 @@ def test_a_run_of_several_draws_resumes(zoo, tmp_path: Path) -> None:
     again = evaluate(job(tmp_path, plain, THREE, limit=3))
     assert again["metrics"] == whole["metrics"]
     told = [json.loads(line) for line in before.splitlines()]
-    assert recorded.read_samples(tmp_path) == told
+    assert reader.read_samples(tmp_path) == told
 
 
 @pytest.mark.parametrize("every", [0.0, 1.0, 0.5])

@@ -16,7 +16,7 @@ from breaking_off import breaking_off
 from commands import command
 
 from trimtab import Completion, Generation, LanguageModel, Nudging, Plain
-from trimtab.runs import recorded, run_folder
+from trimtab.runs import reader, run_folder
 from trimtab.runs.evaluate import Job, evaluate
 from trimtab.statistics import estimates
 from trimtab.tasks import Stories, WordProblems
@@ -69,7 +69,7 @@ def test_a_run_leaves_the_whole_record(tmp_path: Path) -> None:
     assert len(facts["models"]["model"]["chat_template_sha256"]) == 64
     assert facts["packages"]["torch"] and facts["packages"]["transformers"]
     assert facts["seeds"] == {"generation": 0}
-    records = recorded.read_samples(tmp_path)
+    records = reader.read_samples(tmp_path)
     assert [r["id"] for r in records] == [s.id for s in WordProblems().samples(12)]
     for line in records:
         assert "".join(span["text"] for span in line["trace"]) == line["completion"]
@@ -112,12 +112,12 @@ def test_interrupted_and_resumed_equals_undisturbed(tmp_path: Path) -> None:
     kept = samples_of(tmp_path / "cut").splitlines()
     assert len(kept) == 5
     summary = run(tmp_path / "cut")
-    records, whole = (recorded.read_samples(tmp_path / name) for name in ("cut", "whole"))
+    records, whole = (reader.read_samples(tmp_path / name) for name in ("cut", "whole"))
     assert [r["completion"] for r in records] == [r["completion"] for r in whole]
     assert [r["scores"] for r in records] == [r["scores"] for r in whole]
     # The five were not computed again: their lines are the very same.
     assert set(kept) <= set(samples_of(tmp_path / "cut").splitlines())
-    assert [s["samples"] for s in recorded.read_facts(tmp_path / "cut")["segments"]] == [5, 7]
+    assert [s["samples"] for s in reader.read_facts(tmp_path / "cut")["segments"]] == [5, 7]
     assert summary["metrics"]["accuracy"]["n"] == 12
 
 
@@ -129,7 +129,7 @@ def test_a_torn_last_line_is_repaired(tmp_path: Path) -> None:
     (tmp_path / "samples.jsonl").write_text("".join(lines[:6]) + lines[6][:40])
     run(tmp_path)
     texts = [json.loads(line)["completion"] for line in whole.splitlines()]
-    assert [r["completion"] for r in recorded.read_samples(tmp_path)] == texts
+    assert [r["completion"] for r in reader.read_samples(tmp_path)] == texts
 
 
 COMMAND = [
@@ -162,7 +162,7 @@ def test_killed_and_resumed_equals_undisturbed(tmp_path: Path) -> None:
     for given in (words, undisturbed_words):
         assert command(tmp_path, *given).returncode == 0
     (whole,) = (tmp_path / "whole").rglob("samples.jsonl")
-    records, undisturbed = (recorded.read_samples(f.parent) for f in (file, whole))
+    records, undisturbed = (reader.read_samples(f.parent) for f in (file, whole))
     assert len(records) == 40
     assert set(kept[:-1]) <= set(file.read_text().splitlines())
     for one, other in zip(records, undisturbed, strict=True):
@@ -209,20 +209,20 @@ def test_a_failure_keeps_what_was_computed_and_says_why(tmp_path: Path) -> None:
     method = failing(model=LanguageModel(path="zoo:a-small-chat", prompt="chat"))
     with pytest.raises(FloatingPointError):
         run(tmp_path, method=method)
-    facts = recorded.read_facts(tmp_path)
+    facts = reader.read_facts(tmp_path)
     assert facts is not None
     assert facts["status"] == "failed"
     assert "logits are not finite" in facts["error"]
-    assert len(recorded.read_samples(tmp_path)) == 3
+    assert len(reader.read_samples(tmp_path)) == 3
 
 
 def test_measures_and_means_get_t_intervals(tmp_path: Path) -> None:
     method = Plain(model=LanguageModel(path="zoo:a-small-sft", prompt="chat"))
     summary = run(tmp_path, task=Stories(), method=method)
-    rewards = [r["scores"]["reward"] for r in recorded.read_samples(tmp_path)]
+    rewards = [r["scores"]["reward"] for r in reader.read_samples(tmp_path)]
     assert summary["metrics"]["reward"] == estimates.mean(rewards, (0, 1)).to_dict()
     ended = summary["metrics"]["ended"]["value"]
-    reasons = [r["stop_reason"] for r in recorded.read_samples(tmp_path)]
+    reasons = [r["stop_reason"] for r in reader.read_samples(tmp_path)]
     assert ended == sum(reason == "end" for reason in reasons) / 12
 
 
@@ -233,7 +233,7 @@ def test_the_guide_ratio_is_reported(tmp_path: Path) -> None:
         threshold=0.4,
     )
     summary = run(tmp_path, method=method, limit=4)
-    records = recorded.read_samples(tmp_path)
+    records = reader.read_samples(tmp_path)
     for name in ("guide_ratio", "guide_ratio_with_ending", "guide_ratio_tokens"):
         values = [r["measures"][name] for r in records]
         assert summary["metrics"][name]["value"] == pytest.approx(sum(values) / 4)
@@ -248,7 +248,7 @@ def test_completions_are_what_the_library_gives(tmp_path: Path) -> None:
     samples = WordProblems().samples(12)
     answers = method.complete([s.conversation for s in samples], GENERATION)
     assert all(isinstance(a, Completion) for a in answers)
-    assert [a.text for a in answers] == [r["completion"] for r in recorded.read_samples(tmp_path)]
+    assert [a.text for a in answers] == [r["completion"] for r in reader.read_samples(tmp_path)]
 
 
 def test_an_edited_chat_template_is_another_model(tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ def test_an_edited_chat_template_is_another_model(tmp_path: Path) -> None:
         return Plain(model=model)
 
     run(tmp_path / "run", method=method("one "), limit=2)
-    (line, _) = recorded.read_samples(tmp_path / "run")
+    (line, _) = reader.read_samples(tmp_path / "run")
     assert line["prompts"]["model"].startswith("one Answer")
     with pytest.raises(ValueError, match="was begun with other models"):
         run(tmp_path / "run", method=method("two "), limit=2)

@@ -17,7 +17,7 @@ import pytest
 from trimtab import Completion, DeRa, Generation, LanguageModel, Plain
 from trimtab.config.user_files import behind, hashes
 from trimtab.methods import Method
-from trimtab.runs import environment, recorded
+from trimtab.runs import environment, reader
 from trimtab.runs.evaluate import Job, evaluate
 from trimtab.scorers import FunctionReward
 from trimtab.tasks import WordProblems
@@ -148,7 +148,7 @@ def test_answers_of_a_method_that_has_changed_are_not_given_again(
     assert (folder / "samples.jsonl").read_text() == before
     run(tmp_path / "new", stranger("mine.methods").Mine(model=chat()))
     assert all(
-        line["completion"].endswith("new!?") for line in recorded.read_samples(tmp_path / "new")
+        line["completion"].endswith("new!?") for line in reader.read_samples(tmp_path / "new")
     )
 
 
@@ -268,7 +268,7 @@ def test_a_function_that_makes_a_method_counts(stranger: Import, tmp_path: Path)
     config = {"method": {"_target_": "mine.methods.made"}}
     stranger("mine.methods")
     run(folder, Plain(model=chat()), config=config)
-    facts = recorded.read_facts(folder)
+    facts = reader.read_facts(folder)
     assert facts and "methods.py" in facts["content"]["code"]
     (tmp_path / "code/mine/base.py").write_text(MODULES["mine/base.py"] + "\n")
     with pytest.raises(ValueError, match=r"other code: base\.py"):

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from trimtab import Conversation, DeRa, Generation, LanguageModel, Nudging, Plain
-from trimtab.runs import recorded
+from trimtab.runs import reader
 from trimtab.runs.evaluate import Job, evaluate, evaluate_together
 from trimtab.statistics import estimates
 from trimtab.tasks import Sample, Score, StoredResponses, Task
@@ -78,7 +78,7 @@ def test_the_likeliest_choice_is_the_answer(tmp_path: Path, by: str, answer_star
     summary = run(tmp_path, Choose(likelihood=by, answer_start=answer_start))
     empty = CHAT.render(Conversation(question="", system="Be brief.", answer_start=answer_start))
     picks = []
-    for line, (question, choices, _) in zip(recorded.read_samples(tmp_path), ROWS, strict=True):
+    for line, (question, choices, _) in zip(reader.read_samples(tmp_path), ROWS, strict=True):
         asked = Conversation(question=question, system="Be brief.", answer_start=answer_start)
         values = {}
         for label, text in choices.items():
@@ -107,7 +107,7 @@ def test_the_batch_changes_nothing(tmp_path: Path) -> None:
     task = Choose(likelihood="unconditional")
     for size in (1, 3):
         run(tmp_path / str(size), task, batch_size=size)
-    one, three = (recorded.read_samples(tmp_path / str(size)) for size in (1, 3))
+    one, three = (reader.read_samples(tmp_path / str(size)) for size in (1, 3))
     assert [line["prediction"] for line in one] == [line["prediction"] for line in three]
 
 
@@ -115,7 +115,7 @@ def test_strength_0_of_dera_is_its_reference(tmp_path: Path) -> None:
     other = LanguageModel(path="zoo:a-small-dpo", prompt="chat")
     run(tmp_path / "plain", Choose())
     run(tmp_path / "dera", Choose(), DeRa(reference=CHAT, aligned=other, strength=0))
-    plain, dera = (recorded.read_samples(tmp_path / name) for name in ("plain", "dera"))
+    plain, dera = (reader.read_samples(tmp_path / name) for name in ("plain", "dera"))
     assert [line["likelihoods"] for line in plain] == [line["likelihoods"] for line in dera]
 
 
@@ -194,7 +194,7 @@ def test_work_is_what_went_through_the_model(tmp_path: Path, by: str) -> None:
     }
     assert len(seen) > 0
     assert (cost["tokens"], cost["tokens_per_second"]) == (0, None)
-    (line,) = recorded.read_samples(tmp_path)
+    (line,) = reader.read_samples(tmp_path)
     assert line["work"] == {"model": {"passes": len(seen), "tokens": sum(seen)}}
 
 

@@ -8,9 +8,9 @@ import yaml
 from typed_records import lacking, nameless
 
 from trimtab import DeRa, Generation, Plain
-from trimtab.runs import recorded
+from trimtab.runs import reader
 from trimtab.runs.evaluate import Job, evaluate
-from trimtab.runs.records import Config, RunFacts, SampleRecord, Summary
+from trimtab.runs.record_types import Config, RunFacts, SampleRecord, Summary
 from trimtab.scorers import FunctionReward
 from trimtab.tasks import StoredResponses, WordProblems
 from trimtab.tracking.trackers import NoTracker
@@ -57,9 +57,9 @@ def test_every_key_of_every_file_has_a_line(tmp_path: Path, zoo: Any) -> None:
         for line in (folder / "samples.jsonl").read_text().splitlines():
             content = json.loads(line)
             assert nameless(content, SampleRecord) == lacking(content, SampleRecord) == set()
-    drawn = recorded.read_samples(tmp_path / "drawn")
+    drawn = reader.read_samples(tmp_path / "drawn")
     assert [line["draw"] for line in drawn] == [1, 2] * 2
     assert all(line["by_token"]["ids"] and len(line["verdicts"]) == 2 for line in drawn)
-    assert all(line["likelihoods"] for line in recorded.read_samples(tmp_path / "weighed"))
-    larger = recorded.read_facts(tmp_path / "larger")
+    assert all(line["likelihoods"] for line in reader.read_samples(tmp_path / "weighed"))
+    larger = reader.read_facts(tmp_path / "larger")
     assert larger and "taken_from" in larger["segments"][0]

@@ -20,7 +20,7 @@ from trimtab.config.user_code import described
 from trimtab.config.user_files import sources
 from trimtab.reading import READERS
 from trimtab.results.finished import survey
-from trimtab.runs import recorded, run_folder
+from trimtab.runs import reader, run_folder
 from trimtab.runs.evaluate import Job, evaluate
 from trimtab.runs.rule import Rule
 from trimtab.scorers import FunctionReward
@@ -76,7 +76,7 @@ def run(folder: Path, task: Task, **changes: Any) -> dict[str, Any]:
 
 
 def scored(folder: Path) -> list[float]:
-    return [line["scores"]["accuracy"] for line in recorded.read_samples(folder / "run")]
+    return [line["scores"]["accuracy"] for line in reader.read_samples(folder / "run")]
 
 
 # ------------------------------------------------------------------ a rule that changes
@@ -87,17 +87,17 @@ def test_a_changed_rule_scores_the_answers_again_and_generates_none(
 ) -> None:
     caplog.set_level(logging.INFO, logger="trimtab")
     before = run(tmp_path, task("0.0"))
-    texts = [line["completion"] for line in recorded.read_samples(tmp_path / "run")]
+    texts = [line["completion"] for line in reader.read_samples(tmp_path / "run")]
     assert before["metrics"]["accuracy"]["value"] == 0
     assert "scored anew" not in caplog.text
     method = plain()
     after = run(tmp_path, task("float(len(text) % 2)"), method=method)
     assert "weights" not in vars(method.model)
-    lines = recorded.read_samples(tmp_path / "run")
+    lines = reader.read_samples(tmp_path / "run")
     assert [line["completion"] for line in lines] == texts
     assert scored(tmp_path) == [float(len(text) % 2) for text in texts]
     assert after["metrics"]["accuracy"]["value"] == sum(scored(tmp_path)) / 6
-    assert recorded.read_summary(tmp_path / "run") == after
+    assert reader.read_summary(tmp_path / "run") == after
     assert "6 answers" in caplog.text and "my_task.Mine" in caplog.text
     caplog.clear()
     assert run(tmp_path, task("float(len(text) % 2)")) == after
@@ -107,7 +107,7 @@ def test_a_changed_rule_scores_the_answers_again_and_generates_none(
 def test_measures_follow_the_rule_and_those_of_the_method_stay(tmp_path: Path, task: Write) -> None:
     answer = "The answer is 5. No, the answer is 7."
     once = run(tmp_path, task('float(text.rstrip(". ").endswith("7"))'), limit=1)
-    (line,) = recorded.read_samples(tmp_path / "run")
+    (line,) = reader.read_samples(tmp_path / "run")
     line |= {"completion": answer, "measures": line["measures"] | {"guide_ratio": 0.25}}
     (tmp_path / "run" / "samples.jsonl").write_text(json.dumps(line) + "\n")
     assert once["metrics"]["buried"]["value"] == 0
@@ -143,9 +143,9 @@ def always_half(completion: str, question: str, target: str | None) -> float:
 
 def test_verdicts_of_scorers_stay(tmp_path: Path, task: Write) -> None:
     run(tmp_path, task("0.0"), scorers=[FunctionReward(function=always_half)])
-    verdicts = [line["verdicts"] for line in recorded.read_samples(tmp_path / "run")]
+    verdicts = [line["verdicts"] for line in reader.read_samples(tmp_path / "run")]
     again = run(tmp_path, task("1.0"))
-    lines = recorded.read_samples(tmp_path / "run")
+    lines = reader.read_samples(tmp_path / "run")
     assert [line["verdicts"] for line in lines] == verdicts
     assert all(line["scores"] == {"accuracy": 1.0, "reward": 0.5} for line in lines)
     assert again["metrics"]["reward"]["value"] == 0.5
@@ -192,7 +192,7 @@ def test_answers_that_older_readers_read_are_read_anew_and_none_is_generated(
     task = WordProblems()
     monkeypatch.setattr("trimtab.runs.rule.READERS", "readers-1")
     run(tmp_path, task)
-    lines = recorded.read_samples(tmp_path / "run")
+    lines = reader.read_samples(tmp_path / "run")
     lines[0] |= {"completion": f"<think>The answer is 1.</think> {lines[0]['target']}"}
     lines[1] |= {"completion": "The answer is 5 + 7."}
     lines[1]["measures"].pop("unread")  # as older runs have none
@@ -203,7 +203,7 @@ def test_answers_that_older_readers_read_are_read_anew_and_none_is_generated(
     summary = run(tmp_path, task, method=method)
     assert "weights" not in vars(method.model)
     assert scored(tmp_path)[:2] == [1.0, 0.0]
-    first, second, *_ = recorded.read_samples(tmp_path / "run")
+    first, second, *_ = reader.read_samples(tmp_path / "run")
     assert (first["measures"]["unread"], second["measures"]["unread"]) == (0, 1)
     assert summary["task"]["rule"] == READERS
     assert summary["metrics"]["unread"]["n"] == 6
@@ -231,13 +231,13 @@ def test_what_is_no_score_is_named_and_nothing_is_lost(
     with pytest.raises(ValueError, match=message) as caught:
         run(tmp_path, task(f"({rule}) if text else 0.0"))
     assert "my_task.Mine" in str(caught.value)
-    (kept,) = recorded.read_samples(tmp_path / "run")
+    (kept,) = reader.read_samples(tmp_path / "run")
     assert f"sample '{kept['id']}'" in str(caught.value)
     assert kept["completion"] and kept["scores"] == {} and kept["score_error"]
-    facts = recorded.read_facts(tmp_path / "run")
+    facts = reader.read_facts(tmp_path / "run")
     assert facts and facts["status"] == "failed"
     run(tmp_path, task("1.0"))
-    lines = recorded.read_samples(tmp_path / "run")
+    lines = reader.read_samples(tmp_path / "run")
     assert [line["completion"] for line in lines if line["id"] == kept["id"]] == [
         kept["completion"]
     ]
@@ -397,7 +397,7 @@ def test_another_scoring_is_another_metric_of_the_same_answers(tmp_path: Path) -
     assert "weights" not in vars(method.model)
     assert (first["task"]["metric"], second["task"]["metric"]) == ("accuracy", "published")
     assert first["metrics"] == second["metrics"]
-    assert recorded.read_summary(tmp_path / "run") == second
+    assert reader.read_summary(tmp_path / "run") == second
     assert run(tmp_path, strict)["task"]["metric"] == "accuracy"
 
 

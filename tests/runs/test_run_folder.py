@@ -12,7 +12,7 @@ from breaking_off import breaking_off
 
 from trimtab import DeRa, Generation, LanguageModel, Plain
 from trimtab.methods import Method
-from trimtab.runs import recorded
+from trimtab.runs import reader
 from trimtab.runs.evaluate import Job, evaluate
 from trimtab.tasks import WordProblems
 from trimtab.tracking.trackers import NoTracker
@@ -90,4 +90,4 @@ def test_a_finished_folder_takes_what_is_corrected_for_the_record(tmp_path: Path
     assert yaml.safe_load((tmp_path / "config.yaml").read_text())["method"]["beta"] == 0.01
     (tmp_path / "config.yaml").unlink()
     run(tmp_path, dera(), config={"method": {"strength": 1.0, "beta": 0.01}})
-    assert recorded.read_config(tmp_path)["method"]["beta"] == 0.01
+    assert reader.read_config(tmp_path)["method"]["beta"] == 0.01

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from trimtab import Generation, Plain
-from trimtab.runs import recorded
+from trimtab.runs import reader
 from trimtab.runs.evaluate import Job, evaluate
 from trimtab.tasks import QuestionAnswer, WordProblems
 from trimtab.tracking.trackers import NoTracker
@@ -43,7 +43,7 @@ def run(folder: Path, method: Plain, limit: int | None, **changes: Any) -> list[
         "start_tracker": lambda: NO_TRACKER,
     }
     evaluate(Job(**settings, **changes))
-    return recorded.read_samples(folder)
+    return reader.read_samples(folder)
 
 
 def stretches(folder: Path) -> list[tuple[int, bool]]:
@@ -62,7 +62,7 @@ def test_a_larger_limit_leaves_what_it_leaves_alone(
     assert stretches(tmp_path / "alone" / "many") == [(7, False)]
     assert many == alone
     assert many[:3] == few
-    summary = recorded.read_summary(tmp_path / "root" / "many")
+    summary = reader.read_summary(tmp_path / "root" / "many")
     assert summary and summary["metrics"]["accuracy"]["n"] == 7
     assert summary["cost"]["tokens"] == sum(line["tokens"]["model"] for line in alone)
     # The same command again finds all of it done.

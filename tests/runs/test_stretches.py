@@ -16,7 +16,7 @@ from transformers import LlamaForCausalLM
 from trimtab import Generation, LanguageModel, Nudging, Plain
 from trimtab.decoding.speaking import Speaking
 from trimtab.machine import stopwatch
-from trimtab.runs import recorded
+from trimtab.runs import reader
 from trimtab.runs.evaluate import Job, evaluate, evaluate_together
 from trimtab.runs.stretches import Stopped
 from trimtab.scorers import FunctionReward
@@ -105,7 +105,7 @@ def test_seconds_are_those_of_decoding_alone(
     passes = sum(work["forward_passes"] for work in cost["models"].values())
     assert cost["seconds"] == passes > 0
     assert cost["seconds_count"] == "decoding"
-    stretches = recorded.read_facts(one.folder)["segments"]
+    stretches = reader.read_facts(one.folder)["segments"]
     assert [s["loading_seconds"] for s in stretches] == [1000] * (2 if way == "resumed" else 1)
     shared = way == "together"
     assert cost["tokens_per_second"] == (None if shared else round(cost["tokens"] / passes, 1))

@@ -12,7 +12,7 @@ import pytest
 
 from trimtab import Generation, LanguageModel, Plain
 from trimtab.results import frames
-from trimtab.runs import recorded
+from trimtab.runs import reader
 from trimtab.runs.evaluate import Job, evaluate
 from trimtab.scorers import FunctionReward, Scorer, Verdict
 from trimtab.tasks import Sample, Score, WordProblems
@@ -89,7 +89,7 @@ def run(folder: Path, *scorers: Scorer, **changes: Any) -> dict[str, Any]:
 
 def test_verdicts_are_scores_of_the_record(tmp_path: Path) -> None:
     summary = run(tmp_path, Evenness())
-    lines = recorded.read_samples(tmp_path)
+    lines = reader.read_samples(tmp_path)
     values = [float((digits(line["id"]) + 1) % 2) for line in lines]
     assert [line["scores"]["even"] for line in lines] == values
     assert lines[0]["verdicts"]["evenness"]["status"] == "scored"
@@ -101,7 +101,7 @@ def test_verdicts_are_scores_of_the_record(tmp_path: Path) -> None:
 
 def test_what_could_not_be_scored_is_counted_and_has_no_score(tmp_path: Path) -> None:
     summary = run(tmp_path, Evenness(puzzled_by=(2, 5)))
-    lines = recorded.read_samples(tmp_path)
+    lines = reader.read_samples(tmp_path)
     assert [i for i, line in enumerate(lines) if "even" not in line["scores"]] == [2, 5]
     assert summary["metrics"]["even"]["n"] == 8
     assert summary["metrics"]["accuracy"]["n"] == 10
@@ -133,7 +133,7 @@ def test_a_finished_run_is_scored_without_being_answered_again(tmp_path: Path) -
     assert run(tmp_path) == run(tmp_path, Evenness()) == scored
     both = run(tmp_path, Evenness(called="other", version=2))
     assert set(both["scorers"]) == {"evenness", "other"}
-    (line, *_) = recorded.read_samples(tmp_path)
+    (line, *_) = reader.read_samples(tmp_path)
     assert set(line["verdicts"]) == {"evenness", "other"}
     assert line["scores"]["even"] == line["verdicts"]["other"]["values"]["even"]
 
@@ -143,7 +143,7 @@ def test_another_version_of_a_scorer_scores_anew(tmp_path: Path) -> None:
     second = run(tmp_path, Evenness(version=2, puzzled_by=(0,)))
     assert second["scorers"]["evenness"]["identity"]["version"] == 2
     assert second["metrics"]["even"]["n"] == 9
-    total = sum(line["scores"].get("even", 0) for line in recorded.read_samples(tmp_path))
+    total = sum(line["scores"].get("even", 0) for line in reader.read_samples(tmp_path))
     assert second["metrics"]["even"]["value"] == pytest.approx(total / 9)
     assert first != second
 
@@ -151,7 +151,7 @@ def test_another_version_of_a_scorer_scores_anew(tmp_path: Path) -> None:
 def test_a_scorer_that_fails_loses_no_answer_and_no_verdict(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="the judge is gone"):
         run(tmp_path, Evenness(fails_at=4))
-    lines = recorded.read_samples(tmp_path)
+    lines = reader.read_samples(tmp_path)
     assert len(lines) == 10 and sum("verdicts" in line for line in lines) == 4
     assert json.loads((tmp_path / "run.json").read_text())["status"] == "failed"
     method = Plain(model=LanguageModel(path="zoo:a-small-chat", prompt="chat"))
@@ -161,13 +161,13 @@ def test_a_scorer_that_fails_loses_no_answer_and_no_verdict(tmp_path: Path) -> N
 
 def test_a_finished_run_keeps_its_verdicts_where_another_version_fails(tmp_path: Path) -> None:
     first = run(tmp_path, Evenness())
-    lines = recorded.read_samples(tmp_path)
+    lines = reader.read_samples(tmp_path)
     with pytest.raises(ValueError, match="the judge is gone"):
         run(tmp_path, Evenness(version=2, fails_at=4))
-    assert recorded.read_samples(tmp_path) == lines
-    assert run(tmp_path, Evenness()) == first == recorded.read_summary(tmp_path)
+    assert reader.read_samples(tmp_path) == lines
+    assert run(tmp_path, Evenness()) == first == reader.read_summary(tmp_path)
     run(tmp_path, Evenness(version=2))
-    assert recorded.read_samples(tmp_path) != lines
+    assert reader.read_samples(tmp_path) != lines
 
 
 def test_a_task_that_a_judge_scores_needs_one(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_a_second_scorer_takes_nothing_from_the_first(tmp_path: Path) -> None:
     """What it cannot score has no score, whatever an earlier one said."""
     run(tmp_path, Evenness())
     summary = run(tmp_path, Evenness(called="other", version=2, puzzled_by=(2, 5)))
-    lines = recorded.read_samples(tmp_path)
+    lines = reader.read_samples(tmp_path)
     assert [i for i, line in enumerate(lines) if "even" not in line["scores"]] == [2, 5]
     assert summary["metrics"]["even"]["n"] == 8
     assert all("evenness" in line["verdicts"] for line in lines)
@@ -203,7 +203,7 @@ def test_a_scorer_that_is_asked_again_gives_the_scores_again(tmp_path: Path) -> 
     given = []
     for scorer in ([Evenness()], [Evenness(called="other", version=2)], [Evenness()], []):
         run(tmp_path, *scorer)
-        given.append([line["scores"]["even"] for line in recorded.read_samples(tmp_path)])
+        given.append([line["scores"]["even"] for line in reader.read_samples(tmp_path)])
     first, second, again, after = given
     assert second == [1 - value for value in first]
     assert again == after == first
@@ -238,7 +238,7 @@ def test_a_metric_that_two_scorers_turn_out_to_share_is_an_error_and_no_answer_i
     other = FunctionReward(function=always_content, name="length_words")
     with pytest.raises(ValueError, match=r"length_words: length has a metric 'length_words'"):
         run(tmp_path, one, other)
-    assert len(recorded.read_samples(tmp_path)) == 10
+    assert len(reader.read_samples(tmp_path)) == 10
     assert set(run(tmp_path, one)["scorers"]) == {"length"}
 
 

@@ -23,7 +23,7 @@ from trimtab import Generation, Plain
 from trimtab.machine import network
 from trimtab.runs import verdicts
 from trimtab.runs.evaluate import Job, evaluate
-from trimtab.runs.recorded import read_samples, read_summary
+from trimtab.runs.reader import read_samples, read_summary
 from trimtab.scorers import Judge, judge_endpoint
 from trimtab.scorers.rubrics import QUALITY
 from trimtab.tasks import WordProblems

@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from trimtab.config.composition import REFERENCE, ConfigError, build, container
-from trimtab.config.offers import SCORERS
+from trimtab.config.shared_choices import SCORERS
 from trimtab.config.signature import Signature, fits, in_words
 from trimtab.config.user_code import described, named
 from trimtab.config.wording import first_line, nearest

@@ -12,7 +12,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.utils import instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from trimtab.config import canonical, offers, working_directory
+from trimtab.config import canonical, shared_choices, working_directory
 
 # The parts that decide a run's results. The roles (base, guide, untuned) count only as far as
 # the method refers to them.
@@ -144,5 +144,5 @@ def _leaves(key: str, raw: Any, root: dict[str, Any]) -> Iterator[tuple[str, Any
 
 
 ConfigStore.instance().store("schema", Experiment)
-offers.offer(DIRECTORY)
+shared_choices.offer(DIRECTORY)
 OmegaConf.register_new_resolver("fingerprint", lambda *, _root_: fingerprint(_root_), replace=True)

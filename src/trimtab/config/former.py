@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from hydra.core.override_parser.types import Override
 
-from trimtab.config.offers import SCORERS
+from trimtab.config.shared_choices import SCORERS
 
 _SLOTS = ("judge", "reward")
 _CHOICES = {"model": "reward_model", "function": "function_reward"}

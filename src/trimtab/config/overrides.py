@@ -21,7 +21,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from trimtab.config import former, offers
+from trimtab.config import former, shared_choices
 from trimtab.config.check import check
 from trimtab.config.composition import DIRECTORY, ConfigError
 from trimtab.config.launchers import installed_by
@@ -50,7 +50,7 @@ class Source:
 
     def offer(self) -> None:
         """Let what Hydra composes from now on have the choices that these folders make."""
-        offers.offer(self.directory, *self.further)
+        shared_choices.offer(self.directory, *self.further)
 
 
 def check_command(
@@ -97,7 +97,7 @@ class _Reader:
         self.loader: ConfigLoader = instance.config_loader()
         default = self._compose(self.search, hydra=True)
         # Hydra counts no group among the choices of which several are chosen, or none.
-        self.groups = [*default.hydra.runtime.choices, offers.SCORERS]
+        self.groups = [*default.hydra.runtime.choices, shared_choices.SCORERS]
         self.parser = OverridesParser.create(config_loader=self.loader)
 
     def parse(self, arguments: Sequence[str]) -> list[Override]:
@@ -186,11 +186,11 @@ class _Reader:
         options = self.options(group)
         chosen = value if isinstance(value, list) else [value]
         unknown = [name for name in chosen if name not in options]
-        _, _, own = (override.package or "").partition(f"{offers.SCORERS}.")
-        if own and own != value and own in self.options(offers.SCORERS):
+        _, _, own = (override.package or "").partition(f"{shared_choices.SCORERS}.")
+        if own and own != value and own in self.options(shared_choices.SCORERS):
             self.mistakes.append(
                 f"{override.input_line}: {own} is another scorer's name. Give this one a name of "
-                f"its own, as in +{group}@{offers.SCORERS}.second={value}."
+                f"its own, as in +{group}@{shared_choices.SCORERS}.second={value}."
             )
         for name in unknown:
             hint = self._extra(group, str(name)) or nearest(str(name), options)
@@ -210,7 +210,7 @@ class _Reader:
         """Say where a user's own choice would be found."""
         if self.source.further or group not in self._own_groups():
             return ""
-        group = offers.FOLDERS.get(group, group)
+        group = shared_choices.FOLDERS.get(group, group)
         found = next(Path.cwd().glob(f"*/{group}/{name}.yaml"), None)
         folder = found.parents[1].name if found else "DIR"
         return f" One of your own, {folder}/{group}/{name}.yaml, needs --config-dir {folder}."
@@ -248,7 +248,7 @@ class _Reader:
                 return f"{path} is taken from {role}. Did you mean {role}{key[len(path) :]}?"
             known = list(node) if isinstance(node, dict) else []
             name = part.split("[")[0]
-            if path == offers.SCORERS and name not in known:
+            if path == shared_choices.SCORERS and name not in known:
                 return self._not_chosen(name, known)
             if name not in known:
                 hint = nearest(key, [*_dotted(raw), *self._own_groups()])
@@ -261,7 +261,7 @@ class _Reader:
 
     def _not_chosen(self, name: str, chosen: list[str]) -> str:
         """Say how a scorer is chosen that has settings in a command."""
-        group, options = offers.SCORERS, self.options(offers.SCORERS)
+        group, options = shared_choices.SCORERS, self.options(shared_choices.SCORERS)
         if name in options:
             return f"{name} is not chosen. Choose it: {_choice([*chosen, name])}."
         if chosen:
@@ -272,14 +272,14 @@ class _Reader:
 def _single(override: Override) -> str:
     """Say how what looks like several values is written for a single run."""
     key, _, value = str(override.input_line).partition("=")
-    if key == offers.SCORERS:
+    if key == shared_choices.SCORERS:
         return f"Several scorers of one run are a list: {_choice(value.split(','))}."
     return _quoted(str(override.input_line))
 
 
 def _choice(scorers: Sequence[str]) -> str:
     several = f"[{','.join(scorers)}]" if len(scorers) > 1 else scorers[0]
-    return shlex.quote(f"{offers.SCORERS}={several}")
+    return shlex.quote(f"{shared_choices.SCORERS}={several}")
 
 
 def _quoted(line: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from trimtab.decoding.completion import Completion, Work
 from trimtab.decoding.memo import Memo
-from trimtab.decoding.noise import noise_key
+from trimtab.decoding.noise_key import noise_key
 from trimtab.models.language_model import LanguageModel
 from trimtab.models.prefix import kept_length
 

@@ -18,12 +18,12 @@ from omegaconf import DictConfig
 from trimtab.config import composition
 from trimtab.launch import errors
 from trimtab.launch.job import job_of
-from trimtab.launch.together import alike, family
+from trimtab.launch.sweep_groups import alike, family
 from trimtab.machine.numbers_as_text import estimate
 
 if TYPE_CHECKING:
     from trimtab.runs.evaluate import Job
-    from trimtab.runs.records import Summary
+    from trimtab.runs.record_types import Summary
 
 _log = logging.getLogger(__name__)
 

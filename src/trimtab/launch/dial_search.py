@@ -34,7 +34,7 @@ from trimtab.launch.search_study import (
 )
 from trimtab.machine.numbers_as_text import estimate
 from trimtab.methods import Method
-from trimtab.runs import recorded
+from trimtab.runs import reader
 from trimtab.runs.evaluate import Job, evaluate
 from trimtab.runs.stretches import Stopped
 
@@ -100,16 +100,16 @@ class _Trials:
 
     def _evaluate(self, trial: Trial, job: Job) -> str:
         if "found" not in facts_of(trial):  # else an earlier start began it
-            note(trial, found=len(recorded.read_samples(job.folder)))
+            note(trial, found=len(reader.read_samples(job.folder)))
         # Results may be moved as a whole.
         note(trial, folder=os.path.relpath(job.folder, self.search.file.parent))
-        finished = recorded.read_summary(job.folder) is not None
+        finished = reader.read_summary(job.folder) is not None
         best = {} if finished or not self.plan.pruning else self._best_scores()
         watch = PairedWatch(job, self.search.metric, trial, best, minimize=self.plan.minimize)
         try:
             found = evaluate(job, watch)["metrics"][self.search.metric]
         except Stopped:
-            note(trial, samples=len(recorded.read_samples(job.folder)))
+            note(trial, samples=len(reader.read_samples(job.folder)))
             self.study.tell(trial, state=TrialState.PRUNED)
             return f"given up after {watch.count} of {len(watch.ids)} samples"
         note(trial, samples=found["n"], ci95=found["ci95"])
@@ -124,7 +124,7 @@ class _Trials:
             return {}
         folder = self.search.file.parent / facts_of(best)["folder"]
         metric = self.search.metric
-        lines = recorded.read_samples(folder)
+        lines = reader.read_samples(folder)
         return {line["id"]: line["scores"][metric] for line in lines if metric in line["scores"]}
 
 

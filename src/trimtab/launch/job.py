@@ -20,7 +20,7 @@ from trimtab.config import composition
 if TYPE_CHECKING:
     from trimtab.methods import Method
     from trimtab.runs.evaluate import Job
-    from trimtab.runs.records import LaunchRecord
+    from trimtab.runs.record_types import LaunchRecord
     from trimtab.scorers import Scorer
 
 

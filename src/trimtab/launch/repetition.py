@@ -22,8 +22,8 @@ from trimtab.config.check import check
 from trimtab.config.user_code import is_users
 from trimtab.config.wording import first_line, nearest
 from trimtab.launch.job import job_of
-from trimtab.runs import dated, environment, preconditions, recorded
-from trimtab.runs.records import LaunchRecord
+from trimtab.runs import dated, environment, preconditions, reader
+from trimtab.runs.record_types import LaunchRecord
 
 if TYPE_CHECKING:
     from trimtab.runs.evaluate import Job
@@ -81,11 +81,11 @@ def read(folder: Path, overrides: Sequence[str] = (), *, trust: bool = False) ->
     """
     if not folder.is_dir():
         raise ValueError(f"{str(folder)!r} is no folder. Give that of a run, as `table` reads it.")
-    recorded.require_run(folder)
+    reader.require_run(folder)
     launch = _launch(folder)
     known = {
         **dict.fromkeys(composition.PARTS),
-        **recorded.read_config(folder),
+        **reader.read_config(folder),
         "scorers": launch.get("scorers") or {},
     }
     fixed = {"tracker": {"_target_": "trimtab.tracking.trackers.NoTracker"}, "results": "reruns"}
@@ -117,7 +117,7 @@ def place(folder: Path, cfg: DictConfig) -> Path:
     method = _name(choices.get("method")) or above.name or "method"
     found = Path(os.path.abspath(os.path.expanduser(cfg.results)))
     found = found / task / method / composition.fingerprint(cfg)
-    if recorded.read_facts(found) and _launch(found).get("again_of") != str(folder.resolve()):
+    if reader.read_facts(found) and _launch(found).get("again_of") != str(folder.resolve()):
         raise ValueError(
             f"{found} holds answers already that are not of {folder} again: nothing would be "
             "answered anew. Give another results=DIR."
@@ -129,28 +129,28 @@ def job(folder: Path, cfg: DictConfig) -> Job:
     """Return the job of a run again, on the day of the first."""
     found = place(folder, cfg)
     choices = {"task": found.parent.parent.name, "method": found.parent.name}
-    day = dated.recorded(recorded.read_facts(folder))
+    day = dated.recorded(reader.read_facts(folder))
     one = job_of(cfg, folder=found, choices=choices, day=day)
     return dataclasses.replace(one, launch={**one.launch, "again_of": str(folder.resolve())})
 
 
 def differences(folder: Path, job: Job) -> list[str]:
     """Return what is not as it was when the run was begun, a line each."""
-    facts = recorded.read_facts(folder) or {}
+    facts = reader.read_facts(folder) or {}
     samples = job.task.samples(job.limit, job.limit_seed)
     content = preconditions.content(job.method, samples, job.generation, job.config)
     now = environment.now(preconditions.code(job.method, job.generation, job.config))
     now["content"] = content
     then = {name: facts.get(name) for name in now}
     found = list(_differing("", then, now))
-    if composition.digest(recorded.read_config(folder), users=True) != job.folder.name:
+    if composition.digest(reader.read_config(folder), users=True) != job.folder.name:
         found.append("config.yaml or the settings given: the fingerprint is another")
     return found
 
 
 def compared(folder: Path, again: Path) -> Repeated:
     """Compare the answers of two runs, by sample."""
-    one, other = ({line["id"]: line for line in recorded.read_samples(f)} for f in (folder, again))
+    one, other = ({line["id"]: line for line in reader.read_samples(f)} for f in (folder, again))
     both = [i for i in one if i in other]
     same = [i for i in both if all(one[i].get(k) == other[i].get(k) for k in _OF_AN_ANSWER)]
     return Repeated(
@@ -162,7 +162,7 @@ def compared(folder: Path, again: Path) -> Repeated:
 
 
 def _launch(folder: Path) -> LaunchRecord:
-    facts = recorded.read_facts(folder)
+    facts = reader.read_facts(folder)
     return facts.get("launch", {}) if facts else {}
 
 

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from optuna.trial import Trial
 
 from trimtab.runs.evaluate import Job
-from trimtab.runs.records import SampleRecord
+from trimtab.runs.record_types import SampleRecord
 from trimtab.runs.stretches import Stopped
 from trimtab.statistics import estimates
 

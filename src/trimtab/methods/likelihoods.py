@@ -13,7 +13,7 @@ from trimtab.decoding.predictor import Steps
 from trimtab.methods.prompts import Prompts
 
 if TYPE_CHECKING:
-    from trimtab.methods.answering import Answering
+    from trimtab.methods.declaration import Declaration
     from trimtab.models import LanguageModel
 
 Continuations = Mapping[str, Sequence[Sequence[int]]]
@@ -21,7 +21,7 @@ Continuations = Mapping[str, Sequence[Sequence[int]]]
 
 
 def likelihoods(
-    method: Answering,
+    method: Declaration,
     name: str,
     prompts: Mapping[str, Prompts],
     continuations: Continuations,

@@ -9,15 +9,15 @@ from typing import Any, ClassVar, Self, final
 from trimtab.config.user_code import named
 from trimtab.decoding import Completion, Generation
 from trimtab.decoding.likelihood import Likelihood
-from trimtab.methods.answering import Answering
-from trimtab.methods.answers import answered, asked_alike
+from trimtab.methods.declaration import Declaration
+from trimtab.methods.decode_together import answered, asked_alike
 from trimtab.methods.prompts import Prompts, require_room
 from trimtab.models import Conversation
 
 _DOORS = ("complete", "stream", "stream_together", "decode")
 
 
-class Method(Answering):
+class Method(Declaration):
     """A way of answering with one or several models.
 
     A subclass is a frozen dataclass whose fields are its models and settings. It says who may speak
@@ -200,7 +200,7 @@ class Method(Answering):
                 "apart."
             )
         whole = asked_alike(conversations)
-        if type(self).asked is Answering.asked:
+        if type(self).asked is Declaration.asked:
             prompts = self.prompts(whole)
             told = [{i: prompts[i] for i in asked} for asked in conversations]
         else:  # which may depend on the dials

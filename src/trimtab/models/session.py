@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 from trimtab.models.attention import AttentionMask, require_attention
-from trimtab.models.cache import PositionCache
+from trimtab.models.kv_cache import PositionCache
 from trimtab.models.language_model import LanguageModel
 from trimtab.models.passes import FEW, Passes
 from trimtab.models.prefix import common_prefix, kept_length

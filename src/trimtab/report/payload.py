@@ -19,7 +19,7 @@ from trimtab.report.study import Study
 from trimtab.results import quantities
 from trimtab.results.frames import Run, labels
 from trimtab.runs import draws, verdicts
-from trimtab.runs.records import SampleRecord, SpanRecord
+from trimtab.runs.record_types import SampleRecord, SpanRecord
 
 _SCALE = 10_000
 _DIFFER = "scorings differ"

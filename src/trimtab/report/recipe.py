@@ -9,7 +9,7 @@ import yaml
 
 from trimtab.report.study import Study
 from trimtab.results.frames import Curve
-from trimtab.runs.records import HardwareRecord, RunFacts
+from trimtab.runs.record_types import HardwareRecord, RunFacts
 
 _PACKAGES = ("torch", "transformers")
 _COMMIT = 7  # digits of a commit

@@ -9,7 +9,7 @@ from typing import TypedDict, cast
 
 from trimtab.results import seeds
 from trimtab.results.frames import Run
-from trimtab.runs.records import EstimateRecord
+from trimtab.runs.record_types import EstimateRecord
 from trimtab.statistics import estimates
 
 LEVEL = 0.05

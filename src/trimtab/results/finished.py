@@ -13,8 +13,15 @@ from typing import Any
 
 from trimtab import zoo
 from trimtab.config.wording import not_a_choice
-from trimtab.runs import draws, recorded
-from trimtab.runs.records import Config, DialRecord, EstimateRecord, RunFacts, SampleRecord, Summary
+from trimtab.runs import draws, reader
+from trimtab.runs.record_types import (
+    Config,
+    DialRecord,
+    EstimateRecord,
+    RunFacts,
+    SampleRecord,
+    Summary,
+)
 
 _SHORT = 6  # digits of a fingerprint that tell runs apart at a glance
 Row = tuple[str | None, str | None, Mapping[str, str]]
@@ -90,7 +97,7 @@ class Run:
     @cached_property
     def facts(self) -> RunFacts:
         """What it took to get there, as in `run.json`."""
-        return recorded.read_facts(self.folder) or {}
+        return reader.read_facts(self.folder) or {}
 
     @property
     def data(self) -> str | None:
@@ -131,7 +138,7 @@ class Run:
     @cached_property
     def samples(self) -> list[SampleRecord]:
         """The records of its samples, in the task's order."""
-        return recorded.read_samples(self.folder)
+        return reader.read_samples(self.folder)
 
     def unscored(self, metric: str | None = None) -> int:
         """Return how many answers lack a score that a judge or a reward gives; None: the task's.
@@ -228,27 +235,27 @@ def survey(roots: Iterable[Path], *, samples: bool = False) -> Found:
     runs: list[Run] = []
     damaged: dict[Path, str] = {}
     unfinished = 0
-    for folder in recorded.run_folders(roots):
+    for folder in reader.run_folders(roots):
         try:
             run = _read(folder)
             if run and samples:
                 _ = run.samples
-        except recorded.Damaged as error:
+        except reader.Damaged as error:
             damaged[folder] = error.reason
         else:
             runs += [run] if run else []
             unfinished += run is None
-    return Found(runs=runs, unfinished=unfinished, damaged=damaged, links=recorded.links(roots))
+    return Found(runs=runs, unfinished=unfinished, damaged=damaged, links=reader.links(roots))
 
 
 def _read(folder: Path) -> Run | None:
-    summary = recorded.read_summary(folder)
+    summary = reader.read_summary(folder)
     if summary is None:
-        recorded.require_run(folder)
+        reader.require_run(folder)
         return None
-    run = Run(folder=folder, config=recorded.read_config(folder), summary=summary)
+    run = Run(folder=folder, config=reader.read_config(folder), summary=summary)
     if not run.facts:
-        recorded.require_run(folder)
+        reader.require_run(folder)
     rule = run.facts.get("rule")
     # Where another rule has scored the answers since, the summary is of scores that are gone.
     return run if rule is None or rule == summary["task"].get("rule") else None

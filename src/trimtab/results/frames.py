@@ -19,8 +19,8 @@ from trimtab.results.comparisons import (
 from trimtab.results.differences import differing, in_words
 from trimtab.results.finished import Run, survey
 from trimtab.results.seeds import Repeated, over_seeds, seed, without_seed
-from trimtab.runs.recorded import Damaged
-from trimtab.runs.records import SampleRecord
+from trimtab.runs.reader import Damaged
+from trimtab.runs.record_types import SampleRecord
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,8 +11,8 @@ from typing import cast
 from trimtab.config.composition import digest
 from trimtab.machine import numbers_as_text as text
 from trimtab.results.finished import Run, short_ids
-from trimtab.runs.recorded import Damaged
-from trimtab.runs.records import Config, EstimateRecord
+from trimtab.runs.reader import Damaged
+from trimtab.runs.record_types import Config, EstimateRecord
 from trimtab.statistics.estimates import Estimate, repeated
 
 

@@ -13,7 +13,7 @@ from trimtab.models import Conversation
 from trimtab.runs import stretches
 from trimtab.runs.draws import Draw
 from trimtab.runs.progress import Running
-from trimtab.runs.records import (
+from trimtab.runs.record_types import (
     RunFacts,
     SampleRecord,
     SpanRecord,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import date, datetime
 
 from trimtab.methods import Method
-from trimtab.runs.records import RunFacts
+from trimtab.runs.record_types import RunFacts
 from trimtab.tasks import Sample
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from trimtab.runs.records import SampleRecord
+from trimtab.runs.record_types import SampleRecord
 from trimtab.tasks import Sample
 
 

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from trimtab.runs.records import GitRecord, RunFacts
+from trimtab.runs.record_types import GitRecord, RunFacts
 
 _PACKAGES = (
     "trimtab",

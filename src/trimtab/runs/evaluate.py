@@ -21,14 +21,14 @@ from trimtab.runs import (
     environment,
     most_likely,
     preconditions,
-    recorded,
+    reader,
     smaller_run,
     stretches,
     verdicts,
 )
 from trimtab.runs.answered import Answered
 from trimtab.runs.progress import Running, bars
-from trimtab.runs.records import LaunchRecord, RunFacts, SampleRecord, Summary
+from trimtab.runs.record_types import LaunchRecord, RunFacts, SampleRecord, Summary
 from trimtab.runs.run_folder import RunFolder
 from trimtab.runs.summary import summarize
 from trimtab.scorers import Scorer
@@ -135,7 +135,10 @@ def _evaluation(job: Job, shown: Progress) -> Iterator[Answered]:
     # 2. The folder is opened, and no other process works in it until the end.
     with RunFolder(job.folder) as folder:
         # 3. What is there: answers, the facts that they were begun with, a summary.
-        lines, finished = recorded.read_samples(job.folder), recorded.read_summary(job.folder)
+        lines, finished = (
+            reader.read_samples(job.folder),
+            reader.read_summary(job.folder),
+        )
         earlier = _begun_with(job.folder, required=bool(lines or finished))
         day = dated.day_of(method, earlier, job.day)
         asked = dated.asked_on(samples, day)
@@ -276,7 +279,7 @@ def _is_whole(summary: Summary, answers: Answered, earlier: RunFacts | None, job
 def _begun_with(folder: Path, *, required: bool) -> RunFacts | None:
     """Return what a folder was begun with; None where nothing was answered that could be mixed."""
     try:
-        facts = recorded.read_facts(folder)
+        facts = reader.read_facts(folder)
         preconditions.require_facts(facts, folder)
     except ValueError:
         if required:

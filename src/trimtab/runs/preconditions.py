@@ -16,7 +16,7 @@ from trimtab.config.user_code import named
 from trimtab.config.working_directory import get_object
 from trimtab.decoding import Generation
 from trimtab.methods import Method
-from trimtab.runs.records import ContentRecord, RunFacts, SampleRecord
+from trimtab.runs.record_types import ContentRecord, RunFacts, SampleRecord
 from trimtab.scorers import Scorer
 from trimtab.tasks import Sample, Score, Task
 

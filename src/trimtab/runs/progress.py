@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from trimtab.machine.numbers_as_text import score, speed
-from trimtab.runs.records import SampleRecord
+from trimtab.runs.record_types import SampleRecord
 
 _SPEED = "tokens_per_second"
 

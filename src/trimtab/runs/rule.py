@@ -12,7 +12,7 @@ from trimtab.config import user_files
 from trimtab.config.user_code import described, is_own, named
 from trimtab.reading import READERS
 from trimtab.runs import measures, verdicts
-from trimtab.runs.records import SampleRecord
+from trimtab.runs.record_types import SampleRecord
 from trimtab.tasks import Sample, Score, Task
 
 _RIGHT = "accuracy"  # of the tasks that have a right answer

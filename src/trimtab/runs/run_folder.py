@@ -21,7 +21,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from trimtab.machine import whole_files
-from trimtab.runs.records import RunFacts, SampleRecord, Summary
+from trimtab.runs.record_types import RunFacts, SampleRecord, Summary
 
 _LOCK = ".lock"
 _SECONDS_BETWEEN_WRITES = 1.0

@@ -13,9 +13,9 @@ from typing import Any
 
 from trimtab.config import composition
 from trimtab.methods import Method
-from trimtab.runs import recorded, stretches, verdicts
-from trimtab.runs.recorded import Damaged
-from trimtab.runs.records import RunFacts, SampleRecord, StretchRecord
+from trimtab.runs import reader, stretches, verdicts
+from trimtab.runs.reader import Damaged
+from trimtab.runs.record_types import RunFacts, SampleRecord, StretchRecord
 from trimtab.tasks import Sample
 
 _LIMITS = ("limit", "limit_seed")
@@ -77,10 +77,10 @@ def find(
         if other == folder or not (other / "summary.json").is_file():
             continue
         try:
-            theirs = recorded.read_facts(other)
+            theirs = reader.read_facts(other)
             if theirs is None or not _is_same(theirs, facts):
                 continue
-            lines = {line["id"]: verdicts.without(line) for line in recorded.read_samples(other)}
+            lines = {line["id"]: verdicts.without(line) for line in reader.read_samples(other)}
             worked = stretches.settled(theirs, len(lines))
         except (Damaged, ValueError):
             continue

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from trimtab.machine.stopwatch import Stopwatch
 from trimtab.methods import Method
-from trimtab.runs.records import RunFacts, StretchRecord
+from trimtab.runs.record_types import RunFacts, StretchRecord
 from trimtab.runs.run_folder import RunFolder
 
 

@@ -10,7 +10,7 @@ from typing import cast
 
 from trimtab.methods import Method
 from trimtab.runs import draws, measures, most_likely, stretches, verdicts
-from trimtab.runs.records import (
+from trimtab.runs.record_types import (
     EstimateRecord,
     ModelCostRecord,
     SampleRecord,

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from trimtab.config import user_files
 from trimtab.config.user_code import is_own
-from trimtab.runs.records import (
+from trimtab.runs.record_types import (
     AgreementRecord,
     SampleRecord,
     ScorerRecord,

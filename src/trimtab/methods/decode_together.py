@@ -16,13 +16,13 @@ from trimtab.methods.prompts import Prompts, require_room
 from trimtab.models import Conversation
 
 if TYPE_CHECKING:
-    from trimtab.methods.answering import Answering
+    from trimtab.methods.declaration import Declaration
 
 _log = logging.getLogger(__name__)
 
 
 def answered(
-    methods: Sequence[Answering],
+    methods: Sequence[Declaration],
     prompts: Sequence[Mapping[str, Prompts]],
     generation: Generation,
 ) -> Iterator[tuple[int, Completion]]:
@@ -96,7 +96,9 @@ def answered(
         )
 
 
-def _whole(method: Answering, cursors: Cursors, prompts: Prompts, generation: Generation) -> Answer:
+def _whole(
+    method: Declaration, cursors: Cursors, prompts: Prompts, generation: Generation
+) -> Answer:
     """Make one answer, which is a completion."""
     answer = method.answer(cursors, prompts, generation)
     found = (yield from answer) if isinstance(answer, Generator) else answer
@@ -130,7 +132,7 @@ def asked_alike(conversations: Sequence[Mapping[str, Conversation]]) -> dict[str
     return whole
 
 
-def _say_what_is_left_out(method: Answering, generation: Generation) -> None:
+def _say_what_is_left_out(method: Declaration, generation: Generation) -> None:
     """Warn, once for each model, of rules that its publisher asks generate() to follow."""
     followed = {
         "repetition_penalty": generation.repetition_penalty,

@@ -13,8 +13,8 @@ from typing import Any, TypeVar, cast
 import yaml
 
 from trimtab.machine import shapes, whole_files
-from trimtab.runs import records
-from trimtab.runs.records import Config, RunFacts, SampleRecord, Summary, TokensRecord
+from trimtab.runs import record_types
+from trimtab.runs.record_types import Config, RunFacts, SampleRecord, Summary, TokensRecord
 
 _FILES = {"config.yaml", "run.json", "samples.jsonl", "summary.json"}
 _FILE_BYTES, _LINE_BYTES, _DEPTH = 2**24, 2**25, 100  # more is not what a run leaves
@@ -171,7 +171,7 @@ def _config(content: bytes) -> Config:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"is damaged ({error})") from None
     _CONFIG(value)
-    records.settings(value)  # those of further parts
+    record_types.settings(value)  # those of further parts
     return cast(Config, value)
 
 

@@ -17,7 +17,7 @@ from trimtab.methods.prompts import Prompts
 from trimtab.models import Conversation, LanguageModel
 
 
-class Answering(ABC):
+class Declaration(ABC):
     """What has speakers, a way of answering, and fields that hold models in any form.
 
     Attributes:
@@ -76,7 +76,7 @@ class Answering(ABC):
 
     def require_one_question(self, door: str) -> None:
         """Raise ValueError where models are asked otherwise than each other (`asked`)."""
-        if type(self).asked is not Answering.asked:
+        if type(self).asked is not Declaration.asked:
             raise ValueError(
                 f"{named(type(self))} asks its models in ways of their own (asked()), and {door} "
                 "has one prompt for all. Ask it by complete()."

@@ -1,4 +1,7 @@
-"""Which jobs of a multirun go together: those that differ in the dial alone share their models."""
+"""Which jobs of a multirun go together: those that differ in the dial alone share their models.
+
+They are decoded by `runs.evaluate.evaluate_together`, and there by `Method.stream_together`.
+"""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from hydra.errors import MissingConfigException
 
 from trimtab.config import composition
 from trimtab.config.composition import ConfigError
-from trimtab.config.offers import ROLES
 from trimtab.config.overrides import Source, check_command
+from trimtab.config.shared_choices import ROLES
 
 
 @pytest.fixture
