@@ -24,7 +24,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from trimtab.cli.output import say
-from trimtab.config import composition, overrides
+from trimtab.config import composition, former, overrides
 from trimtab.config.explained import explained
 from trimtab.launch import errors
 from trimtab.launch.application import Application, Failure
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
 
     With `--show N` the prompts of its first samples are printed, and nothing is run.
     """
-    shown, arguments = _taken(arguments)
+    shown, arguments = _taken(former.as_now(arguments))
     sys.argv = ["trimtab", *arguments]  # where Hydra reads them
     flags = get_args_parser().parse_args()
     looks = flags.help or flags.hydra_help or flags.info or flags.shell_completion

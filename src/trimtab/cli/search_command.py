@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from trimtab.config import former
 from trimtab.config.overrides import Source
 
 
@@ -23,7 +24,9 @@ def main(arguments: Sequence[str]) -> int:
         raise ValueError(message) from None
     folder = options.pop("config_dir")
     source = Source(further=(folder,) if folder else ())
-    return dial_search.search(search_plan.read(options.pop("overrides"), source, **options))
+    return dial_search.search(
+        search_plan.read(former.as_now(options.pop("overrides")), source, **options)
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

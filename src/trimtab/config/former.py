@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import shlex
 from collections.abc import Sequence
@@ -12,8 +13,34 @@ from trimtab.config.shared_choices import SCORERS
 
 _SLOTS = ("judge", "reward")
 _CHOICES = {"model": "reward_model", "function": "function_reward"}
+_FORMER = re.compile(rf"({'|'.join(_SLOTS)})([=.])(.*)", re.S)
+_log = logging.getLogger(__name__)
 _WHY = "judges and rewards are scorers, of which a run can have any number"
 _MISSED = re.compile(rf"'({'|'.join(_SLOTS)})'")
+
+
+def as_now(arguments: Sequence[str]) -> list[str]:
+    """Return a command's arguments with its one judge and one reward as scorers, which is said.
+
+    Where that is not all there is to it (several in a sweep, scorers beside them), they stay, to be
+    refused with what to write instead.
+    """
+    parts = [(argument, _FORMER.fullmatch(argument)) for argument in arguments]
+    chosen = {m[1]: _CHOICES.get(m[3], m[3]) for _, m in parts if m and m[2] == "="}
+    names = [name for name in chosen.values() if name not in ("none", "null")]
+    settled = {m[1] for _, m in parts if m and m[2] == "."}
+    if (
+        not chosen
+        or not all(name.isidentifier() for name in chosen.values())
+        or not settled <= {slot for slot, name in chosen.items() if name in names}
+        or any(argument.lstrip("+~").startswith(SCORERS) for argument in arguments)
+    ):
+        return list(arguments)
+    now = [f"{SCORERS}=[{','.join(names)}]"] if len(names) != 1 else [f"{SCORERS}={names[0]}"]
+    now += [f"{SCORERS}.{chosen[m[1]]}.{m[3]}" for _, m in parts if m and m[2] == "."]
+    before = " ".join(argument for argument, m in parts if m)
+    _log.warning("%s: read as %s, since %s.", before, shlex.join(now), _WHY)
+    return [argument for argument, m in parts if not m] + now
 
 
 def said_now(overrides: Sequence[Override]) -> dict[str, str]:
