@@ -3,6 +3,7 @@
 import pytest
 from hydra import compose, initialize_config_dir
 
+from trimtab.config import former
 from trimtab.config.composition import ConfigError, fingerprint
 from trimtab.config.overrides import Source, check_command
 from trimtab.launch.job import scorers
@@ -124,6 +125,31 @@ def test_the_former_words_for_a_judge_and_a_reward_are_refused_with_todays(comma
     for choice in {said.strip("'") for said in now if said.startswith(("scorers=", "'scorers="))}:
         with initialize_config_dir(str(Source().directory), version_base="1.3"):
             compose("config", [choice])
+
+
+@pytest.mark.parametrize(
+    ("command", "now"),
+    [
+        ("judge=quality", ["scorers=quality"]),
+        ("task=gsm8k judge=none", ["task=gsm8k", "scorers=[]"]),
+        ("judge.model=x judge=quality", ["scorers=quality", "scorers.quality.model=x"]),
+        (
+            "judge=quality task=gsm8k reward=model reward.path=mine",
+            ["task=gsm8k", "scorers=[quality,reward_model]", "scorers.reward_model.path=mine"],
+        ),
+        *((text, text.split()) for text in ("judge.model=x", "judge=quality,safety", "limit=2")),
+        ("judge=none judge.model=x", ["judge=none", "judge.model=x"]),
+        ("judge=quality scorers=safety", ["judge=quality", "scorers=safety"]),
+    ],
+)
+def test_a_command_in_the_former_words_is_read_in_todays_or_left_to_be_refused(
+    command, now, caplog
+):
+    assert former.as_now(command.split()) == now
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * (now != command.split())
+    if now != command.split():
+        with initialize_config_dir(str(Source().directory), version_base="1.3"):
+            compose("config", now)
 
 
 @pytest.mark.parametrize(
