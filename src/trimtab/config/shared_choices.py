@@ -1,7 +1,8 @@
 """Groups whose choices are the files of another group's folder, so that one file is enough.
 
 A model is a file in `model/`, of the package's folder or of a further one: every role then offers
-it, as in `base=NAME guide=NAME`. A role can have files of its own beside that.
+it, as in `base=NAME guide=NAME`. A role can have files of its own beside that. A scorer is a file
+in `scorer/`, and `scorers` takes any number of them: `scorers=NAME`, or `'scorers=[NAME,NAME]'`.
 """
 
 from __future__ import annotations
