@@ -100,7 +100,7 @@ def test_what_is_not_as_it_was_is_said(trimtab: Command, moved: Path, tmp_path: 
     code, out, err = trimtab("rerun", str(moved), f"method.guide.path={weights}")
     assert code in (0, 1), err
     assert "packages.torch: 0.1, now" in out
-    assert "packages.transformers: \\x1b[2J4, now" in out and "\x1b" not in out
+    assert "packages.transformers: \\x1b[2J4, now" in out and "\x1b[2J" not in out
     assert "git.commit: 000000000000, now" in out
     assert "content.models.guide.content_sha256" in out
     assert "content.models.base" not in out and "own_git" not in out
