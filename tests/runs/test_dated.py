@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from datetime import date, datetime
@@ -12,6 +13,7 @@ import pytest
 from breaking_off import breaking_off
 
 from trimtab import Conversation, DeRa, Generation, LanguageModel, Plain
+from trimtab.launch import repetition
 from trimtab.methods import Method
 from trimtab.runs import dated, reader
 from trimtab.runs.evaluate import Job, evaluate, evaluate_together
@@ -92,6 +94,22 @@ def test_a_folder_that_records_no_day_began_when_its_first_stretch_did(
     today("2026-03-05")
     evaluate(job(tmp_path, Plain(model=chat())))
     assert days(tmp_path) == ["01 Mar 2026"] * 3
+
+
+def test_a_run_again_is_asked_on_the_first_day_so_the_day_is_as_it_was(
+    tmp_path: Path, today: On
+) -> None:
+    first = job(tmp_path / "run", Plain(model=chat()))
+    today("2024-07-01")
+    evaluate(first)
+    today("2024-08-02")
+    again = dataclasses.replace(first, day=dated.recorded(reader.read_facts(first.folder)))
+    said = repetition.differences(first.folder, again)
+    assert not [line for line in said if "content" in line]
+
+    undated = job(tmp_path / "again", Plain(model=chat("{{ messages[0].content }}")))
+    (line,) = [o for o in repetition.differences(first.folder, undated) if "day" in o]
+    assert line == "content.day: 2024-07-01, now none"
 
 
 def test_a_template_without_a_date_knows_no_day(tmp_path: Path, today: On) -> None:

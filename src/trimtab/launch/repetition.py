@@ -138,7 +138,9 @@ def differences(folder: Path, job: Job) -> list[str]:
     """Return what is not as it was when the run was begun, a line each."""
     facts = reader.read_facts(folder) or {}
     samples = job.task.samples(job.limit, job.limit_seed)
-    content = preconditions.content(job.method, samples, job.generation, job.config)
+    is_recorded = "day" in facts.get("content", {})  # earlier versions wrote none
+    day = dated.day_of(job.method, facts or None, job.day) if is_recorded else None
+    content = preconditions.content(job.method, samples, job.generation, job.config, day)
     now = environment.now(preconditions.code(job.method, job.generation, job.config))
     now["content"] = content
     then = {name: facts.get(name) for name in now}
