@@ -105,10 +105,10 @@ def stepwise_nudging(
         )
         answer += chunk[:taken]
         while len(answer) < length:
-            probability, token = first.logits(answer)[0].softmax(-1).max(-1)
-            if probability <= threshold or int(token) in base.stop_tokens:
+            probability, top = first.logits(answer)[0].softmax(-1).max(-1)
+            if probability <= threshold or int(top) in base.stop_tokens:
                 break
-            answer.append(int(token))
+            answer.append(int(top))
     return len(answer)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import timing
 
-from trimtab.runs import record_reader
+from trimtab.runs import reader
 
 DIALS = ",".join(f"{i / 10:g}" for i in range(11))
 SWEEPS = {
@@ -50,19 +50,19 @@ def passes(root: Path) -> Counter[str]:
     total: Counter[str] = Counter()
     shared: Counter[str] = Counter()
     for folder in folders(root):
-        facts = record_reader.read_facts(folder)
+        facts = reader.read_facts(folder)
         assert facts
-        for segment in facts["segments"]:
-            if segment["together"] == 1:
-                total.update(segment["forward_passes"])
+        for stretch in facts["segments"]:
+            if stretch["together"] == 1:
+                total.update(stretch["forward_passes"])
             else:
-                shared |= Counter(segment["forward_passes"])
+                shared |= Counter(stretch["forward_passes"])
     return total + shared
 
 
 def folders(root: Path) -> list[Path]:
     """Return the run folders below a root."""
-    return record_reader.run_folders([root])
+    return reader.run_folders([root])
 
 
 def row(name: str, batch_size: int, count: int, repeats: int) -> dict[str, object]:

@@ -15,6 +15,7 @@ of the usual proportions with random weights.
 
 import argparse
 import copy
+import functools
 import json
 import shutil
 import statistics
@@ -22,8 +23,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import timing
 import torch
@@ -73,10 +75,16 @@ def pair(shape: str, parameters: int) -> tuple[LanguageModel, LanguageModel]:
     return base, aligned
 
 
+def once(way: Callable[[], object]) -> int:
+    """Go a way; return how often."""
+    way()
+    return 1
+
+
 def ratios(ways: dict[str, Callable[[], object]], repeats: int) -> tuple[list[float], list[float]]:
     """Return seconds of the first way, and its ratios to the second, taken in turns."""
     rates = timing.in_turns(
-        {name: lambda way=way: (way() and 1) or 1 for name, way in ways.items()}, repeats
+        {name: functools.partial(once, way) for name, way in ways.items()}, repeats
     )
     one, other = rates
     return [1 / rate for rate in rates[one]], timing.ratio(rates, other, one)
@@ -191,7 +199,7 @@ def low_rank(model: LanguageModel, aligned: LanguageModel, rank: int, root: Path
 def rows(shape: str, parameters: int, repeats: int) -> list[dict[str, object]]:
     """Decode steps of a batch with three vectors of rank 16 for each row, and plain ones."""
     base, aligned = pair(shape, parameters)
-    found = []
+    found: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as folder:
         path = low_rank(base, aligned, 16, Path(folder))
         vectors = {name: Vector.open(path) for name in ("one", "two", "three")}
@@ -270,7 +278,12 @@ def sweep(shape: str, parameters: int, repeats: int) -> list[dict[str, object]]:
     return found
 
 
-PARTS = {"dial": dial, "files": files, "rows": rows, "sweep": sweep}
+PARTS: Mapping[str, Callable[[str, int, int], Any]] = {
+    "dial": dial,
+    "files": files,
+    "rows": rows,
+    "sweep": sweep,
+}
 
 
 def main() -> None:
