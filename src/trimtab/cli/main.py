@@ -24,7 +24,7 @@ _VERBS = {
     "search": "look for the best value of a dial (trimtab search --help)",
     "vector": "extract, show and apply alignment vectors (trimtab vector --help)",
     "lm-eval": "lm-evaluation-harness, with trimtab's methods as a model (trimtab lm-eval --help)",
-    "ls": "list what can be chosen: models, methods, tasks, judges, launchers ...",
+    "ls": "list what can be chosen: models, methods, tasks, scorers, launchers ...",
     "table": "what was run, with intervals",
     "report": "tables, figures and a page of what was run",
     "choose": "where the dial should stand, by validation runs",

@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from trimtab.config import composition
 from trimtab.launch import errors
 from trimtab.launch.job import job_of
-from trimtab.launch.sweep_groups import alike, family
+from trimtab.launch.sweep_groups import alike, sharing
 from trimtab.machine.numbers_as_text import estimate
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Application:
 
         for group in alike(configs):
             try:
-                jobs = list(family(group, self._job))
+                jobs = list(sharing(group, self._job))
                 parts = [jobs[i : i + most] for i in range(0, len(jobs), most)]
                 summaries = {k: v for part in parts for k, v in evaluate_together(part).items()}
             except Exception as error:

@@ -57,16 +57,16 @@ class Preview:
         for sample_id, sample in samples.items():
             target = "" if sample.target is None else f", target {sample.target!r}"
             yield from ("", _rule(f"sample {sample_id!r}{target}", "="))
-            texts, encoded, *_ = prompts[sample_id]
-            told: dict[str, str] = {}
+            texts, encoded = prompts[sample_id].text, prompts[sample_id].tokens
+            seen: dict[str, str] = {}
             for role, model in self.method.models.items():
                 shown = _shown(model, texts[role], encoded[role])
                 size = len(encoded[role])
                 head = f"{role}: {model.path}, {model.prompt} prompt, {size} tokens"
-                if shown in told:
-                    yield _rule(f"{head}: the same as for {told[shown]}", "-")
+                if shown in seen:
+                    yield _rule(f"{head}: the same as for {seen[shown]}", "-")
                     continue
-                told[shown] = role
+                seen[shown] = role
                 yield from (_rule(head, "-"), shown)
 
 

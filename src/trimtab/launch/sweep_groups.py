@@ -35,7 +35,7 @@ def alike(configs: Sequence[DictConfig]) -> list[list[DictConfig]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def family(group: Sequence[DictConfig], make: _Maker) -> Iterator[Job]:
+def sharing(group: Sequence[DictConfig], make: _Maker) -> Iterator[Job]:
     """Yield the jobs of a group whose methods can decode together with the first's.
 
     Args:

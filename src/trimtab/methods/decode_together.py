@@ -89,10 +89,10 @@ def answered(
         for cursor in cursors.values():
             for role, did in cursor.work.items():
                 work[role] = work[role] + did if role in work else did
-        told = prompts[number][sample_id].text
+        texts = prompts[number][sample_id].text
         yield (
             number,
-            dataclasses.replace(completion, id=sample_id, prompts=told, work=work),
+            dataclasses.replace(completion, id=sample_id, prompts=texts, work=work),
         )
 
 

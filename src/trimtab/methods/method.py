@@ -202,10 +202,10 @@ class Method(Declaration):
         whole = asked_alike(conversations)
         if type(self).asked is Declaration.asked:
             prompts = self.prompts(whole)
-            told = [{i: prompts[i] for i in asked} for asked in conversations]
+            own = [{i: prompts[i] for i in asked} for asked in conversations]
         else:  # which may depend on the dials
-            told = [m.prompts(asked) for m, asked in zip(methods, conversations, strict=True)]
-        yield from answered(methods, told, generation)
+            own = [m.prompts(asked) for m, asked in zip(methods, conversations, strict=True)]
+        yield from answered(methods, own, generation)
 
     def __call__(self, *given: Any, **settings: Any) -> Any:
         """Refuse to answer inside transformers' `generate()`, which passes by what it cannot call.

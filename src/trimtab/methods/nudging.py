@@ -135,9 +135,11 @@ class Nudging(Method):
             )
         return {
             str(i): Prompts(
-                {"base": text, "guide": told}, {"base": row, "guide": self.guide.encode(told)}
+                {"base": text, "guide": guides}, {"base": row, "guide": self.guide.encode(guides)}
             )
-            for i, (row, text, told) in enumerate(zip(call.rows, texts, guide_prompts, strict=True))
+            for i, (row, text, guides) in enumerate(
+                zip(call.rows, texts, guide_prompts, strict=True)
+            )
         }
 
     def speakers(self) -> dict[str, Speaker]:

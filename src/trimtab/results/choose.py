@@ -23,9 +23,9 @@ def choose(curve: Curve, metric: str | None = None, *, name: str | None = None) 
     The best has the highest mean; of several, it is the one nearest to 0, where the dial changes
     least: at strength 0 a model is as it was, at threshold 0 the base speaks wherever it may.
 
-    Each other value is compared with the best over the same samples (`statistics.paired`; with
+    Each other value is compared with the best over the same samples (`estimates.paired`; with
     several seeds, by the samples' means over those that every value was run with), and the p-values
-    are corrected for their number (`statistics.holm`). A value whose corrected p-value is at least
+    are corrected for their number (`estimates.holm`). A value whose corrected p-value is at least
     0.05 is *indistinguishable* from the best. What that means, and what it does not:
 
     - It is a lack of evidence, not evidence of equality: with few samples, the set is wide.

@@ -260,8 +260,8 @@ def _given(
         for completion in method.stream(first.left, generation.once()):
             yield first, completion, None
     else:
-        family, left = [job.method for job, _ in work], [answers.left for _, answers in work]
-        for place, completion in method.stream_together(family, left, generation.once()):
+        methods, left = [job.method for job, _ in work], [answers.left for _, answers in work]
+        for place, completion in method.stream_together(methods, left, generation.once()):
             yield work[place][1], completion, None
 
 

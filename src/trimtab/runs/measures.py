@@ -70,7 +70,7 @@ def buried(text: str, is_right: Rule) -> bool:
 
     As when a base model gives the answer and then makes up another question, or "corrects" itself.
     The whole is wrong, and some sentence or line that states an answer ("the answer is", "answer:",
-    `####` or a box; see `scoring.statements`) is right, both alone and as the end of the text up to
+    `####` or a box; see `reading.statements`) is right, both alone and as the end of the text up to
     there.
 
     A right value that is only mentioned on the way does not count, nor does one in a condition, a

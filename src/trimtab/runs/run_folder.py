@@ -1,4 +1,4 @@
-"""Every file that a run leaves, written here alone, and read by `recorded`.
+"""Every file that a run leaves, written here alone, and read by `reader`.
 
 A run folder holds `config.yaml` (the resolved config), `run.json` (what it took to get here),
 `samples.jsonl` (a line per sample, appended as produced, put in the task's order at the end) and

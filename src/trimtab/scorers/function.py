@@ -63,7 +63,7 @@ class FunctionReward(Scorer):
     def identity(self) -> Mapping[str, Any]:
         """Its name, its settings, the hash of its file, and of the others that it is made of.
 
-        The latter are the user's that its file imports or names; see `own_files.sources`.
+        The latter are the user's that its file imports or names; see `user_files.sources`.
         """
         function, settings = self._reward, {}
         if isinstance(function, functools.partial):

@@ -15,7 +15,7 @@ from trimtab.config.user_code import named
 from trimtab.models import Conversation
 
 COMPARISONS = ("sum", "length", "tokens", "unconditional")
-"""How the likelihoods of choices may be compared; see `multiple_choice.answer`."""
+"""How the likelihoods of choices may be compared; see `runs.most_likely.answer`."""
 
 
 @dataclass(frozen=True, kw_only=True)
