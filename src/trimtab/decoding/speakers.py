@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from trimtab.config.wording import not_a_choice
 from trimtab.decoding.predictor import Combine
 from trimtab.models.language_model import LanguageModel
-
-if TYPE_CHECKING:
-    from trimtab.models.steering import Steering
+from trimtab.models.steering import Steering
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from trimtab.methods.moved_weights import MovedWeights
 from trimtab.methods.prompts import Prompts
 from trimtab.models import LanguageModel
 from trimtab.models.source import local_folder
+from trimtab.models.steering import Steering
 
 if TYPE_CHECKING:
-    from trimtab.models.steering import Steering
     from trimtab.vectors import Vector
     from trimtab.vectors.live.row_dials import RowDials
 

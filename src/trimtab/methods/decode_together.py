@@ -5,18 +5,15 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from trimtab.config.user_code import named
 from trimtab.decoding import Completion, Generation
 from trimtab.decoding.batching import decode
 from trimtab.decoding.completion import Work
 from trimtab.decoding.predictor import Answer, Cursors
+from trimtab.methods.declaration import Declaration
 from trimtab.methods.prompts import Prompts, require_room
 from trimtab.models import Conversation
-
-if TYPE_CHECKING:
-    from trimtab.methods.declaration import Declaration
 
 _log = logging.getLogger(__name__)
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from trimtab.decoding import Generation
 from trimtab.decoding.batching import decode
 from trimtab.decoding.likelihood import Likelihoods, weigh
 from trimtab.decoding.predictor import Steps
+from trimtab.methods.declaration import Declaration
 from trimtab.methods.prompts import Prompts
-
-if TYPE_CHECKING:
-    from trimtab.methods.declaration import Declaration
-    from trimtab.models import LanguageModel
+from trimtab.models import LanguageModel
 
 Continuations = Mapping[str, Sequence[Sequence[int]]]
 """Some token sequences that may follow each sample's prompt, by its id."""
@@ -63,7 +60,7 @@ def likelihoods(
         yield asked[slot], found
 
 
-def require_room(
+def require_fitting(
     models: Mapping[str, LanguageModel],
     prompts: Mapping[str, Prompts],
     continuations: Continuations,

@@ -12,10 +12,11 @@ from trimtab.decoding import Generation, Speaker, speak
 from trimtab.decoding.drafts import Drafter, ModelDraft, PromptLookup
 from trimtab.decoding.likelihood import Likelihoods
 from trimtab.decoding.predictor import Answer, Cursors
-from trimtab.methods.likelihoods import likelihoods, require_room
+from trimtab.methods.likelihoods import likelihoods, require_fitting
 from trimtab.methods.method import Method
 from trimtab.methods.prompts import Prompts
 from trimtab.models import Conversation, LanguageModel
+from trimtab.models.steering import Steering
 from trimtab.models.vocabulary import require_one_vocabulary
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from trimtab.methods.logits_processor import MixtureProcessor
-    from trimtab.models.steering import Steering
 
 PROMPT_LOOKUP = "prompt-lookup"
 DraftSource = LanguageModel | str | None
@@ -251,7 +251,7 @@ class Mixture(Method):
             ValueError: for empty prompts, and for what a model's context cannot hold.
         """
         self.require_compatible()
-        require_room(
+        require_fitting(
             {role: model for role, (model, _) in self.mixture.items()}, prompts, continuations
         )
         settings = generation or Generation()

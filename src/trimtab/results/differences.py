@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trimtab.config.composition import effective
-
-if TYPE_CHECKING:
-    from trimtab.results.finished import Run
+from trimtab.results.finished import Run
 
 
 def differing(runs: Sequence[Run]) -> list[dict[str, str]]:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from trimtab.decoding import Completion, Generation, Span
 from trimtab.decoding.completion import Work
+from trimtab.decoding.likelihood import Likelihood
+from trimtab.methods import Method
 from trimtab.models import Conversation
 from trimtab.tasks import Sample, Score
 from trimtab.tasks.task import COMPARISONS
-
-if TYPE_CHECKING:
-    from trimtab.decoding.likelihood import Likelihood
-    from trimtab.methods import Method
 
 SPEAKER = "model"
 PROPORTIONS = frozenset(f"accuracy_{how}" for how in COMPARISONS)
