@@ -6,6 +6,7 @@ import pytest
 
 from trimtab import (
     AlignmentVector,
+    AlignmentVectors,
     Conversation,
     DeRa,
     Generation,
@@ -103,6 +104,20 @@ def test_a_string_is_a_conversation_of_only_a_question(zoo) -> None:
 def test_nudging_refuses_what_has_no_meaning(zoo, settings: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Nudging(base=zoo("a-large-base"), guide=zoo("a-small-chat"), **settings)
+
+
+def test_settings_made_in_python_are_of_their_type(zoo) -> None:
+    model = zoo("a-small-sft")
+    for name, make in (
+        ("agreement", lambda: Nudging(base=model, guide=model, agreement="false")),
+        ("measure_kl", lambda: DeRa(reference=model, aligned=model, measure_kl="false")),
+        (
+            "per_row",
+            lambda: AlignmentVectors(base=model, vectors={"v": "zoo:law"}, per_row="false"),
+        ),
+    ):
+        with pytest.raises(ValueError, match=f"{name}='false': accepted is true or false"):
+            make()
 
 
 @pytest.mark.parametrize("strength", [float("nan"), float("inf"), -float("inf"), True, "1"])

@@ -34,8 +34,8 @@ class AlignmentVector(MovedWeights):
     draft: DraftSource = None
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         require_finite("strength", self.strength)
+        super().__post_init__()
 
     def goes_with(self, other: Method) -> bool:
         """Return False: at each strength the weights are others."""

@@ -60,7 +60,6 @@ class AlignmentVectors(MovedWeights):
     further_dials = ("strengths",)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if not self.vectors:
             raise ValueError(
                 f"vectors={self.vectors!r}: there is none. Give some by name, as in "
@@ -76,6 +75,7 @@ class AlignmentVectors(MovedWeights):
                 raise ValueError(not_a_choice("strengths:", name, self.vectors))
             require_finite(f"strengths.{name}", strength)
         require_finite("strength", self.strength)
+        super().__post_init__()
 
     def goes_with(self, other: Method) -> bool:
         """Whether only strengths differ, and each row can have its own."""

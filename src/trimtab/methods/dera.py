@@ -38,10 +38,10 @@ class DeRa(Mixture):
     without_effect = Mixture.without_effect | {"beta"}
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         require_finite("strength", self.strength)
         if self.beta is not None:
             require_number("beta", self.beta, "numbers above 0, or null", above=0)
+        super().__post_init__()
 
     @property
     def mixture(self) -> dict[str, tuple[LanguageModel, float]]:

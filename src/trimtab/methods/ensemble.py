@@ -38,8 +38,8 @@ class Ensemble(Mixture):
     reference_role = "base"
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         require_number("strength", self.strength, "shares from 0 to 1", least=0, most=1)
+        super().__post_init__()
 
     @property
     def mixture(self) -> dict[str, tuple[LanguageModel, float]]:

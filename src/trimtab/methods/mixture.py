@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from trimtab.config.signature import require_types
 from trimtab.config.user_code import named
 from trimtab.config.wording import not_a_choice
 from trimtab.decoding import Generation, Speaker, speak
@@ -109,6 +110,7 @@ class Mixture(Method):
                 f"draft={self.draft!r}: accepted are null for no drafts, {PROMPT_LOOKUP!r}, or a "
                 "small model of the same vocabulary (+model@method.draft=NAME)."
             )
+        require_types(self)
 
     def __call__(
         self, model: PreTrainedModel, input_ids: torch.Tensor, *, seed: int = 0, **given: Any

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trimtab.config.accepted import require_number, require_whole
+from trimtab.config.signature import require_types
 from trimtab.config.wording import not_a_choice
 from trimtab.decoding import Generation, Speaker
 from trimtab.decoding.handoff import Rules, nudge
@@ -65,6 +66,7 @@ class Nudging(Method):
             if getattr(self, name) not in accepted:
                 raise ValueError(not_a_choice(f"{name}:", getattr(self, name), accepted))
         require_whole("lookahead", self.lookahead, 1)
+        require_types(self)
 
     def __call__(
         self,

@@ -32,8 +32,8 @@ class ProxyTuning(Mixture):
     reference_role = "base"
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         require_finite("strength", self.strength)
+        super().__post_init__()
 
     @property
     def mixture(self) -> dict[str, tuple[LanguageModel, float]]:
