@@ -24,6 +24,10 @@ import pytest
         (["method.threshold=interval(0,1)", "--seed", "-1"], ["--seed -1"]),
         (["method.threshold=interval(0,1)", "limit=2,3"], ["limit=2,3", "over intervals"]),
         (
+            ["method.threshold=interval(0,1)", "scorers=quality,safety"],
+            ["over intervals", "'scorers=[quality,safety]'"],
+        ),
+        (
             ["method.threshold=interval(0,1)", "method.lookahed=interval(1,9)", "--step", "1"],
             ["method.lookahed=interval(1,9): no such", "method.lookahead?", "1 mistake in"],
         ),

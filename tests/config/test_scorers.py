@@ -162,3 +162,14 @@ def test_a_command_in_the_former_words_is_read_in_todays_or_left_to_be_refused(
 def test_a_file_with_the_former_words_is_refused_with_todays(mine, text):
     (found,) = mistakes("experiment=old", source=mine(experiment_old=text))
     assert "`override /scorers: [NAME]` chooses them" in found
+
+
+def test_a_judge_of_ones_own_is_told_its_new_place(mine, tmp_path):
+    source = mine(judge_strict="_target_: trimtab.scorers.Judge\nmodel: one\nrubric: safety\n")
+    (found,) = mistakes("scorers=strict", source=source)
+    old, new = tmp_path / "judge" / "strict.yaml", tmp_path / "scorer" / "strict.yaml"
+    assert f"Move {old} to {new}." in found
+    new.parent.mkdir()
+    old.rename(new)
+    (scorer,) = scorers(check_command(["scorers=strict"], source))
+    assert scorer.name == "safety by one"

@@ -6,10 +6,11 @@ import logging
 import re
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 from hydra.core.override_parser.types import Override
 
-from trimtab.config.shared_choices import SCORERS
+from trimtab.config.shared_choices import FOLDERS, SCORERS
 
 _SLOTS = ("judge", "reward")
 _CHOICES = {"model": "reward_model", "function": "function_reward"}
@@ -59,6 +60,12 @@ def said_now(overrides: Sequence[Override]) -> dict[str, str]:
         now = line.replace(f"{slot}.", setting, 1) if dot else shlex.quote(choice)
         found[line] = f"{line}: {_WHY}. Write {now} instead."
     return found
+
+
+def moved(folder: Path, name: str) -> str:
+    """Say where a choice belongs whose file lies in a folder where it was looked for before."""
+    found = next((f for s in _SLOTS if (f := folder / s / f"{name}.yaml").is_file()), None)
+    return f"Move {found} to {folder / FOLDERS[SCORERS] / found.name}." if found else ""
 
 
 def hint(error: str) -> str:

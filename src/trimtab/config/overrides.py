@@ -134,7 +134,7 @@ class _Reader:
                 )
             elif not multirun:
                 line = str(override.input_line)
-                self.mistakes.append(f"{line}: several values need --multirun. {_single(override)}")
+                self.mistakes.append(f"{line}: several values need --multirun. {single(override)}")
             elif override.is_discrete_sweep():
                 key = override.get_key_element()
                 values = override.sweep_string_iterator()
@@ -208,6 +208,10 @@ class _Reader:
 
     def _own_choice(self, group: str, name: str) -> str:
         """Say where a user's own choice would be found."""
+        if group == shared_choices.SCORERS:
+            moved = filter(None, (former.moved(own, name) for own in self.source.further))
+            if place := next(moved, ""):
+                return f" {place}"
         if self.source.further or group not in self._own_groups():
             return ""
         group = shared_choices.FOLDERS.get(group, group)
@@ -269,7 +273,7 @@ class _Reader:
         return f"no scorer is chosen. Choose one: {', '.join(f'{group}={o}' for o in options)}."
 
 
-def _single(override: Override) -> str:
+def single(override: Override) -> str:
     """Say how what looks like several values is written for a single run."""
     key, _, value = str(override.input_line).partition("=")
     if key == shared_choices.SCORERS:

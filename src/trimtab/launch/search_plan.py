@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from trimtab.config.composition import ConfigError
-from trimtab.config.overrides import Source, check_command
+from trimtab.config.overrides import Source, check_command, single
 from trimtab.launch.search_space import Grid, Point, Space, plain
 
 _EXAMPLE = "'method.threshold=interval(0,1)'"
@@ -85,7 +85,7 @@ def read(
         else:
             mistakes.append(
                 f"{argument}: a search is over intervals, as in {_EXAMPLE}, and everything else "
-                "has one value; for a value with commas, quote it twice: \"'a,b'\"."
+                f"has one value. {single(override)}"
             )
     if not intervals:
         mistakes.append(f"Nothing to search: give one setting as an interval, as in {_EXAMPLE}.")
