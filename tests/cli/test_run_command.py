@@ -48,6 +48,7 @@ def test_a_run_receives_the_experiment_and_its_folder(trimtab, evaluations):
     assert f"accuracy 0.500 [0.100, 0.900] n=2 {folder}" in out
 
 
+@pytest.mark.slow
 def test_the_same_experiment_has_the_same_folder_alone_and_in_a_multirun(trimtab, evaluations):
     trimtab("run", "method.threshold=0.3", "generation.batch_size=4")
     trimtab("run", "-m", "method.threshold=0.3,0.5", "limit=null")
@@ -55,6 +56,7 @@ def test_the_same_experiment_has_the_same_folder_alone_and_in_a_multirun(trimtab
     assert alone == first != second
 
 
+@pytest.mark.slow
 def test_a_failing_job_neither_hides_nor_stops_the_others(trimtab, evaluations):
     evaluations.errors = {0.2: ValueError("no such weights"), 0.4: OSError("disk full")}
     code, out, err = trimtab("run", "-m", "method.threshold=0.2,0.3,0.4,0.5")

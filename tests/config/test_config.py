@@ -86,6 +86,7 @@ def test_a_choice_is_called_as_its_class():
 
 
 @pytest.mark.parametrize("role", ["base", "guide", "untuned"])
+@pytest.mark.slow
 def test_every_model_can_take_every_role(role):
     assert offered(role) == options("model")
     for name in options("model"):

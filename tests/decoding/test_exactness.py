@@ -197,7 +197,7 @@ VOICES = [
     *(("proxy", kind) for kind in ("llama2", "qwen", "gemma")),
     *(("plain", "zoo"), ("dera", "zoo"), ("proxy", "zoo")),
 ]
-QUICK_VOICES = [("plain", "qwen"), ("plain", "short gpt2"), ("dera", "llama3"), ("proxy", "llama2")]
+QUICK_VOICES = [("plain", "qwen"), ("dera", "llama3")]
 
 
 def voice(method: str, kind: str, zoo) -> tuple[list[tuple[LanguageModel, float]], LanguageModel]:

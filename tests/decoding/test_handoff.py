@@ -77,6 +77,7 @@ def test_equals_the_oracle(zoo, base_name: str, guide_name: str, agreement: bool
 
 
 @pytest.mark.parametrize(("base_name", "guide_name"), PAIRS)
+@pytest.mark.slow
 def test_sampled_answers_equal_the_oracle(zoo, base_name: str, guide_name: str) -> None:
     base, guide = zoo(base_name), zoo(guide_name)
     oracle = Oracle(base, guide)

@@ -62,6 +62,7 @@ def write_task(folder: Path, name: str, load: str) -> None:
     (folder / "mine" / "task" / "puzzle.yaml").write_text(f"_target_: {name}.Puzzle\n")
 
 
+@pytest.mark.slow
 def test_an_error_in_a_users_code_is_its_last_line_there(
     trimtab: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,6 +87,7 @@ def test_a_foreseen_error_in_a_users_code_has_its_place_too(
 
 
 @pytest.mark.parametrize("many", [False, True])
+@pytest.mark.slow
 def test_what_fails_before_anything_is_recorded_leaves_no_folder(
     trimtab: Command, tmp_path: Path, many: bool
 ) -> None:
@@ -97,6 +99,7 @@ def test_what_fails_before_anything_is_recorded_leaves_no_folder(
     assert not [path for path in (tmp_path / "results").iterdir() if path.is_dir()]
 
 
+@pytest.mark.slow
 def test_the_key_of_a_judge_is_asked_for_before_a_model_is_looked_at(
     trimtab: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,6 +129,7 @@ def test_a_folder_that_holds_something_stays(tmp_path: Path) -> None:
     assert (run / "config.yaml").exists()
 
 
+@pytest.mark.slow
 def test_each_job_of_a_multirun_over_scorings_prints_its_own_metric(
     trimtab: Command, tmp_path: Path
 ) -> None:

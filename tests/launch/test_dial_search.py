@@ -153,6 +153,7 @@ def test_a_planted_best_of_three_settings_is_found_and_better_than_by_chance(
 
 
 @pytest.mark.parametrize("intervals, command", [((), "choose"), (BOTH, "table")])
+@pytest.mark.slow
 def test_a_search_ends_with_a_command_that_compares_its_values(
     searched: Any, intervals: tuple[str, ...], command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -256,11 +257,13 @@ def test_what_is_worse_is_given_up_and_never_the_best(searched: Any, tmp_path: P
     assert any(f"{computed:,} computed; {9 * 120:,} in these runs" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_without_pruning_every_value_is_evaluated_in_full(searched: Any) -> None:
     trials, _ = searched("method.binary=true", "method.noise=0.8", pruning=False, trials=3)
     assert {trial.state for trial in trials} == {TrialState.COMPLETE}
 
 
+@pytest.mark.slow
 def test_a_finished_search_says_what_it_found_and_computes_nothing(
     searched: Any, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

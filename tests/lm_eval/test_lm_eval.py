@@ -428,6 +428,7 @@ def test_finished_requests_come_from_the_harness_s_cache(tmp_path) -> None:
     assert "weights" in vars(first.model) and "weights" not in vars(again.model)
 
 
+@pytest.mark.slow
 def test_no_method_gets_another_one_s_answers_from_the_cache(zoo: Zoo, tmp_path) -> None:
     base, chat_model = zoo("a-small-base"), zoo("a-small-chat")
     copied = tmp_path / "model"

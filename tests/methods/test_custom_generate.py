@@ -67,6 +67,7 @@ def proxy(zoo, strength: float) -> ProxyTuning:
 
 @pytest.mark.parametrize("name", ["a-large-chat", "a-small-base", "b-small-chat"])
 @pytest.mark.parametrize("length", [5, LENGTH])
+@pytest.mark.slow
 def test_plain_is_generate_token_for_token(zoo, name: str, length: int) -> None:
     model = zoo(name)
     batch = inputs(model, asked(WordProblems, 9))
@@ -103,6 +104,7 @@ def test_one_row_without_a_mask_and_a_length_of_the_whole(zoo) -> None:
 
 
 @pytest.mark.parametrize("sampled", [False, True])
+@pytest.mark.slow
 def test_a_mixture_is_complete_on_any_of_its_models(zoo, sampled: bool) -> None:
     told = {"do_sample": True, "temperature": 0.9, "top_p": 0.9, "seed": 3} if sampled else {}
     generation = Generation(

@@ -147,6 +147,7 @@ def test_latex_is_balanced_and_escaped(tmp_path: Path) -> None:
     assert {row.count("&") + 1 for row in rows} == {columns}
 
 
+@pytest.mark.slow
 def test_figures_draw_what_there_is(tmp_path: Path) -> None:
     sweep(tmp_path)
     files = written(tmp_path, tmp_path / "out")

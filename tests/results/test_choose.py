@@ -92,6 +92,7 @@ def test_a_planted_optimum_is_found(binary):
     assert (found, kept) == (repetitions, repetitions)
 
 
+@pytest.mark.slow
 def test_a_flat_curve_is_called_flat():
     # No value differs from any other in truth. The docstring's rates, by repetition: a given one
     # is left out in 2 to 3 %, any at all in 9 %; against a value named beforehand, Holm's 5 %.

@@ -69,6 +69,7 @@ def test_damaged_records_are_named_and_the_others_read(tmp_path: Path, command: 
             )
 
 
+@pytest.mark.slow
 def test_damaged_samples_are_named_by_those_who_read_them(tmp_path: Path, command: Command) -> None:
     good, hurt = folders(tmp_path, OF_SAMPLES)
     for arguments in (["choose"], ["report"], ["table", "--against", good[0]]):

@@ -107,6 +107,7 @@ def test_a_request_holds_the_settings_and_none_that_is_left_out(start):
     assert full["response_format"] == {"type": "json_object"}
 
 
+@pytest.mark.slow
 def test_whatever_the_server_does_nothing_is_lost_and_nothing_paid_twice(start):
     faults = [
         failure(429, retry_after="0.05"),

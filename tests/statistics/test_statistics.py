@@ -56,6 +56,7 @@ def test_bootstrapped_is_the_bca_interval(seed):
     assert bootstrapped(values, seed=seed) == bootstrapped(values, seed=seed)
 
 
+@pytest.mark.slow
 def test_bootstrapped_holds_its_level_where_values_are_skewed():
     rng = np.random.default_rng(0)
     covered, by_student, leaning = 0, 0, 0

@@ -13,6 +13,8 @@ import wandb_files
 from trimtab.tracking import trackers
 from trimtab.tracking.trackers import NoTracker, WandbTracker, flat_summary
 
+pytestmark = pytest.mark.process  # the real client starts its service
+
 SUMMARY = {
     "metrics": {"accuracy": {"value": 0.5, "n": 2, "stderr": 0.35, "ci95": [0.1, 0.9]}},
     "cost": {"seconds": 1.5, "models": {"base": {"forward_passes": 3}}},

@@ -52,6 +52,7 @@ def test_only_whole_answers_follow_a_template(domain):
             assert not domains.is_intact(broken, domain), broken
 
 
+@pytest.mark.slow
 def test_conversations_have_the_shares_of_the_levels():
     rng, counts = Random(4), Counter()
     for _ in range(3000):
