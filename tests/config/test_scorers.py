@@ -132,10 +132,11 @@ def test_the_former_words_for_a_judge_and_a_reward_are_refused_with_todays(comma
     [
         ("judge=quality", ["scorers=quality"]),
         ("task=gsm8k judge=none", ["task=gsm8k", "scorers=[]"]),
+        ("judge=quality --cfg job", ["scorers=quality", "--cfg", "job"]),
         ("judge.model=x judge=quality", ["scorers=quality", "scorers.quality.model=x"]),
         (
             "judge=quality task=gsm8k reward=model reward.path=mine",
-            ["task=gsm8k", "scorers=[quality,reward_model]", "scorers.reward_model.path=mine"],
+            ["scorers=[quality,reward_model]", "scorers.reward_model.path=mine", "task=gsm8k"],
         ),
         *((text, text.split()) for text in ("judge.model=x", "judge=quality,safety", "limit=2")),
         ("judge=none judge.model=x", ["judge=none", "judge.model=x"]),
@@ -149,7 +150,7 @@ def test_a_command_in_the_former_words_is_read_in_todays_or_left_to_be_refused(
     assert [record.levelname for record in caplog.records] == ["WARNING"] * (now != command.split())
     if now != command.split():
         with initialize_config_dir(str(Source().directory), version_base="1.3"):
-            compose("config", now)
+            compose("config", [part for part in now if "=" in part])
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,9 @@ def as_now(arguments: Sequence[str]) -> list[str]:
     now += [f"{SCORERS}.{chosen[m[1]]}.{m[3]}" for _, m in parts if m and m[2] == "."]
     before = " ".join(argument for argument, m in parts if m)
     _log.warning("%s: read as %s, since %s.", before, shlex.join(now), _WHY)
-    return [argument for argument, m in parts if not m] + now
+    first = next(i for i, (_, m) in enumerate(parts) if m)  # options may follow settings
+    after = [argument for argument, m in parts[first:] if not m]
+    return [*arguments[:first], *now, *after]
 
 
 def said_now(overrides: Sequence[Override]) -> dict[str, str]:
