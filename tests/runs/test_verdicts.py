@@ -245,3 +245,24 @@ def test_a_metric_that_two_scorers_turn_out_to_share_is_an_error_and_no_answer_i
 def test_what_is_no_scorer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"of type .*function.*trimtab\.scorers\.Scorer"):
         run(tmp_path, cast(Scorer, always_content))
+
+
+@pytest.mark.parametrize(
+    ("facts", "problem"),
+    [
+        ({"values": {"even": 1.0}}, "has values, which are the verdict's own"),
+        ({"reasons": "long"}, "has reasons 'long' where an object is expected"),
+        ({"prefix": 3}, "has prefix 3 where a text is expected"),
+    ],
+)
+def test_facts_under_a_records_own_names_are_refused(tmp_path, facts, problem) -> None:
+    """They would make a line that nobody could read again."""
+
+    class Wordy(Evenness):
+        def score(self, lines: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Verdict]]:
+            for line in lines:
+                yield line["id"], Verdict(values={"even": 1.0}, facts=facts)
+
+    with pytest.raises(ValueError, match=rf"Wordy.* {problem}"):
+        run(tmp_path, Wordy())
+    assert run(tmp_path, Evenness())["metrics"]["even"]["n"] > 0

@@ -281,6 +281,8 @@ def _begun_with(folder: Path, *, required: bool) -> RunFacts | None:
     try:
         facts = reader.read_facts(folder)
         preconditions.require_facts(facts, folder)
+        if facts:
+            stretches.require_whole(facts)
     except ValueError:
         if required:
             raise

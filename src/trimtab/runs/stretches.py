@@ -71,21 +71,27 @@ def is_timed(stretches: Iterable[StretchRecord]) -> bool:
     return all("loading_seconds" in stretch for stretch in stretches)
 
 
+def require_whole(facts: RunFacts) -> None:
+    """Refuse stretches of work that do not say what they came to."""
+    for place, stretch in enumerate(facts.get("segments", [])):
+        for key in ("samples", "seconds", "forward_passes"):
+            if key not in stretch:
+                raise ValueError(
+                    f"run.json has no segments[{place}].{key}. Move the folder away and run again."
+                )
+
+
 def settled(facts: RunFacts | None, done: int) -> list[StretchRecord]:
     """Return a run's earlier stretches of work; of one that was killed, samples count anew.
 
     Those whose answers were to be taken over, and are not there, are left out.
 
     Raises:
-        ValueError: if they do not say what they came to.
+        ValueError: as `require_whole`.
     """
+    if facts:
+        require_whole(facts)
     earlier = facts.get("segments", []) if facts else []
-    for place, stretch in enumerate(earlier):
-        for key in ("samples", "seconds", "forward_passes"):
-            if key not in stretch:
-                raise ValueError(
-                    f"run.json has no segments[{place}].{key}. Move the folder away and run again."
-                )
     if sum(stretch["samples"] for stretch in earlier if "taken_from" in stretch) > done:
         earlier = [stretch for stretch in earlier if "taken_from" not in stretch]
     if earlier:

@@ -8,7 +8,8 @@ from copy import copy
 from typing import Any, cast
 
 from trimtab.config import user_files
-from trimtab.config.user_code import is_own
+from trimtab.config.user_code import is_own, named
+from trimtab.machine import shapes
 from trimtab.runs.record_types import (
     AgreementRecord,
     SampleRecord,
@@ -19,6 +20,7 @@ from trimtab.runs.record_types import (
 from trimtab.scorers.scorer import Scorer
 from trimtab.statistics.agreement import agreement
 
+_VERDICT = shapes.of(VerdictRecord)
 # Scores that say whether an answer is right: by the task's rule, by a published one, by a judge.
 RIGHT = ("accuracy", "published", "correct")
 
@@ -81,10 +83,22 @@ def add(
                     f"{scorer.name}: {whose} has a metric {min(taken)!r}. Give the scorer's "
                     f"another name, as in scorers.NAME.{scorer.told_apart_by}=fluency."
                 )
-        found = {"values": dict(verdict.values), **verdict.facts}
+        found = {**verdict.facts, "values": dict(verdict.values)}
+        _require_readable(found, scorer, given="values" in verdict.facts)
         verdicts[scorer.name] = cast(VerdictRecord, found)  # with facts of the scorer's own
         line["scores"] |= verdict.values
         seen()
+
+
+def _require_readable(found: Mapping[str, Any], scorer: Scorer, *, given: bool) -> None:
+    """Refuse facts of a scorer's own under names that a record has for something else."""
+    problem = "has values, which are the verdict's own" if given else ""
+    try:
+        _VERDICT(found)
+    except ValueError as error:
+        problem = str(error)
+    if problem:
+        raise ValueError(f"{named(type(scorer))}: the facts of a verdict: it {problem}. Rename it.")
 
 
 def scores(line: SampleRecord) -> dict[str, float]:
