@@ -79,8 +79,8 @@ class LocalPredictor:
     def predict(self, requests: Sequence[Request]) -> list[list[Prediction]]:
         """Answer several requests, with one forward pass per model; a prediction per position."""
         opening = {request.cursor.slot for request in requests if request.opens}
-        theirs_alone = any(request.targets for request in requests)
-        if self._together == 1 or len(self.models) > 1 or theirs_alone:
+        alone = self._together == 1 or len(self.models) > 1
+        if alone or any(request.targets for request in requests):
             return self._predict(requests, opening)
         # One model says the same to all answers of a sample: nothing is read twice.
         news: dict[Hashable, Request] = {}

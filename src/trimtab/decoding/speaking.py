@@ -53,7 +53,10 @@ class Speaking:
 
         A large one then runs when all rows wait for it, in full batches.
         """
-        return sorted(self._predictors.values(), key=lambda predictor: predictor.size)
+        predictors = list(self._predictors.values())
+        if len(predictors) > 1:
+            predictors.sort(key=lambda predictor: predictor.size)
+        return predictors
 
     def forward_passes(self) -> dict[str, int]:
         """Return the forward passes run so far, by role."""

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
-from trimtab.config.user_code import named
+from trimtab.config.user_code import is_own, named
 from trimtab.decoding import Completion, Generation
 from trimtab.decoding.batching import decode
 from trimtab.decoding.completion import Work
@@ -98,6 +98,13 @@ def _whole(
 ) -> Answer:
     """Make one answer, which is a completion."""
     answer = method.answer(cursors, prompts, generation)
+    if not is_own(type(method).answer):
+        return answer
+    return _checked(method, answer)
+
+
+def _checked(method: Declaration, answer: Answer) -> Answer:
+    """Make an answer in a way of a user's own."""
     found = (yield from answer) if isinstance(answer, Generator) else answer
     if not isinstance(found, Completion):
         raise ValueError(

@@ -65,6 +65,8 @@ class LanguageModel(DescribedModel):
         """Whether both describe one model; those in memory hold the very same."""
         if not isinstance(other, LanguageModel) or type(self) is not type(other):
             return NotImplemented
+        if self is other:
+            return True
         fields = [field.name for field in dataclasses.fields(self)]
         alike = all(getattr(self, name) == getattr(other, name) for name in fields)
         held = [one.__dict__.get("_in_memory", ()) for one in (self, other)]
@@ -187,11 +189,12 @@ class LanguageModel(DescribedModel):
 
     def require_rows(self, tokens: Sequence[int]) -> None:
         """Refuse tokens that the model's embedding has no row for, by their signs."""
-        if not self._has_all_rows:
+        if not self.has_all_rows:
             sizes.require_rows(tokens, self._rows, self.tokenizer, self.path)
 
     @cached_property
-    def _has_all_rows(self) -> bool:
+    def has_all_rows(self) -> bool:
+        """Whether the embedding has a row for each of the tokenizer's tokens."""
         return self._tokenizer_width <= self._rows
 
     @property

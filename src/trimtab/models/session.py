@@ -106,8 +106,9 @@ class Session:
             tokens[kept_length(self._cached[slot], tokens, n) :]
             for slot, tokens, n in zip(slots, sequences, last, strict=True)
         ]
-        for new in news:
-            self.model.require_rows(new)
+        if not self.model.has_all_rows:
+            for new in news:
+                self.model.require_rows(new)
         read, wanted = [], dict[int, range]()
         offset = 0
         for group, step in self._passes.groups(
