@@ -250,7 +250,6 @@ def test_what_is_no_scorer_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("facts", "problem"),
     [
-        ({"values": {"even": 1.0}}, "has values, which are the verdict's own"),
         ({"reasons": "long"}, "has reasons 'long' where an object is expected"),
         ({"prefix": 3}, "has prefix 3 where a text is expected"),
     ],

@@ -83,22 +83,21 @@ def add(
                     f"{scorer.name}: {whose} has a metric {min(taken)!r}. Give the scorer's "
                     f"another name, as in scorers.NAME.{scorer.told_apart_by}=fluency."
                 )
-        found = {**verdict.facts, "values": dict(verdict.values)}
-        _require_readable(found, scorer, given="values" in verdict.facts)
+        found = {"values": dict(verdict.values), **verdict.facts}
+        _require_readable(found, scorer)
         verdicts[scorer.name] = cast(VerdictRecord, found)  # with facts of the scorer's own
         line["scores"] |= verdict.values
         seen()
 
 
-def _require_readable(found: Mapping[str, Any], scorer: Scorer, *, given: bool) -> None:
+def _require_readable(found: Mapping[str, Any], scorer: Scorer) -> None:
     """Refuse facts of a scorer's own under names that a record has for something else."""
-    problem = "has values, which are the verdict's own" if given else ""
     try:
         _VERDICT(found)
     except ValueError as error:
-        problem = str(error)
-    if problem:
-        raise ValueError(f"{named(type(scorer))}: the facts of a verdict: it {problem}. Rename it.")
+        raise ValueError(
+            f"{named(type(scorer))}: a verdict with its facts {error}. Call the fact otherwise."
+        ) from None
 
 
 def scores(line: SampleRecord) -> dict[str, float]:
