@@ -135,19 +135,17 @@ class LocalPredictor:
     def _run(self, role: str, requests: Sequence[Request], opening: Collection[int]) -> _Logits:
         """Run one model for those whom it speaks to, once where several ask the same."""
         rows: dict[Hashable, Request] = {}
-        placed = {}
+        placed: dict[int, Hashable] = {}
         for request in requests:
-            if role in request.cursor.weights:
-                tokens = request.tokens(role)
-                alone = self._together == 1
-                strengths = request.cursor.strengths if role in self._steering else ()
-                row = (
-                    request.cursor.slot
-                    if alone
-                    else (request.cursor.key, strengths, request.last, tuple(tokens))
-                )
-                placed[request.cursor.slot] = row
-                rows.setdefault(row, request)
+            cursor = request.cursor
+            if role not in cursor.weights:
+                continue
+            row: Hashable = cursor.slot
+            if self._together > 1:
+                strengths = cursor.strengths if role in self._steering else ()
+                row = cursor.key, strengths, request.last, tuple(request.tokens(role))
+            placed[cursor.slot] = row
+            rows.setdefault(row, request)
         if not rows:
             return _Logits({}, torch.empty(0))
         session = self._sessions[role]

@@ -1,4 +1,7 @@
-"""The names of noise: what a random draw depends on beside the logits."""
+"""The names of noise: what a random draw depends on beside the logits.
+
+With a position and a token they give the noise itself, in `trimtab.decoding.sampling`.
+"""
 
 import hashlib
 

@@ -64,8 +64,8 @@ def speak(
                     break
                 tokens.append(said.token)
                 probabilities.append(said.top_probability)
-                spoken.add(said.token)
                 if stop_strings:
+                    spoken.add(said.token)
                     text = spoken.whole()
                     end, looked_at = stops.end(text, looked_at), len(text)
                     if end is not None:
@@ -75,6 +75,9 @@ def speak(
                     break
     except ContextFull:
         stop_reason = "context"
+    if not stop_strings:  # in one go: between passes, turning tokens to text is slower
+        for token in tokens:
+            spoken.add(token)
     trace = [
         Span(text=text, speaker=name, probability=probabilities[first])
         for text, first in spoken.pieces()

@@ -144,7 +144,7 @@ class Cursor:
         memo: what is known of answers that ask the same.
         siblings: the slots of all answers to this sample.
         strengths: of the directions that the models are steered in.
-        said_before: the tokens of all prompts that a repetition penalty counts.
+        said_before: the prompts whose tokens a repetition penalty counts.
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class Cursor:
         memo: Memo[Prediction] | None = None,
         siblings: tuple[int, ...] = (),
         strengths: tuple[float, ...] = (),
-        said_before: Collection[int] = (),
+        said_before: Collection[Sequence[int]] = (),
     ) -> None:
         self.predictor = predictor
         self.slot = slot
@@ -180,8 +180,10 @@ class Cursor:
         self.stop_tokens = frozenset[int]().union(
             *(m.stop_tokens for role, m in self.models.items() if self.weights[role] != 0)
         )
-        self._said_before = frozenset(said_before)
+        self._said_before = said_before
         self._contexts = [model.context_length for model in self.models.values()]
+        pairs = zip(self._contexts, self.prompts, strict=True)
+        self._room = min(context - len(prompt) for context, prompt in pairs)
         self._held: tuple[list[int], ...] = ()
 
     @cached_property
@@ -191,8 +193,7 @@ class Cursor:
 
     def room(self, tokens: Sequence[int] = ()) -> int:
         """Return how many more tokens fit behind an answer so far, in every model's context."""
-        pairs = zip(self._contexts, self.prompts, strict=True)
-        return max(0, min(context - len(prompt) for context, prompt in pairs) - len(tokens))
+        return max(0, self._room - len(tokens))
 
     def after(
         self,
@@ -239,24 +240,23 @@ class Cursor:
                 raise ContextFull
         position = len(sequences[0]) - len(self.prompts[0])
         whole = tuple(sequences)
-        return Request(self, whole, last, position, targets, opens=self._count(whole, last))
+        return Request(self, whole, last, position, targets, self._count(whole, last))
 
     def said(self, request: Request) -> list[frozenset[int]]:
         """Return, for each position, the tokens of the prompts and of the answer up to there."""
         answer = request.sequences[0][len(self.prompts[0]) :]
         lengths = range(len(answer) - request.last + 1, len(answer) + 1)
-        return [self._said_before.union(answer[:length]) for length in lengths]
+        return [frozenset(answer[:length]).union(*self._said_before) for length in lengths]
 
     def _count(self, sequences: tuple[list[int], ...], last: int) -> bool:
         """Count what a request costs an answer that is alone; return whether it is its first.
 
         What others share with it is not taken off, so a record is the same in any company.
         """
-        held = self._held or ([],) * len(sequences)
-        for role, tokens, before in zip(self.models, sequences, held, strict=True):
-            self.work[role].passes += 1
-            self.work[role].tokens += len(tokens) - kept_length(before, tokens, last)
-        first = not self._held
+        first, held = not self._held, self._held or ([],) * len(sequences)
+        for work, tokens, before in zip(self.work.values(), sequences, held, strict=True):
+            work.passes += 1
+            work.tokens += len(tokens) - kept_length(before, tokens, last)
         self._held = sequences
         return first
 

@@ -8,6 +8,7 @@ resuming, or on whether tokens were drafted. Legend: N draws, V vocabulary.
 
 import math
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 
 import torch
 
@@ -18,9 +19,15 @@ _ORDINARY = (1e-6, 1e6)
 
 def _mix(x: torch.Tensor) -> torch.Tensor:
     """Scramble 32-bit words held in int64 (the finalizer of MurmurHash3; every bit matters)."""
-    x = ((x ^ (x >> 16)) * 0x85EBCA6B) & _WORD
-    x = ((x ^ (x >> 13)) * 0xC2B2AE35) & _WORD
-    return x ^ (x >> 16)
+    x = x ^ (x >> 16)  # a copy, which the rest is done in
+    x.mul_(0x85EBCA6B).bitwise_and_(_WORD)
+    x.bitwise_xor_(x >> 13).mul_(0xC2B2AE35).bitwise_and_(_WORD)
+    return x.bitwise_xor_(x >> 16)
+
+
+@lru_cache(maxsize=8)  # alike in every draw
+def _mixed_tokens(vocabulary_size: int, device: torch.device) -> torch.Tensor:
+    return _mix(torch.arange(vocabulary_size, device=device)[None])
 
 
 def gumbel_noise(
@@ -30,11 +37,10 @@ def gumbel_noise(
     low_N1 = torch.tensor([[k & _WORD] for k in keys], device=device)
     high_N1 = torch.tensor([[k >> 32] for k in keys], device=device)
     position_N1 = torch.tensor([[p] for p in positions], device=device)
-    token_1V = torch.arange(vocabulary_size, device=device)[None]
     place_N1 = _mix(_mix(position_N1 ^ low_N1) ^ high_N1)
-    bits_NV = _mix(_mix(token_1V) ^ place_N1)
-    uniform_NV = (bits_NV.double() + 0.5) / 2.0**32
-    return -torch.log(-torch.log(uniform_NV))
+    bits_NV = _mix(_mixed_tokens(vocabulary_size, device) ^ place_N1)
+    uniform_NV = bits_NV.double().add_(0.5).div_(2.0**32)
+    return uniform_NV.log_().neg_().log_().neg_()
 
 
 def tempered(logits_NV: torch.Tensor, temperature: float) -> torch.Tensor:

@@ -99,7 +99,7 @@ class Speaking:
                 combine=speaker.combine,
                 strengths=steered,
                 memo=memos.setdefault(alike, Memo()),
-                said_before={token for role in whose.models for token in own[role]},
+                said_before=[own[role] for role in whose.models],
             )
 
         return {

@@ -1,4 +1,7 @@
-"""DeRa: decoding-time realignment, a strength dial between a reference and an aligned model."""
+"""DeRa: decoding-time realignment, a strength dial between a reference and an aligned model.
+
+Here are the weights; the sum that they make is `trimtab.decoding.mixing.linear`.
+"""
 
 from dataclasses import dataclass
 

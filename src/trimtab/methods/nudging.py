@@ -1,4 +1,7 @@
-"""Nudging: a small aligned model speaks where a large base model is unsure."""
+"""Nudging: a small aligned model speaks where a large base model is unsure.
+
+Here are its settings; who speaks when is decided in `trimtab.decoding.handoff`.
+"""
 
 from __future__ import annotations
 

@@ -8,8 +8,7 @@ same, so that a row's logits do not depend on the other rows of its batch.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from typing import NamedTuple
 
 # Tokens of padding that cost about as much as one more forward pass.
 _PADDING_ON_CPU, _PADDING_ELSEWHERE = 32, 1024
@@ -20,8 +19,7 @@ FEW, _KEYS = 4, 16
 _BLOCKS = (192, 256, 384, 512)
 
 
-@dataclass(frozen=True)
-class Pass:
+class Pass(NamedTuple):
     """One forward pass: the new tokens of some rows, aligned to the right.
 
     Attributes:
@@ -31,6 +29,8 @@ class Pass:
         width: how many tokens each row has, with padding.
         shown: how many cached positions the pass is given.
         kept: positions of each row of which the model computes logits.
+        positions: of the tokens in their sequences; 0 for padding.
+        places_as_slice: where the tokens' keys are written, where that is the same for all rows.
     """
 
     slots: Sequence[int]
@@ -39,19 +39,13 @@ class Pass:
     width: int
     shown: int
     kept: int
+    positions: list[list[int]]
+    places_as_slice: slice | None
 
     @property
     def tokens(self) -> list[list[int]]:
         """The rows' tokens, padded on the left."""
         return [[0] * (self.width - len(new)) + new for new in self.news]
-
-    @cached_property
-    def positions(self) -> list[list[int]]:
-        """The tokens' positions in their sequences; 0 for padding."""
-        return [
-            [0] * (self.width - len(new)) + list(range(length - len(new), length))
-            for length, new in zip(self.lengths, self.news, strict=True)
-        ]
 
     def places(self, scratch: int) -> list[list[int]]:
         """Return where the tokens' keys are written: at their positions, padding at `scratch`."""
@@ -65,13 +59,6 @@ class Pass:
         """The slots, where they are contiguous."""
         first, end = self.slots[0], self.slots[0] + len(self.slots)
         return slice(first, end) if [*self.slots] == [*range(first, end)] else None
-
-    @cached_property
-    def places_as_slice(self) -> slice | None:
-        """Where the tokens' keys are written, where that is the same for all rows."""
-        length = max(self.lengths)
-        aligned = min(self.lengths) == length and min(map(len, self.news)) == self.width
-        return slice(length - self.width, length) if aligned else None
 
     @property
     def sees_all(self) -> bool:
@@ -129,18 +116,24 @@ class Passes:
     ) -> Pass:
         """Return the pass of some rows, of which the last `keep` positions are read."""
         width, length, rows = max(map(len, news)), max(lengths), len(slots)
-        if not self._steady:
-            return Pass(slots, lengths, news, width, shown=length, kept=keep)
-        shown = _up_to_multiple(length, _KEYS)
-        if step:
-            idle = range(slots[-1] + 1, slots[-1] + 1 + -rows % FEW)
-            slots, lengths = [*slots, *idle], [*lengths, *(0 for _ in idle)]
-            news = [*news, *([] for _ in idle)]
-            return Pass(slots, lengths, news, width, shown=shown, kept=keep)
-        if _room(length) % _BLOCKS[-1] != _BLOCKS[0]:
-            shown = _room(length)
-        kept = max(keep, -(-FEW // rows))
-        return Pass(slots, lengths, news, _up_to_multiple(width, FEW), shown=shown, kept=kept)
+        shown, kept = length, keep
+        if self._steady:
+            shown = _up_to_multiple(length, _KEYS)
+            if step:
+                idle = range(slots[-1] + 1, slots[-1] + 1 + -rows % FEW)
+                slots, lengths = [*slots, *idle], [*lengths, *(0 for _ in idle)]
+                news = [*news, *([] for _ in idle)]
+            else:
+                if _room(length) % _BLOCKS[-1] != _BLOCKS[0]:
+                    shown = _room(length)
+                width, kept = _up_to_multiple(width, FEW), max(keep, -(-FEW // rows))
+        positions = [
+            [0] * (width - len(new)) + list(range(own - len(new), own))
+            for own, new in zip(lengths, news, strict=True)
+        ]
+        aligned = min(lengths) == length and min(map(len, news)) == width
+        same = slice(length - width, length) if aligned else None
+        return Pass(slots, lengths, news, width, shown, kept, positions, same)
 
 
 def _room(length: int) -> int:

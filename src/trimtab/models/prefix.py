@@ -7,12 +7,21 @@ from collections.abc import Sequence
 
 def common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
     """Return the length of the longest common prefix."""
-    length = min(len(one), len(other))
+    same, length = 0, min(len(one), len(other))
     if one[:length] == other[:length]:
         return length
-    return next(i for i in range(length) if one[i] != other[i])
+    while length - same > 1:  # `same` are alike, `length` are not
+        half = (same + length) // 2
+        if one[same:half] == other[same:half]:
+            same = half
+        else:
+            length = half
+    return same
 
 
 def kept_length(cached: Sequence[int], tokens: Sequence[int], last: int) -> int:
     """Return how much of a cached prefix serves `tokens`; what is to be read is computed again."""
-    return min(common_prefix(cached, tokens), len(tokens) - last)
+    most, length = len(tokens) - last, len(cached)
+    if length <= most and tokens[:length] == cached:  # as in nearly every step
+        return length
+    return min(common_prefix(cached, tokens), most)

@@ -2,7 +2,7 @@
 
 A run folder holds `config.yaml` (the resolved config), `run.json` (what it took to get here),
 `samples.jsonl` (a line per sample, appended as produced, put in the task's order at the end) and
-`summary.json` (metrics and cost).
+`summary.json` (metrics and cost). What a run goes on from, `evaluate` asks `reader` and `answered`.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """The strengths of each row in one forward pass, in the forms that modules want them.
 
+`row_dials` hangs them into a model; `product_addition` and its neighbours add what they weigh.
+
 Legend: R rows of a batch, D vectors, K ranks of all vectors together.
 """
 
