@@ -15,7 +15,7 @@ from torch import nn
 from trimtab.vectors.delta import Delta
 from trimtab.vectors.live.addition import Addition, require_alike
 from trimtab.vectors.live.row_products import worth_forming, write_products
-from trimtab.vectors.live.row_strengths import Group, RowStrengths
+from trimtab.vectors.live.row_strengths import RowStrengths
 from trimtab.vectors.low_rank import LowRank
 
 _CHECKED = 8  # tokens
@@ -72,7 +72,7 @@ class ProductAddition(Addition):
         self._module, self._dense, self._factors, self._bias_DO = module, dense, factors, bias_DO
         self._lookup = isinstance(module, nn.Embedding)
         self._scale = float(getattr(module, "embed_scale", 1.0)) if self._lookup else 1.0
-        self._vectors = [which for which, _ in dense]
+        self._vectors = tuple(which for which, _ in dense)
         self._forms_sums = forms_sums and bool(dense)
         self._checked = False
 
@@ -85,14 +85,14 @@ class ProductAddition(Addition):
             return None
         if given.dim() != 3 or len(given) != len(strengths):
             return None
-        moved, still = self._parted(strengths)
+        moved, still = strengths.parted(self._vectors)
         return still if moved and worth_forming(given) else None
 
     def put_into(
         self, own: torch.Tensor, given: torch.Tensor, strengths: RowStrengths
     ) -> torch.Tensor:
         """Return the output of all rows, given the module's for those of `rows_of_module`."""
-        moved, still = self._parted(strengths)
+        moved, still = strengths.parted(self._vectors)
         out = own.new_empty(*given.shape[:2], own.shape[-1])
         write_products(out, given, self._weight_HO, [matrix for _, matrix in self._dense], moved)
         if (bias := getattr(self._module, "bias", None)) is not None:
@@ -107,7 +107,7 @@ class ProductAddition(Addition):
         """Return `out`, `[R, T, O]`, with each row's part added; it may be written into."""
         flat = out.reshape(-1, out.shape[-1])
         for which, matrix_HO in self._dense:
-            if not any(any(group.strengths) for group in strengths.groups([which])):
+            if not strengths.parted((which,))[0]:
                 continue
             own = strengths.spread([which], out)[:, :, None] * self._scale
             if self._lookup:
@@ -128,12 +128,6 @@ class ProductAddition(Addition):
         if self._bias_DO is not None:
             out += (strengths.like(out) @ self._bias_DO)[:, None]
         return out
-
-    def _parted(self, strengths: RowStrengths) -> tuple[list[Group], list[int]]:
-        """Return the rows that dense differences move, by strengths, and the others."""
-        groups = strengths.groups(self._vectors)
-        still = [row for group in groups if not any(group.strengths) for row in group.rows]
-        return [group for group in groups if any(group.strengths)], still
 
     def _times(self, given: torch.Tensor, matrix_HK: torch.Tensor) -> torch.Tensor:
         return matrix_HK[given] if self._lookup else given @ matrix_HK

@@ -37,7 +37,7 @@ class RowStrengths:
         self._numbers: list[list[float]] = strengths_RD.tolist()
         self._alike: dict[tuple[torch.device, torch.dtype], torch.Tensor] = {}
         self._spread: dict[tuple[tuple[int, ...], torch.device, torch.dtype], torch.Tensor] = {}
-        self._groups: dict[tuple[int, ...], list[Group]] = {}
+        self._parted: dict[tuple[int, ...], tuple[list[Group], list[int]]] = {}
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -60,12 +60,13 @@ class RowStrengths:
             self._spread[key] = self.like(tensor)[:, list(whose)]
         return self._spread[key]
 
-    def groups(self, vectors: Sequence[int]) -> list[Group]:
-        """Return the rows by their strengths of some vectors."""
-        key = tuple(vectors)
-        if key not in self._groups:
+    def parted(self, vectors: tuple[int, ...]) -> tuple[list[Group], list[int]]:
+        """Return the rows that some vectors move, by their strengths, and the other rows."""
+        if vectors not in self._parted:
             found: dict[tuple[float, ...], list[int]] = {}
             for row, numbers in enumerate(self._numbers):
-                found.setdefault(tuple(numbers[vector] for vector in key), []).append(row)
-            self._groups[key] = [Group(*item) for item in found.items()]
-        return self._groups[key]
+                found.setdefault(tuple(numbers[vector] for vector in vectors), []).append(row)
+            groups = [Group(*item) for item in found.items()]
+            still = [row for group in groups if not any(group.strengths) for row in group.rows]
+            self._parted[vectors] = [each for each in groups if any(each.strengths)], still
+        return self._parted[vectors]
