@@ -15,8 +15,8 @@ from checkpoints import gpt2, llama, read_folder, saved, write_folder
 from safetensors.torch import save_file
 
 from trimtab.machine import whole_folder
+from trimtab.tensors.tensor_file import TensorWriter
 from trimtab.vectors import Vector, apply, extract
-from trimtab.vectors.disk.tensor_file import TensorWriter
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ import torch
 
 from trimtab import AlignmentVector, AlignmentVectors, Generation, LanguageModel, Plain
 from trimtab.tasks import Advice
+from trimtab.tensors.delta import Between, Dense
 from trimtab.vectors import Dial, Vector, extract
-from trimtab.vectors.delta import Between, Dense
 from trimtab.vectors.live import sum_in_place
 from trimtab.vectors.live.dial import between, move
 from trimtab.vectors.live.sum_in_place import write_sum

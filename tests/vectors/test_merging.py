@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trimtab.vectors.delta import Dense
-from trimtab.vectors.low_rank import LowRank
+from trimtab.tensors.delta import Dense
+from trimtab.tensors.low_rank import LowRank
 from trimtab.vectors.merge.emr import EmrMerge
 from trimtab.vectors.merge.merging import dare_linear, dare_ties, sign_conflicts, soup, ties
 from trimtab.vectors.merge.thinning import drop, trim

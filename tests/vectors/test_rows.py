@@ -14,12 +14,12 @@ from transformers import (
 from trimtab import AlignmentVector, AlignmentVectors, Generation, LanguageModel
 from trimtab.methods import Method
 from trimtab.tasks import Advice
+from trimtab.tensors.delta import Dense
+from trimtab.tensors.low_rank import LowRank
 from trimtab.vectors import Dial, Vector, extract
-from trimtab.vectors.delta import Dense
 from trimtab.vectors.files.truncated_svd import factors
 from trimtab.vectors.live import product_addition, row_products
 from trimtab.vectors.live.row_dials import RowDials
-from trimtab.vectors.low_rank import LowRank
 from trimtab.vectors.names.names_in_memory import own_tensors
 
 SMALL = {"vocab_size": 97, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}

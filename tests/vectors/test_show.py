@@ -14,8 +14,8 @@ from rich.console import Console
 
 from trimtab.cli.vector_command import main
 from trimtab.config.composition import ConfigError
+from trimtab.tensors.delta import Dense
 from trimtab.vectors import Vector, extract
-from trimtab.vectors.delta import Dense
 from trimtab.vectors.show import picture
 from trimtab.vectors.show.cosines import cosines
 from trimtab.vectors.show.profile import Profile, kinds

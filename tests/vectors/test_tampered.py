@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 from trimtab.cli.vector_command import main
 from trimtab.methods import AlignmentVectors
 from trimtab.models import LanguageModel
+from trimtab.models.adapters import peft_patterns
 from trimtab.vectors import Vector, extract
-from trimtab.vectors.disk import peft_patterns
 
 PROJECTION = "model.layers.0.self_attn.q_proj"
 

@@ -4,8 +4,8 @@
 task arithmetic, Ilharco et al., arXiv 2212.04089. Names are imported when they are used: torch
 takes longer than a mistake in a command should.
 
-A `vector` is differences by the tensors' names (`delta`, `low_rank`), and what is known of where
-they come from (`facts`, `provenance`); `disk` reads and writes it. With vectors, `files` extracts
+A `vector` is differences by the tensors' names (`trimtab.tensors`), and what is known of where they
+come from (`facts`, `provenance`); `disk` reads and writes it. With vectors, `files` extracts
 and applies, `live` turns them in a model that runs, `merge` makes one of several, and `show` says
 what they hold. `names` tells which tensor is which in files and in memory.
 """

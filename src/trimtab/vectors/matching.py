@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from trimtab.vectors.delta import Deltas
-from trimtab.vectors.number_format import NumberFormat
+from trimtab.tensors.delta import Deltas
+from trimtab.tensors.number_format import NumberFormat
 
 _SHOWN = 10
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trimtab.tensors.delta import Between, Deltas, Dense
+from trimtab.tensors.low_rank import added
+from trimtab.tensors.number_format import kind_of
 from trimtab.vectors import provenance
-from trimtab.vectors.delta import Between, Deltas, Dense
 from trimtab.vectors.disk import vector_folder
 from trimtab.vectors.facts import VectorFacts
-from trimtab.vectors.low_rank import added
 from trimtab.vectors.matching import quantized, require_one_architecture, require_same_tensors
-from trimtab.vectors.number_format import kind_of
 from trimtab.vectors.weighted_sum import require_finite_strengths
 
 if TYPE_CHECKING:

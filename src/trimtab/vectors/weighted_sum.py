@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trimtab.config.accepted import require_finite
-from trimtab.vectors.delta import Delta, Deltas
-from trimtab.vectors.number_format import Array
+from trimtab.tensors.delta import Delta, Deltas
+from trimtab.tensors.number_format import Array
 
 _EPSILON = float(np.finfo(np.float32).eps)
 

@@ -11,7 +11,7 @@ from typing import Any
 from trimtab.machine.json_file import read_object
 from trimtab.models.content_hash import content_sha256, vocabulary_sha256
 from trimtab.models.source import Source
-from trimtab.vectors.disk.tensor_file import StoredTensor, TensorFolder
+from trimtab.tensors.tensor_file import StoredTensor, TensorFolder
 from trimtab.vectors.facts import ModelFacts
 
 

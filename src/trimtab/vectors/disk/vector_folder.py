@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, TypedDict
 from trimtab.config.accepted import require_choice
 from trimtab.machine.whole_folder import whole_folder
 from trimtab.models import hub_files
+from trimtab.models.adapters import peft_adapter
 from trimtab.models.content_hash import content_sha256
 from trimtab.models.model_folder import folder_files
 from trimtab.models.source import DESCRIPTION, local_folder
-from trimtab.vectors.blocks import blocks, squared_norm, to_six_digits
-from trimtab.vectors.delta import Correction, Delta, Deltas
-from trimtab.vectors.disk import peft_adapter
-from trimtab.vectors.disk.tensor_file import StoredTensor, TensorFile, TensorWriter
+from trimtab.tensors.blocks import blocks, squared_norm, to_six_digits
+from trimtab.tensors.delta import Correction, Delta, Deltas
+from trimtab.tensors.number_format import FLOAT32, INT64, Array, NumberFormat, labelled
+from trimtab.tensors.tensor_file import StoredTensor, TensorFile, TensorWriter
 from trimtab.vectors.facts import PartFacts, TensorFacts, VectorFacts
 from trimtab.vectors.facts import read as read_facts
-from trimtab.vectors.number_format import FLOAT32, INT64, Array, NumberFormat, labelled
 from trimtab.vectors.provenance import origin, transferred
 
 if TYPE_CHECKING:

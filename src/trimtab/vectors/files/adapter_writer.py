@@ -15,14 +15,14 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from trimtab.models import loading
-from trimtab.vectors.blocks import blocks, squared_norm
+from trimtab.models.adapters.peft_adapter import CONFIG, PREFIX, TRANSPOSED, WEIGHTS
+from trimtab.models.tensor_names import tied_names
+from trimtab.tensors.blocks import blocks, squared_norm
+from trimtab.tensors.low_rank import LowRank
+from trimtab.tensors.number_format import Array
+from trimtab.tensors.tensor_file import write_tensors
 from trimtab.vectors.disk.model_on_disk import ModelOnDisk
-from trimtab.vectors.disk.peft_adapter import CONFIG, PREFIX, TRANSPOSED, WEIGHTS
-from trimtab.vectors.disk.tensor_file import write_tensors
 from trimtab.vectors.files.truncated_svd import factors
-from trimtab.vectors.low_rank import LowRank
-from trimtab.vectors.names.tensor_names import tied_names
-from trimtab.vectors.number_format import Array
 
 _LINEAR, _EMBEDDING = "linear", "embedding"
 _KINDS = {nn.Linear: _LINEAR, nn.Embedding: _EMBEDDING, Conv1D: TRANSPOSED}

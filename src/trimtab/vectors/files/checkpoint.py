@@ -16,14 +16,14 @@ import numpy as np
 from trimtab.machine.whole_folder import new_folder, whole_folder
 from trimtab.models.model_folder import folder_files
 from trimtab.models.source import DESCRIPTION
-from trimtab.vectors.blocks import blocks, squared_norm, to_six_digits
-from trimtab.vectors.delta import Deltas
+from trimtab.tensors.blocks import blocks, squared_norm, to_six_digits
+from trimtab.tensors.delta import Deltas
+from trimtab.tensors.number_format import Array
+from trimtab.tensors.tensor_file import StoredTensor, TensorFile, TensorWriter
 from trimtab.vectors.disk.model_on_disk import ModelOnDisk, total_bytes
-from trimtab.vectors.disk.tensor_file import StoredTensor, TensorFile, TensorWriter
 from trimtab.vectors.files.checkpoint_record import RECORD, card, checkpoint_record
 from trimtab.vectors.matching import require_fits, require_weights
 from trimtab.vectors.names.names_in_files import by_names_in_files
-from trimtab.vectors.number_format import Array
 from trimtab.vectors.vector import Vector
 from trimtab.vectors.weighted_sum import (
     Term,

@@ -14,15 +14,15 @@ import numpy as np
 
 from trimtab.config.accepted import require_choice, require_whole
 from trimtab.machine.whole_folder import new_folder, whole_folder
-from trimtab.vectors.blocks import blocks, squared_norm, to_six_digits
-from trimtab.vectors.delta import Correction
+from trimtab.tensors.blocks import blocks, squared_norm, to_six_digits
+from trimtab.tensors.delta import Correction
+from trimtab.tensors.number_format import FLOAT32, Array, NumberFormat
+from trimtab.tensors.tensor_file import StoredTensor, TensorWriter
 from trimtab.vectors.disk import vector_folder
 from trimtab.vectors.disk.model_on_disk import ModelOnDisk
-from trimtab.vectors.disk.tensor_file import StoredTensor, TensorWriter
 from trimtab.vectors.facts import TensorFacts, VectorFacts
 from trimtab.vectors.files.pairing import paired
 from trimtab.vectors.matching import quantized
-from trimtab.vectors.number_format import FLOAT32, Array, NumberFormat
 from trimtab.vectors.vector import Vector
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from trimtab.tensors.tensor_file import StoredTensor
 from trimtab.vectors.disk.model_on_disk import ModelOnDisk
-from trimtab.vectors.disk.tensor_file import StoredTensor
 from trimtab.vectors.matching import listed, require_same_tensors
 
 Stored = Mapping[str, StoredTensor]
@@ -54,9 +54,9 @@ def _by_names_of_base(base: ModelOnDisk, aligned: ModelOnDisk) -> tuple[Stored, 
     Files may have another prefix, hold a tied head or not, and buffers that nothing loads. Tensors
     that are converted as they are loaded are not told to be which of another layout's.
     """
-    from trimtab.vectors.names.tensor_names import TensorNames
+    from trimtab.models.tensor_names import TensorNames
 
-    names, others = TensorNames.of(base), TensorNames.of(aligned)
+    names, others = (TensorNames.of(each.source, each.tensors) for each in (base, aligned))
     starts, ends = dict(base.tensors), dict(aligned.tensors)
     loaded = {others.loaded(n): ends[n] for n in ends if not others.is_converted(n)}
     for name in base.tensors.keys() - aligned.tensors.keys():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from trimtab.vectors.low_rank import LowRank
+from trimtab.tensors.low_rank import LowRank
 
 _EXACT = 1024  # up to this width the whole decomposition is quick
 _LONG = 4  # times as long as it is narrow

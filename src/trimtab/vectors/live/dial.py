@@ -10,10 +10,10 @@ from torch import nn
 
 from trimtab.config.accepted import require_choice
 from trimtab.models.language_model import LanguageModel
-from trimtab.vectors.delta import Between
+from trimtab.models.tensor_names import tied_names
+from trimtab.tensors.delta import Between
 from trimtab.vectors.live.sum_in_place import write_sum
 from trimtab.vectors.names.names_in_memory import by_names_in_memory, own_tensors
-from trimtab.vectors.names.tensor_names import tied_names
 from trimtab.vectors.vector import Vector
 from trimtab.vectors.weighted_sum import not_finite, require_finite_strengths, terms_of
 

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from trimtab.vectors.delta import Delta
+from trimtab.tensors.delta import Delta
+from trimtab.tensors.low_rank import LowRank
 from trimtab.vectors.live.addition import Addition
 from trimtab.vectors.live.norm_addition import NormAddition
 from trimtab.vectors.live.product_addition import Factors, ProductAddition, oriented
-from trimtab.vectors.low_rank import LowRank
 
 
 def addition_of(

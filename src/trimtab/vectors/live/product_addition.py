@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from trimtab.vectors.delta import Delta
+from trimtab.tensors.delta import Delta
+from trimtab.tensors.low_rank import LowRank
 from trimtab.vectors.live.addition import Addition, require_alike
 from trimtab.vectors.live.row_products import worth_forming, write_products
 from trimtab.vectors.live.row_strengths import RowStrengths
-from trimtab.vectors.low_rank import LowRank
 
 _CHECKED = 8  # tokens
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
-from trimtab.vectors.blocks import blocks
-from trimtab.vectors.delta import Delta
+from trimtab.tensors.blocks import blocks
+from trimtab.tensors.delta import Delta
 from trimtab.vectors.weighted_sum import Term, aligned_end, is_own
 
 _BLOCK_ON_CPU = 1 << 20  # elements: what all cores' caches hold

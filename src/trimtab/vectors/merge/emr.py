@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from trimtab.config.accepted import require_choice
-from trimtab.vectors.delta import Delta, Dense
+from trimtab.tensors.delta import Delta, Dense
 from trimtab.vectors.merge.named_vectors import Vectors, shapes, tensors
 from trimtab.vectors.provenance import made
 from trimtab.vectors.vector import Vector

@@ -21,8 +21,8 @@ from collections.abc import Mapping
 
 import torch
 
-from trimtab.vectors.delta import Delta, Dense
-from trimtab.vectors.low_rank import added
+from trimtab.tensors.delta import Delta, Dense
+from trimtab.tensors.low_rank import added
 from trimtab.vectors.merge.named_vectors import ForEach, Vectors, for_each, shapes, tensors
 from trimtab.vectors.merge.thinning import Thinning, dropping, trimming
 from trimtab.vectors.provenance import made

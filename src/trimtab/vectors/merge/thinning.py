@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 
 from trimtab.config.accepted import require_choice, require_number, require_whole
-from trimtab.vectors.delta import Dense
+from trimtab.tensors.delta import Dense
 from trimtab.vectors.facts import VectorFacts
 from trimtab.vectors.provenance import made
 from trimtab.vectors.vector import Vector

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from trimtab.vectors.delta import Deltas
+from trimtab.tensors.delta import Deltas
+from trimtab.tensors.tensor_file import StoredTensor
 from trimtab.vectors.disk.model_on_disk import ModelOnDisk
-from trimtab.vectors.disk.tensor_file import StoredTensor
 
 
 def by_names_in_files(deltas: Deltas, model: ModelOnDisk, *, of: str) -> Deltas:
@@ -29,9 +29,9 @@ def by_names_in_files(deltas: Deltas, model: ModelOnDisk, *, of: str) -> Deltas:
     }
     if len(same) == len(deltas) and not _held_twice(same, model):
         return deltas
-    from trimtab.vectors.names.tensor_names import TensorNames
+    from trimtab.models.tensor_names import TensorNames
 
-    names = TensorNames.of(model)
+    names = TensorNames.of(model.source, model.tensors)
     kept = {name: delta for name, delta in same.items() if names.is_converted(name)}
     others = {name: delta for name, delta in deltas.items() if name not in kept}
     loaded = names.in_memory(others, of=of)

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from trimtab.vectors.delta import Deltas
+from trimtab.models.tensor_names import TensorNames, tied_names
+from trimtab.tensors.delta import Deltas
+from trimtab.tensors.number_format import kind_of
 from trimtab.vectors.matching import require_fits, require_weights
-from trimtab.vectors.names.tensor_names import TensorNames, tied_names
-from trimtab.vectors.number_format import kind_of
 from trimtab.vectors.vector import Vector
 
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from trimtab.vectors.blocks import blocks
+from trimtab.tensors.blocks import blocks
+from trimtab.tensors.number_format import Array
 from trimtab.vectors.matching import require_one_architecture
-from trimtab.vectors.number_format import Array
 from trimtab.vectors.show.profile import kinds
 from trimtab.vectors.vector import Vector
 

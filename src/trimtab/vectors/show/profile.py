@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from trimtab.vectors.blocks import blocks, squared_norm
-from trimtab.vectors.delta import Delta
+from trimtab.tensors.blocks import blocks, squared_norm
+from trimtab.tensors.delta import Delta
 from trimtab.vectors.facts import TensorFacts
 from trimtab.vectors.vector import Vector
 

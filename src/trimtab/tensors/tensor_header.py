@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any, NamedTuple
 
-from trimtab.vectors.number_format import FORMATS, NumberFormat
+from trimtab.tensors.number_format import FORMATS, NumberFormat
 
 _MOST = 1 << 63  # which no length of an axis reaches
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from trimtab.vectors.delta import Correction, Delta, Dense
-from trimtab.vectors.low_rank import OfAdapter
+from trimtab.tensors.delta import Correction, Delta, Dense
+from trimtab.tensors.low_rank import OfAdapter
 
 Tensors = Mapping[str, torch.Tensor]
 Conversion = Callable[[Tensors], dict[str, torch.Tensor]]

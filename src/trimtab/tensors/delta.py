@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from trimtab.vectors.number_format import Array, of_torch
+from trimtab.tensors.number_format import Array, of_torch
 
 if TYPE_CHECKING:
     import torch

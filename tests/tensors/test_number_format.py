@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from trimtab.vectors.number_format import FORMATS, labelled, of_torch, to_torch
+from trimtab.tensors.number_format import FORMATS, labelled, of_torch, to_torch
 
 LABELS = ["float32", "bfloat16", "float16", "float64"]
 

@@ -14,9 +14,9 @@ from typing import Any
 from trimtab.config.accepted import is_number
 from trimtab.machine.json_file import read_object
 from trimtab.machine.printable import printable
-from trimtab.vectors.disk.peft_patterns import first_matches
-from trimtab.vectors.disk.tensor_file import StoredTensor, TensorFile
-from trimtab.vectors.low_rank import LowRank, OfAdapter
+from trimtab.models.adapters.peft_patterns import first_matches
+from trimtab.tensors.low_rank import LowRank, OfAdapter
+from trimtab.tensors.tensor_file import StoredTensor, TensorFile
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."  # of all names of tensors

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from trimtab.vectors.delta import Delta, Dense
+from trimtab.tensors.delta import Delta, Dense
 
 if TYPE_CHECKING:
     import torch

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from trimtab.machine.json_file import read_object
-from trimtab.vectors.blocks import blocks
-from trimtab.vectors.disk.tensor_header import Header
-from trimtab.vectors.number_format import FORMATS, Array, NumberFormat, of_torch, to_torch
+from trimtab.tensors.blocks import blocks
+from trimtab.tensors.number_format import FORMATS, Array, NumberFormat, of_torch, to_torch
+from trimtab.tensors.tensor_header import Header
 
 if TYPE_CHECKING:
     import torch

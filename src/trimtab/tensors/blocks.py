@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from trimtab.vectors.number_format import Array
+from trimtab.tensors.number_format import Array
 
 _BLOCK = 1 << 18  # elements: what a core's cache holds
 _LEAST = 1e-30  # below, squares of small numbers may have vanished

@@ -28,11 +28,11 @@ from transformers.core_model_loading import (
 from transformers.pytorch_utils import Conv1D
 
 from trimtab.models import loading
-from trimtab.vectors.delta import Delta, Deltas
-from trimtab.vectors.disk.model_on_disk import ModelOnDisk
-from trimtab.vectors.disk.tensor_file import StoredTensor
-from trimtab.vectors.low_rank import OfAdapter
-from trimtab.vectors.names.weight_conversion import Conversion, Tensors, converted
+from trimtab.models.source import Source
+from trimtab.models.weight_conversion import Conversion, Tensors, converted
+from trimtab.tensors.delta import Delta, Deltas
+from trimtab.tensors.low_rank import OfAdapter
+from trimtab.tensors.tensor_file import StoredTensor
 
 
 def tied_names(weights: nn.Module) -> list[tuple[str, ...]]:
@@ -68,12 +68,17 @@ class TensorNames:
         self._prefix = weights.base_model_prefix if isinstance(weights, PreTrainedModel) else None
 
     @classmethod
-    def of(cls, folder: ModelOnDisk) -> TensorNames:
-        """Return the names of a model on disk; no weights are loaded, and no code of its."""
-        built = loading.skeleton(folder.source)
+    def of(cls, source: Source, tensors: Mapping[str, StoredTensor]) -> TensorNames:
+        """Return the names of a model on disk; no weights are loaded, and no code of its.
+
+        Args:
+            source: the model.
+            tensors: those in its files.
+        """
+        built = loading.skeleton(source)
         apart: set[str] = set()
         for names in tied_names(built):
-            stored = [folder.tensors[name] for name in names if name in folder.tensors]
+            stored = [tensors[name] for name in names if name in tensors]
             # What the files hold twice, and differently, is not tied.
             if not all(stored[0].holds_what(other) for other in stored[1:]):
                 apart |= set(names)
