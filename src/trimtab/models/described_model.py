@@ -5,6 +5,7 @@ Describing a model is free; tokenizer and configuration load at their first use.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from trimtab.config.parts import Whole
 from trimtab.config.signature import require_types
 from trimtab.config.wording import not_a_choice
-from trimtab.models import loading, sizes
+from trimtab.models import arithmetic, loading, sizes
 from trimtab.models.chat_template import ChatTemplate
 from trimtab.models.content_hash import content_sha256, further_sha256, text_sha256
 from trimtab.models.model_folder import check_folder, no_template
@@ -24,7 +25,7 @@ from trimtab.models.source import Source
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-DTYPES = ("auto", "float32", "bfloat16", "float16")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,8 @@ class DescribedModel(Whole):
         path: `zoo:<name>` for an embedded model, a local folder, or a hub id.
         prompt: `chat` renders through the model's chat template, `plain` as plain text.
         revision: hub revision (branch, tag or commit); only for hub ids.
-        dtype: `float32`, `bfloat16`, `float16`, or `auto` for that of the checkpoint.
+        dtype: `float32`, `bfloat16`, `float16`, or `auto` for that of the checkpoint where the
+            device computes in it by itself, else `float32`.
         device: `auto` (a GPU if there is one), any torch device such as `cpu` or `cuda:1`, or
             `balanced` to spread the layers over all GPUs (transformers' device map).
         compile: compile the forward pass (`torch.compile`): minutes at the start, faster after.
@@ -66,7 +68,7 @@ class DescribedModel(Whole):
             not_a_choice(f"{name} of {self.path}:", value, accepted)
             for name, value, accepted in (
                 ("prompt", self.prompt, PROMPTS),
-                ("dtype", self.dtype, DTYPES),
+                ("dtype", self.dtype, arithmetic.DTYPES),
             )
             if value not in accepted
         ]
@@ -121,9 +123,24 @@ class DescribedModel(Whole):
             ValueError: for weights that cannot be loaded or do not fit, and for a device that is
                 not there.
         """
+        device = loading.main_device(self.device, self.path)
+        stored = self._stored_dtype if self.dtype == arithmetic.AUTO else None
+        if remark := arithmetic.remark(self.path, self.dtype_in_use, device, stored):
+            _log.warning(remark)
         return loading.weights(
-            self.source, factory, dtype=self.dtype, device=self.device, **options
+            self.source, factory, dtype=self.dtype_in_use, device=self.device, **options
         )
+
+    @cached_property
+    def dtype_in_use(self) -> str:
+        """The number format of the weights: `dtype`, or what `auto` comes to on this device."""
+        if self.dtype != arithmetic.AUTO:
+            return self.dtype
+        return arithmetic.chosen(self._stored_dtype, loading.main_device(self.device, self.path))
+
+    @cached_property
+    def _stored_dtype(self) -> str:
+        return arithmetic.stored(self.source, self.config)
 
     @cached_property
     def chat(self) -> ChatTemplate:
@@ -145,7 +162,8 @@ class DescribedModel(Whole):
         """What tells two contents under one name apart; loads no weights.
 
         A local folder has the hash of its files, of code too where that is run; a hub id its
-        commit. Both have that of the chat template in use.
+        commit. Both have that of the chat template in use, and the number format that `dtype=auto`
+        comes to where it is not that of the files.
         """
         return self._of_files
 
@@ -159,4 +177,8 @@ class DescribedModel(Whole):
             "chat_template_sha256": text_sha256(str(template)) if template else None,
         }
         further = further_sha256(folder, code=self.trust_remote_code) if folder else None
-        return known | ({"further_sha256": further} if further else {})
+        other_dtype = None
+        if self.dtype == arithmetic.AUTO and self.dtype_in_use != self._stored_dtype:
+            other_dtype = self.dtype_in_use
+        found = {"further_sha256": further, "dtype_in_use": other_dtype}
+        return known | {name: value for name, value in found.items() if value}

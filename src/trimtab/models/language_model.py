@@ -93,6 +93,12 @@ class LanguageModel(DescribedModel):
             return self.weights.config
         return super().config
 
+    @property
+    def dtype_in_use(self) -> str:
+        """The number format of the weights, by name; of those given as loaded, what they have."""
+        held = self.__dict__.get("_in_memory")
+        return str(held[0].dtype).removeprefix("torch.") if held else super().dtype_in_use
+
     # ------------------------------------------------------------------ prompts and text
 
     def predictor(self, role: str, name: str, generation: Any) -> Any:
@@ -225,6 +231,7 @@ class LanguageModel(DescribedModel):
         """Return what a record needs to name exactly this model: where from, revision, hashes."""
         return {
             **dataclasses.asdict(self),
+            "dtype_in_use": self.dtype_in_use,
             **self.identity,
             "generation_rules": [
                 f"{name}={value!r}" for name, value in self.generation_rules.items()

@@ -16,6 +16,7 @@ from trimtab.machine.json_file import read_object
 from trimtab.models.source import Source
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 _DEVICE = re.compile(r"auto|balanced|cpu|mps|(cuda|xpu)(:\d+)?")
@@ -51,6 +52,24 @@ def check_device(device: str, path: str) -> None:
         )
 
 
+def main_device(device: str, path: str) -> torch.device:
+    """Return the device that a setting comes to here, the first of several.
+
+    Raises:
+        ValueError: for one that is not there.
+    """
+    import torch
+
+    if device in ("auto", "balanced"):
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(
+            f"device of {path}: {device!r}, but torch sees no CUDA device here. "
+            "Use device=auto or device=cpu."
+        )
+    return torch.device(device)
+
+
 def weights(
     source: Source, factory: Any, *, dtype: str, device: str, **options: Any
 ) -> PreTrainedModel:
@@ -59,7 +78,7 @@ def weights(
     Args:
         source: the model.
         factory: one of transformers' auto classes.
-        dtype: of torch by name, or `auto` for that of the checkpoint.
+        dtype: of torch, by name.
         device: as in `LanguageModel`.
         options: for the `from_pretrained` of `factory`.
 
@@ -69,18 +88,11 @@ def weights(
     """
     import torch
 
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    elif device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(
-            f"device of {source.path}: {device!r}, but torch sees no CUDA device here. "
-            "Use device=auto or device=cpu."
-        )
-    own = dtype if dtype == "auto" else getattr(torch, dtype)
+    place = main_device(device, source.path)
     spread = {"device_map": "balanced"} if device == "balanced" else {}
-    model = _complete(source, factory, dtype=own, **spread, **options)
+    model = _complete(source, factory, dtype=getattr(torch, dtype), **spread, **options)
     if not spread:
-        model.to(device)
+        model.to(place)
     return model.eval()
 
 

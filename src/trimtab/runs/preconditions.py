@@ -221,7 +221,12 @@ def say_what_no_file_holds(method: Method, task: Task, folder: Path) -> None:
 
 
 def _differs(now: Any, then: Any) -> bool:
-    """Whether what was recorded of a model is another now; what was not (None), nobody can tell."""
+    """Whether what was recorded of a model is another now; what was not (None), nobody can tell.
+
+    That of the number format says nothing where it was that of the model's files.
+    """
     if isinstance(now, Mapping) and isinstance(then, Mapping):
-        return any(now.get(name) != value for name, value in then.items() if value is not None)
+        recorded = {name: value for name, value in then.items() if value is not None}
+        recorded.setdefault("dtype_in_use", None)
+        return any(now.get(name) != value for name, value in recorded.items())
     return bool(now != then)

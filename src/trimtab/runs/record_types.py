@@ -88,6 +88,7 @@ class IdentityRecord(TypedDict):
     chat_template_sha256: str | None  # of the template in use; None: asked in plain text
     further_sha256: NotRequired[str]  # of what else the folder has that decides answers
     in_memory_sha256: NotRequired[str]  # of what was given as loaded
+    dtype_in_use: NotRequired[str]  # where dtype=auto is not what the files say
 
 
 class ModelRecord(IdentityRecord):
@@ -96,7 +97,8 @@ class ModelRecord(IdentityRecord):
     path: str  # `zoo:<name>`, a folder, or a hub id
     prompt: str  # chat or plain
     revision: str | None  # that was asked for on the hub
-    dtype: str  # of its weights
+    dtype: str  # of its weights, as asked for
+    dtype_in_use: NotRequired[str]  # what that came to
     device: str  # where it ran, as asked for
     compile: bool  # whether its forward pass was compiled
     chat_template: str | None  # in place of its own
