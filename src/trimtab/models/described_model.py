@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from trimtab.config.parts import Whole
 from trimtab.config.signature import require_types
 from trimtab.config.wording import not_a_choice
-from trimtab.models import arithmetic, loading, sizes
+from trimtab.models import loading, native_dtype, sizes
 from trimtab.models.chat_template import ChatTemplate
 from trimtab.models.content_hash import content_sha256, further_sha256, text_sha256
 from trimtab.models.model_folder import check_folder, no_template
@@ -68,7 +68,7 @@ class DescribedModel(Whole):
             not_a_choice(f"{name} of {self.path}:", value, accepted)
             for name, value, accepted in (
                 ("prompt", self.prompt, PROMPTS),
-                ("dtype", self.dtype, arithmetic.DTYPES),
+                ("dtype", self.dtype, native_dtype.DTYPES),
             )
             if value not in accepted
         ]
@@ -124,8 +124,8 @@ class DescribedModel(Whole):
                 not there.
         """
         device = loading.main_device(self.device, self.path)
-        stored = self._stored_dtype if self.dtype == arithmetic.AUTO else None
-        if remark := arithmetic.remark(self.path, self.dtype_in_use, device, stored):
+        stored = self._stored_dtype if self.dtype == native_dtype.AUTO else None
+        if remark := native_dtype.remark(self.path, self.dtype_in_use, device, stored):
             _log.warning(remark)
         return loading.weights(
             self.source, factory, dtype=self.dtype_in_use, device=self.device, **options
@@ -134,13 +134,13 @@ class DescribedModel(Whole):
     @cached_property
     def dtype_in_use(self) -> str:
         """The number format of the weights: `dtype`, or what `auto` comes to on this device."""
-        if self.dtype != arithmetic.AUTO:
+        if self.dtype != native_dtype.AUTO:
             return self.dtype
-        return arithmetic.chosen(self._stored_dtype, loading.main_device(self.device, self.path))
+        return native_dtype.chosen(self._stored_dtype, loading.main_device(self.device, self.path))
 
     @cached_property
     def _stored_dtype(self) -> str:
-        return arithmetic.stored(self.source, self.config)
+        return native_dtype.stored(self.source, self.config)
 
     @cached_property
     def chat(self) -> ChatTemplate:
@@ -178,7 +178,7 @@ class DescribedModel(Whole):
         }
         further = further_sha256(folder, code=self.trust_remote_code) if folder else None
         other_dtype = None
-        if self.dtype == arithmetic.AUTO and self.dtype_in_use != self._stored_dtype:
+        if self.dtype == native_dtype.AUTO and self.dtype_in_use != self._stored_dtype:
             other_dtype = self.dtype_in_use
         found = {"further_sha256": further, "dtype_in_use": other_dtype}
         return known | {name: value for name, value in found.items() if value}

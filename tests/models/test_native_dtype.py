@@ -11,7 +11,7 @@ from tests.checkpoints import llama, saved
 
 from trimtab import LanguageModel
 from trimtab import zoo as embedded
-from trimtab.models import arithmetic
+from trimtab.models import native_dtype
 from trimtab.runs.preconditions import require_same
 
 OLD, NEW = "fpu avx2 avx512f", "fpu avx2 avx512f avx512_bf16"
@@ -24,7 +24,7 @@ def cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def become(flags: str) -> None:
         file = tmp_path / f"cpuinfo-{flags}"
         file.write_text(f"processor\t: 0\nmodel name\t: bf16 avx512_bf16\nflags\t\t: {flags}\n")
-        monkeypatch.setattr(arithmetic, "_CPU", file)
+        monkeypatch.setattr(native_dtype, "_CPU", file)
 
     return become
 
@@ -106,7 +106,7 @@ def test_a_given_model_has_the_format_that_it_has(zoo) -> None:
 def test_linux_names_of_an_arm_cpu_are_known_too(tmp_path: Path, monkeypatch) -> None:
     file, cpu = tmp_path / "cpuinfo", torch.device("cpu")
     file.write_text("processor\t: 0\nFeatures\t: fp asimd asimdhp bf16\n")
-    monkeypatch.setattr(arithmetic, "_CPU", file)
-    assert arithmetic.is_native("bfloat16", cpu) and arithmetic.is_native("float16", cpu)
-    monkeypatch.setattr(arithmetic, "_CPU", tmp_path / "absent")  # as on other systems
-    assert not arithmetic.is_native("bfloat16", cpu) and arithmetic.is_native("float32", cpu)
+    monkeypatch.setattr(native_dtype, "_CPU", file)
+    assert native_dtype.is_native("bfloat16", cpu) and native_dtype.is_native("float16", cpu)
+    monkeypatch.setattr(native_dtype, "_CPU", tmp_path / "absent")  # as on other systems
+    assert not native_dtype.is_native("bfloat16", cpu) and native_dtype.is_native("float32", cpu)
