@@ -17,9 +17,10 @@ from trimtab.config.signature import require_types
 from trimtab.config.wording import not_a_choice
 from trimtab.models import loading, native_dtype, sizes
 from trimtab.models.chat_template import ChatTemplate
-from trimtab.models.content_hash import content_sha256, further_sha256, text_sha256
-from trimtab.models.model_folder import check_folder, no_template
+from trimtab.models.content_hash import text_sha256
+from trimtab.models.model_folder import no_template
 from trimtab.models.prompt import PROMPTS, check_template, read_template
+from trimtab.models.quantization import QUANTIZATIONS, check_quantization
 from trimtab.models.source import Source
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class DescribedModel(Whole):
     """A model with its tokenizer, its way of being asked, and how it is loaded.
 
     Args:
-        path: `zoo:<name>` for an embedded model, a local folder, or a hub id.
+        path: `zoo:<name>` for an embedded model, a local folder, a GGUF file, or a hub id.
         prompt: `chat` renders through the model's chat template, `plain` as plain text.
         revision: hub revision (branch, tag or commit); only for hub ids.
         dtype: `float32`, `bfloat16`, `float16`, or `auto` for that of the checkpoint where the
@@ -44,9 +45,13 @@ class DescribedModel(Whole):
         chat_template: a Jinja file or the template itself, in place of the tokenizer's own.
         trust_remote_code: run code that comes with the model; off unless asked for.
         allow_pickle: load weights stored as pickles, which can run code; off unless asked for.
+        gguf_file: a GGUF file by name, of a folder or hub id that holds it.
+        quantization: how weights are held: `none` as plain tensors of `dtype`, to which those of a
+            GGUF file are unpacked, `gguf` as they are packed there.
 
     Raises:
-        ValueError: for a value outside these, and for a folder without a model or chat template.
+        ValueError: for a value outside these, and for a folder or file without a model or chat
+            template.
     """
 
     path: str
@@ -58,9 +63,11 @@ class DescribedModel(Whole):
     chat_template: str | None = None
     trust_remote_code: bool = False
     allow_pickle: bool = False
+    gguf_file: str | None = None
+    quantization: str = "none"
 
     without_effect: ClassVar[frozenset[str]] = frozenset({"device", "compile"})
-    since: ClassVar[Mapping[str, Any]] = {}
+    since: ClassVar[Mapping[str, Any]] = {"gguf_file": None, "quantization": "none"}
 
     def __post_init__(self) -> None:
         require_types(self)
@@ -69,11 +76,12 @@ class DescribedModel(Whole):
             for name, value, accepted in (
                 ("prompt", self.prompt, PROMPTS),
                 ("dtype", self.dtype, native_dtype.DTYPES),
+                ("quantization", self.quantization, QUANTIZATIONS),
             )
             if value not in accepted
         ]
         try:
-            folder = self.folder
+            source = self.source
         except ValueError as error:
             mistakes.append(str(error))
         if mistakes:
@@ -81,13 +89,13 @@ class DescribedModel(Whole):
         loading.check_device(self.device, self.path)
         if self.chat_template:
             check_template(self.chat_template, self.path)
-        if folder is not None:
-            check_folder(folder, needs_template=self.prompt == "chat" and not self.chat_template)
+        check_quantization(self.quantization, source)
+        source.check(needs_template=self.prompt == "chat" and not self.chat_template)
 
     @property
     def folder(self) -> Path | None:
-        """The local folder that `path` names, or None for a hub id."""
-        return self.source.local
+        """The local folder that `path` names, or None for a hub id and for a file."""
+        return None if self.source.is_gguf else self.source.local
 
     @cached_property
     def source(self) -> Source:
@@ -95,6 +103,7 @@ class DescribedModel(Whole):
         return Source(
             path=self.path,
             revision=self.revision,
+            gguf_file=self.gguf_file,
             trust_remote_code=self.trust_remote_code,
             allow_pickle=self.allow_pickle,
         )
@@ -128,7 +137,12 @@ class DescribedModel(Whole):
         if remark := native_dtype.remark(self.path, self.dtype_in_use, device, stored):
             _log.warning(remark)
         return loading.weights(
-            self.source, factory, dtype=self.dtype_in_use, device=self.device, **options
+            self.source,
+            factory,
+            dtype=self.dtype_in_use,
+            device=self.device,
+            quantization=self.quantization,
+            **options,
         )
 
     @cached_property
@@ -161,24 +175,22 @@ class DescribedModel(Whole):
     def identity(self) -> dict[str, str | None]:
         """What tells two contents under one name apart; loads no weights.
 
-        A local folder has the hash of its files, of code too where that is run; a hub id its
-        commit. Both have that of the chat template in use, and the number format that `dtype=auto`
-        comes to where it is not that of the files.
+        A local folder has the hash of its files, of code too where that is run, a local GGUF file
+        its own; a hub id has its commit. All have that of the chat template in use, and the number
+        format that `dtype=auto` comes to where it is not that of the files.
         """
         return self._of_files
 
     @cached_property
     def _of_files(self) -> dict[str, str | None]:
-        folder = self.folder
         template = self.tokenizer.chat_template if self.prompt == "chat" else None
         known = {
-            "content_sha256": content_sha256(folder) if folder else None,
+            "content_sha256": self.source.content_sha256,
             "commit": self.commit,
             "chat_template_sha256": text_sha256(str(template)) if template else None,
         }
-        further = further_sha256(folder, code=self.trust_remote_code) if folder else None
         other_dtype = None
         if self.dtype == native_dtype.AUTO and self.dtype_in_use != self._stored_dtype:
             other_dtype = self.dtype_in_use
-        found = {"further_sha256": further, "dtype_in_use": other_dtype}
+        found = {"further_sha256": self.source.further_sha256, "dtype_in_use": other_dtype}
         return known | {name: value for name, value in found.items() if value}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +10,10 @@ from trimtab.config.accepted import is_whole
 from trimtab.machine.json_file import read_object
 
 if TYPE_CHECKING:
-    from transformers import GenerationConfig
+    from transformers import GenerationConfig, PreTrainedConfig
 
 _FILE = "generation_config.json"
+_FURTHER_ENDS = ("tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id")
 # Settings of generate() that change no token, or only how many there may be.
 WITHOUT_EFFECT = {
     "max_length",
@@ -93,6 +94,21 @@ def read(folder: Path) -> GenerationConfig:
     except ValueError as error:
         raise ValueError(f"{str(file)!r}: {error}") from None
     return config
+
+
+def of_gguf(config: PreTrainedConfig, settings: Mapping[str, Any]) -> GenerationConfig:
+    """Return the settings of generation of a GGUF file, which says where answers end.
+
+    Args:
+        config: the model's, as transformers reads it from the file.
+        settings: the file's own, as it may also name the ends of a turn and of a message.
+    """
+    from transformers import GenerationConfig
+
+    found: GenerationConfig = GenerationConfig.from_model_config(config)
+    further = {settings[key] for key in _FURTHER_ENDS if key in settings}
+    found.eos_token_id = sorted(ends(found) | further)
+    return found
 
 
 def ends(config: GenerationConfig) -> frozenset[int]:

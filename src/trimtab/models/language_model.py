@@ -80,7 +80,7 @@ class LanguageModel(DescribedModel):
         import torch
         from transformers import AutoModelForCausalLM
 
-        generation_file.read(self.source.folder)  # before transformers overlooks what is damaged
+        _ = self._generation_config  # before transformers overlooks what is damaged
         model = self.load(AutoModelForCausalLM)
         if self.compile:  # lengths change at every step
             model.forward = torch.compile(model.forward, dynamic=True)
@@ -176,6 +176,8 @@ class LanguageModel(DescribedModel):
 
         if "_in_memory" in self.__dict__:
             return self.weights.generation_config or GenerationConfig()
+        if self.source.is_gguf:
+            return generation_file.of_gguf(self.config, self.source.gguf.settings)
         return generation_file.read(self.source.folder)
 
     # ------------------------------------------------------------------ facts

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trimtab.machine.json_file import read_object
+from trimtab.models.quantization import quantization_config
 from trimtab.models.source import Source
 
 if TYPE_CHECKING:
@@ -29,9 +30,7 @@ def tokenizer(source: Source) -> PreTrainedTokenizerBase:
     """Return the tokenizer of a model."""
     from transformers import AutoTokenizer
 
-    loaded: PreTrainedTokenizerBase = _from_pretrained(
-        source, source.folder, AutoTokenizer, "tokenizer"
-    )
+    loaded: PreTrainedTokenizerBase = _from_pretrained(source, AutoTokenizer, "tokenizer")
     return loaded
 
 
@@ -39,7 +38,7 @@ def config(source: Source) -> PreTrainedConfig:
     """Return the configuration of a model."""
     from transformers import AutoConfig
 
-    loaded: PreTrainedConfig = _from_pretrained(source, source.folder, AutoConfig, "config")
+    loaded: PreTrainedConfig = _from_pretrained(source, AutoConfig, "config")
     return loaded
 
 
@@ -71,7 +70,7 @@ def main_device(device: str, path: str) -> torch.device:
 
 
 def weights(
-    source: Source, factory: Any, *, dtype: str, device: str, **options: Any
+    source: Source, factory: Any, *, dtype: str, device: str, quantization: str, **options: Any
 ) -> PreTrainedModel:
     """Return a model's weights on a device, in evaluation mode.
 
@@ -80,6 +79,7 @@ def weights(
         factory: one of transformers' auto classes.
         dtype: of torch, by name.
         device: as in `LanguageModel`.
+        quantization: as in `LanguageModel`.
         options: for the `from_pretrained` of `factory`.
 
     Raises:
@@ -90,6 +90,9 @@ def weights(
 
     place = main_device(device, source.path)
     spread = {"device_map": "balanced"} if device == "balanced" else {}
+    packed = quantization_config(quantization, source)
+    if packed is not None:
+        options["quantization_config"] = packed
     model = _complete(source, factory, dtype=getattr(torch, dtype), **spread, **options)
     if not spread:
         model.to(place)
@@ -116,11 +119,10 @@ def _complete(source: Source, factory: Any, **options: Any) -> PreTrainedModel:
 
     model, loaded = _from_pretrained(
         source,
-        source.folder_with_weights,
         factory,
         "model",
         # True insists on safetensors, None takes what there is.
-        use_safetensors=None if source.allow_pickle else True,
+        use_safetensors=None if source.allow_pickle or source.is_gguf else True,
         output_loading_info=True,
         ignore_mismatched_sizes=True,
         **options,
@@ -144,16 +146,28 @@ def _complete(source: Source, factory: Any, **options: Any) -> PreTrainedModel:
     return model
 
 
-def _from_pretrained(source: Source, folder: Path, factory: Any, what: str, **options: Any) -> Any:
-    if (code := _kernel(read_object(folder / "config.json"))) and not source.trust_remote_code:
-        raise _asks_for_code(source, f"its config.json names the code of {code!r}")
-    with _explained(source, what):
+def _from_pretrained(source: Source, factory: Any, what: str, **options: Any) -> Any:
+    with _folder(source, weights=what == "model") as (folder, file), _explained(source, what):
         return factory.from_pretrained(
             str(folder),
             trust_remote_code=source.trust_remote_code,
             local_files_only=True,
+            **file,
             **options,
         )
+
+
+@contextmanager
+def _folder(source: Source, *, weights: bool) -> Iterator[tuple[Path, dict[str, str]]]:
+    """Give the folder that transformers reads, and the file in it where that is the model."""
+    if source.is_gguf:
+        with source.gguf.alone() as (folder, name):
+            yield folder, {"gguf_file": name}
+        return
+    folder = source.folder_with_weights if weights else source.folder
+    if (code := _kernel(read_object(folder / "config.json"))) and not source.trust_remote_code:
+        raise _asks_for_code(source, f"its config.json names the code of {code!r}")
+    yield folder, {}
 
 
 @contextmanager
@@ -170,7 +184,7 @@ def _explained(source: Source, what: str) -> Iterator[None]:
             raise _asks_for_code(source, f"its {what} comes with code of its own") from error
         first_line = next(iter(str(error).strip().splitlines()), "")
         advice = (
-            "Download or write the folder again."
+            "Download or write it again."
             if source.local is not None
             else "Check the revision, or remove it from the cache so that it is loaded anew."
         )
@@ -189,7 +203,7 @@ def _asks_for_code(source: Source, why: str) -> ValueError:
 
 def _misfit(source: Source, factory: Any, what: str, names: Sequence[str]) -> ValueError:
     return ValueError(
-        f"The weights of {source.path!r} do not fit its config.json and {factory.__name__}: "
+        f"The weights of {source.path!r} do not fit its configuration and {factory.__name__}: "
         f"{len(names)} tensors {what}, such as {', '.join(names[:3])}."
     )
 

@@ -54,6 +54,8 @@ def stored(source: Source, config: PreTrainedConfig) -> str:
     Raises:
         ValueError: where they say nothing, as of pickles with an old config.json.
     """
+    if source.is_gguf:
+        return source.gguf.dtype
     if config.dtype is not None:
         return str(config.dtype).removeprefix("torch.")
     from safetensors import safe_open

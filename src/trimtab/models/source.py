@@ -1,6 +1,7 @@
 """Where models and vectors come from: the one place where a path becomes a folder.
 
-It is embedded (`zoo:<name>`), a local folder, or a hub id, whose files are downloaded.
+It is embedded (`zoo:<name>`), a local folder, or a hub id, whose files are downloaded; a model may
+be a GGUF file.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ from pathlib import Path
 from typing import Literal
 
 from trimtab import zoo
-from trimtab.models import hub_files
-from trimtab.models.model_folder import check_model, check_weights, indexed
+from trimtab.machine import whole_files
+from trimtab.models import gguf_file, hub_files
+from trimtab.models.content_hash import content_sha256, further_sha256
+from trimtab.models.gguf_file import GgufFile
+from trimtab.models.model_folder import check_folder, check_model, check_weights, indexed
 
 Kind = Literal["Model", "Vector"]
 """What a path leads to."""
@@ -21,6 +25,7 @@ Kind = Literal["Model", "Vector"]
 DESCRIPTION = ("*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken", "LICENSE*", "NOTICE*")
 """What lies beside the weights and says what they are; no code."""
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_FILE = {"Model": "a GGUF file, ", "Vector": ""}
 _EMBEDDED = {"Model": zoo.path, "Vector": zoo.vector_path}
 
 
@@ -37,46 +42,111 @@ def local_folder(path: str, what: Kind) -> Path | None:
         return local
     if path.startswith(("/", "./", "../", "~")) or not _HUB_ID.fullmatch(path):
         raise ValueError(
-            f"{what} path {path!r} does not exist. Give a folder, a hub id such as "
+            f"{what} path {path!r} does not exist. Give a folder, {_FILE[what]}a hub id such as "
             f"'allenai/OLMo-2-0425-1B', or an embedded {what.lower()} as zoo:<name>."
+        )
+    return None
+
+
+def local_file(path: str) -> Path | None:
+    """Return the GGUF file that a path names, or None for what is no file.
+
+    Raises:
+        ValueError: for a file of another kind, and for a GGUF file that does not exist.
+    """
+    local = Path(path).expanduser()
+    if local.is_file():
+        if local.suffix == gguf_file.SUFFIX:
+            return local
+        raise ValueError(
+            f"Model path {path!r} is a file. Accepted are a folder, a GGUF file (*.gguf), a hub id "
+            "and zoo:<name>."
         )
     return None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A folder, a hub id or `zoo:<name>`, and what may be run of it.
+    """A folder, a GGUF file, a hub id or `zoo:<name>`, and what may be run of it.
 
     Args:
-        path: `zoo:<name>`, a local folder or a hub id.
+        path: `zoo:<name>`, a local folder, a GGUF file (*.gguf) or a hub id.
         revision: hub revision (branch, tag or commit); only for hub ids.
+        gguf_file: the name of a GGUF file in that folder or repository, which is the model.
         trust_remote_code: run code that comes with the model.
         allow_pickle: load weights stored as pickles, which can run code.
 
     Raises:
-        ValueError: for a folder that does not exist, and a revision of one.
+        ValueError: for a folder or file that does not exist, a revision of one, and what is no name
+            of a GGUF file.
     """
 
     path: str
     revision: str | None = None
+    gguf_file: str | None = None
     trust_remote_code: bool = False
     allow_pickle: bool = False
 
     def __post_init__(self) -> None:
         if self.local is not None and self.revision is not None:
+            kind = "file" if self.is_gguf else "folder"
             raise ValueError(
-                f"revision={self.revision!r} of {self.path!r}: a local folder has none. Leave it "
+                f"revision={self.revision!r} of {self.path!r}: a local {kind} has none. Leave it "
                 "out, or give the hub id."
             )
 
-    @property
+    @cached_property
     def local(self) -> Path | None:
-        """The local folder that `path` names, or None for a hub id."""
-        return local_folder(self.path, "Model")
+        """The local folder or GGUF file that is named, or None for a hub id."""
+        file = local_file(self.path)
+        name = self.gguf_file
+        if name is None:
+            return file or local_folder(self.path, "Model")
+        if Path(name).name != name or Path(name).suffix != gguf_file.SUFFIX:
+            raise ValueError(
+                f"gguf_file={name!r} of {self.path!r}: accepted is the name of a file *.gguf that "
+                "lies in that folder or repository, and in no folder of it."
+            )
+        if file is not None:
+            raise ValueError(f"gguf_file={name!r}: {self.path!r} is a file already. Leave one out.")
+        folder = local_folder(self.path, "Model")
+        if folder is not None and not (folder / name).is_file():
+            there = sorted(each.name for each in folder.glob(f"*{gguf_file.SUFFIX}"))
+            raise ValueError(
+                f"gguf_file={name!r}: {self.path!r} has no such file. GGUF files there: "
+                f"{', '.join(there) or 'none'}."
+            )
+        return folder and folder / name
+
+    @property
+    def is_gguf(self) -> bool:
+        """Whether the model is a GGUF file."""
+        return self.gguf_file is not None or (self.local is not None and self.local.is_file())
+
+    @cached_property
+    def gguf(self) -> GgufFile:
+        """The GGUF file that the model is, of a hub id that of the cache."""
+        if self.local is not None:
+            return GgufFile.open(self.local)
+        name = str(self.gguf_file)
+        file = hub_files.snapshot(self.path, self.revision, (name,), "Model") / name
+        if not file.is_file():
+            raise ValueError(f"Model {self.path!r} has no file {name!r}; gguf_file names it.")
+        return GgufFile.open(file)
 
     @cached_property
     def folder(self) -> Path:
-        """The folder, checked; of a hub id that of the cache, with everything but weights."""
+        """The folder, checked; of a hub id that of the cache, with everything but weights.
+
+        Raises:
+            ValueError: for a GGUF file, which is whole without one.
+        """
+        if self.is_gguf:
+            raise ValueError(
+                f"{self.path!r} is a GGUF file; a folder of safetensors is needed here. Write one: "
+                "LanguageModel(path=..., prompt=...), then its weights.save_pretrained(FOLDER) and "
+                "tokenizer.save_pretrained(FOLDER)."
+            )
         code = ("*.py",) if self.trust_remote_code else ()
         folder = self.local or hub_files.snapshot(
             self.path, self.revision, (*DESCRIPTION, *code), "Model"
@@ -92,14 +162,39 @@ class Source:
         check_weights(self.folder, allow_pickle=self.allow_pickle)
         return self.folder
 
+    def check(self, *, needs_template: bool) -> None:
+        """Raise ValueError for a local model without a tokenizer, or a chat template if needed."""
+        if self.local is None:
+            return
+        if self.is_gguf:
+            self.gguf.check(needs_template=needs_template)
+        else:
+            check_folder(self.local, needs_template=needs_template)
+
+    @property
+    def commit(self) -> str | None:
+        """The commit of a hub id; None for what is local."""
+        if self.local is not None:
+            return None
+        return hub_files.commit_of(self.gguf.path.parent if self.is_gguf else self.folder)
+
+    @property
+    def content_sha256(self) -> str | None:
+        """The hash of a local model's files, or of its GGUF file; None for a hub id."""
+        if self.local is None:
+            return None
+        return whole_files.sha256(self.local) if self.is_gguf else content_sha256(self.local)
+
+    @property
+    def further_sha256(self) -> str | None:
+        """The hash of what else a local folder is read by; None where there is nothing."""
+        if self.local is None or self.is_gguf:
+            return None
+        return further_sha256(self.local, code=self.trust_remote_code)
+
     def _weights_patterns(self) -> list[str]:
         """Return the names of a repository's weights: some hold them twice, for other libraries."""
         index = self.folder / "model.safetensors.index.json"
         if index.is_file():
             return sorted(set(map(str, indexed(index))))
         return ["model*.safetensors", *(["pytorch_model*.bin"] if self.allow_pickle else [])]
-
-    @property
-    def commit(self) -> str | None:
-        """The commit of a hub id; None for a local folder."""
-        return None if self.local is not None else hub_files.commit_of(self.folder)

@@ -83,7 +83,7 @@ class SampleRecord(TypedDict):
 class IdentityRecord(TypedDict):
     """What tells two models of one name apart; of a vector, what its file says instead."""
 
-    content_sha256: str | None  # of a local folder's files
+    content_sha256: str | None  # of a local folder's files, or of a GGUF file
     commit: str | None  # on the hub
     chat_template_sha256: str | None  # of the template in use; None: asked in plain text
     further_sha256: NotRequired[str]  # of what else the folder has that decides answers
@@ -104,6 +104,8 @@ class ModelRecord(IdentityRecord):
     chat_template: str | None  # in place of its own
     trust_remote_code: bool  # whether code that comes with it was run
     allow_pickle: bool  # whether pickled weights were loaded
+    gguf_file: NotRequired[str | None]  # the file that was the model, in a folder or repository
+    quantization: NotRequired[str]  # how its weights were held: none, gguf
     generation_rules: list[str]  # that its files ask for
     tokenizer_sha256: str  # of its tokens with their ids
 
