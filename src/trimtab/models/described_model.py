@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,12 +15,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from trimtab.config.parts import Whole
 from trimtab.config.signature import require_types
 from trimtab.config.wording import not_a_choice
-from trimtab.models import loading, native_dtype, sizes
+from trimtab.models import attention_kernels, loading, native_dtype, sizes
 from trimtab.models.chat_template import ChatTemplate
 from trimtab.models.content_hash import text_sha256
 from trimtab.models.model_folder import no_template
+from trimtab.models.placement import Placement
 from trimtab.models.prompt import PROMPTS, check_template, read_template
-from trimtab.models.quantization import QUANTIZATIONS, check_quantization
+from trimtab.models.quantization import (
+    QUANTIZATIONS,
+    check_quantization,
+    quantization_config,
+)
 from trimtab.models.source import Source
 
 if TYPE_CHECKING:
@@ -41,6 +46,10 @@ class DescribedModel(Whole):
             device computes in it by itself, else `float32`.
         device: `auto` (a GPU if there is one), any torch device such as `cpu` or `cuda:1`, or
             `balanced` to spread the layers over all GPUs (transformers' device map).
+        max_memory: beside `balanced`, the most of each GPU by its number, and of `cpu`, such as
+            `20GiB`; a device that is not named gets nothing.
+        attention: who computes it: `eager`, transformers' plain code; `sdpa`, torch's kernels; or
+            `auto` for `sdpa` where the model can.
         compile: compile the forward pass (`torch.compile`): minutes at the start, faster after.
         chat_template: a Jinja file or the template itself, in place of the tokenizer's own.
         trust_remote_code: run code that comes with the model; off unless asked for.
@@ -65,9 +74,15 @@ class DescribedModel(Whole):
     allow_pickle: bool = False
     gguf_file: str | None = None
     quantization: str = "none"
+    max_memory: Mapping[str | int, str] | None = field(default=None, hash=False)
+    attention: str = attention_kernels.AUTO
 
-    without_effect: ClassVar[frozenset[str]] = frozenset({"device", "compile"})
-    since: ClassVar[Mapping[str, Any]] = {"gguf_file": None, "quantization": "none"}
+    without_effect: ClassVar[frozenset[str]] = frozenset({"device", "compile", "max_memory"})
+    since: ClassVar[Mapping[str, Any]] = {
+        "gguf_file": None,
+        "quantization": "none",
+        "attention": attention_kernels.AUTO,
+    }
 
     def __post_init__(self) -> None:
         require_types(self)
@@ -80,13 +95,15 @@ class DescribedModel(Whole):
             )
             if value not in accepted
         ]
+        if mistake := attention_kernels.mistake(self.attention, self.path):
+            mistakes.append(mistake)
         try:
             source = self.source
         except ValueError as error:
             mistakes.append(str(error))
         if mistakes:
             raise ValueError("\n".join(mistakes))
-        loading.check_device(self.device, self.path)
+        _ = self.placement
         if self.chat_template:
             check_template(self.chat_template, self.path)
         check_quantization(self.quantization, source)
@@ -132,25 +149,26 @@ class DescribedModel(Whole):
             ValueError: for weights that cannot be loaded or do not fit, and for a device that is
                 not there.
         """
-        device = loading.main_device(self.device, self.path)
         stored = self._stored_dtype if self.dtype == native_dtype.AUTO else None
-        if remark := native_dtype.remark(self.path, self.dtype_in_use, device, stored):
+        place, dtype = self.placement, self.dtype_in_use
+        if remark := native_dtype.remark(self.path, dtype, place.main, stored):
             _log.warning(remark)
-        return loading.weights(
-            self.source,
-            factory,
-            dtype=self.dtype_in_use,
-            device=self.device,
-            quantization=self.quantization,
-            **options,
-        )
+        options |= attention_kernels.options(self.attention, self.config, self.path)
+        if packed := quantization_config(self.quantization, self.source):
+            options["quantization_config"] = packed
+        return loading.weights(self.source, factory, dtype=dtype, place=place, **options)
+
+    @cached_property
+    def placement(self) -> Placement:
+        """Where the weights go."""
+        return Placement(path=self.path, device=self.device, max_memory=self.max_memory)
 
     @cached_property
     def dtype_in_use(self) -> str:
         """The number format of the weights: `dtype`, or what `auto` comes to on this device."""
         if self.dtype != native_dtype.AUTO:
             return self.dtype
-        return native_dtype.chosen(self._stored_dtype, loading.main_device(self.device, self.path))
+        return native_dtype.chosen(self._stored_dtype, self.placement.main)
 
     @cached_property
     def _stored_dtype(self) -> str:

@@ -14,6 +14,7 @@ from trimtab.models.codec import Codec
 from trimtab.models.content_hash import in_memory_sha256, vocabulary_sha256
 from trimtab.models.conversation import Conversation
 from trimtab.models.described_model import DescribedModel
+from trimtab.models.placement import device_of
 from trimtab.models.prompt import as_text, as_turns
 
 if TYPE_CHECKING:
@@ -216,8 +217,8 @@ class LanguageModel(DescribedModel):
 
     @property
     def device_in_use(self) -> torch.device:
-        """The device that holds the weights."""
-        return self.weights.device
+        """The device that holds the weights, the first of several."""
+        return device_of(self.weights)
 
     @property
     def identity(self) -> dict[str, str | None]:

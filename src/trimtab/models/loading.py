@@ -13,14 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trimtab.machine.json_file import read_object
-from trimtab.models.quantization import quantization_config
+from trimtab.models.placement import Placement
 from trimtab.models.source import Source
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-_DEVICE = re.compile(r"auto|balanced|cpu|mps|(cuda|xpu)(:\d+)?")
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.|$)")
 _IMPLEMENTATIONS = ("attn_implementation", "experts_implementation")
 _log = logging.getLogger(__name__)
@@ -42,44 +40,16 @@ def config(source: Source) -> PreTrainedConfig:
     return loaded
 
 
-def check_device(device: str, path: str) -> None:
-    """Refuse what names no device for the model at `path`."""
-    if not _DEVICE.fullmatch(device):
-        raise ValueError(
-            f"device of {path}: {device!r} is not known. "
-            "Accepted: auto, balanced, cpu, mps, cuda, cuda:0, cuda:1, ..."
-        )
-
-
-def main_device(device: str, path: str) -> torch.device:
-    """Return the device that a setting comes to here, the first of several.
-
-    Raises:
-        ValueError: for one that is not there.
-    """
-    import torch
-
-    if device in ("auto", "balanced"):
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(
-            f"device of {path}: {device!r}, but torch sees no CUDA device here. "
-            "Use device=auto or device=cpu."
-        )
-    return torch.device(device)
-
-
 def weights(
-    source: Source, factory: Any, *, dtype: str, device: str, quantization: str, **options: Any
+    source: Source, factory: Any, *, dtype: str, place: Placement, **options: Any
 ) -> PreTrainedModel:
-    """Return a model's weights on a device, in evaluation mode.
+    """Return a model's weights where they belong, in evaluation mode.
 
     Args:
         source: the model.
         factory: one of transformers' auto classes.
         dtype: of torch, by name.
-        device: as in `LanguageModel`.
-        quantization: as in `LanguageModel`.
+        place: where they go.
         options: for the `from_pretrained` of `factory`.
 
     Raises:
@@ -88,14 +58,9 @@ def weights(
     """
     import torch
 
-    place = main_device(device, source.path)
-    spread = {"device_map": "balanced"} if device == "balanced" else {}
-    packed = quantization_config(quantization, source)
-    if packed is not None:
-        options["quantization_config"] = packed
-    model = _complete(source, factory, dtype=getattr(torch, dtype), **spread, **options)
-    if not spread:
-        model.to(place)
+    _ = place.main  # which is there
+    model = _complete(source, factory, dtype=getattr(torch, dtype), **place.options(), **options)
+    place.settle(model)
     return model.eval()
 
 
@@ -182,6 +147,11 @@ def _explained(source: Source, what: str) -> Iterator[None]:
     except Exception as error:
         if "trust_remote_code" in str(error):
             raise _asks_for_code(source, f"its {what} comes with code of its own") from error
+        if "does not support an attention implementation" in str(error):
+            raise ValueError(
+                f"attention=sdpa of {source.path!r}: transformers has no such layers for models of "
+                "its kind. Use attention=eager, or auto."
+            ) from error
         first_line = next(iter(str(error).strip().splitlines()), "")
         advice = (
             "Download or write it again."

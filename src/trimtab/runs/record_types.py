@@ -100,6 +100,8 @@ class ModelRecord(IdentityRecord):
     dtype: str  # of its weights, as asked for
     dtype_in_use: NotRequired[str]  # what that came to
     device: str  # where it ran, as asked for
+    max_memory: NotRequired[dict[str, Any] | None]  # of each device, with balanced
+    attention: NotRequired[str]  # who computed it: auto, eager, sdpa
     compile: bool  # whether its forward pass was compiled
     chat_template: str | None  # in place of its own
     trust_remote_code: bool  # whether code that comes with it was run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -14,6 +14,7 @@ from trimtab import zoo
 from trimtab.config.accepted import require_choice, require_whole
 from trimtab.config.signature import require_types
 from trimtab.models.described_model import DescribedModel
+from trimtab.models.placement import device_of
 from trimtab.scorers.scorer import Scorer, Verdict
 
 if TYPE_CHECKING:
@@ -48,8 +49,11 @@ class RewardModel(Scorer):
         template: for `plain`, text with `{question}` and `{completion}`.
         name: names the metric.
         revision: hub revision (branch, tag or commit); only for hub ids.
-        dtype: `float32`, `bfloat16`, `float16`, or `auto` for that of the checkpoint.
+        dtype: `float32`, `bfloat16`, `float16`, or `auto` for that of the checkpoint where the
+            device computes in it by itself, else `float32`.
         device: `auto` (a GPU if there is one), any torch device, or `balanced` for all GPUs.
+        max_memory: beside `balanced`, the most of each GPU by its number, and of `cpu`.
+        attention: who computes it: `eager`, `sdpa`, or `auto` for `sdpa` where the model can.
         batch_size: answers that are read at once.
         max_length: longest input in tokens; None for what the model was built for.
         truncate: cut an input that is longer on its left, behind the special tokens that it opens
@@ -77,7 +81,11 @@ class RewardModel(Scorer):
     chat_template: str | None = None
     trust_remote_code: bool = False
     allow_pickle: bool = False
-    since: ClassVar[Mapping[str, Any]] = MappingProxyType({"trust_remote_code": False})
+    max_memory: Mapping[str | int, str] | None = field(default=None, hash=False)
+    attention: str = "auto"
+    since: ClassVar[Mapping[str, Any]] = MappingProxyType(
+        {"trust_remote_code": False, "max_memory": None, "attention": "auto"}
+    )
 
     def __post_init__(self) -> None:
         require_types(self)
@@ -117,6 +125,8 @@ class RewardModel(Scorer):
             revision=self.revision,
             dtype=self.dtype,
             device=self.device,
+            max_memory=self.max_memory,
+            attention=self.attention,
             chat_template=self.chat_template,
             trust_remote_code=self.trust_remote_code,
             allow_pickle=self.allow_pickle,
@@ -134,6 +144,7 @@ class RewardModel(Scorer):
             "dtype": self.dtype,
             "max_length": self._longest,
             "truncate": self.truncate,
+            **({"attention": self.attention} if self.attention != "auto" else {}),
         }
 
     def check(self) -> None:
@@ -226,7 +237,7 @@ class RewardModel(Scorer):
         padding = 0 if self._padding is None else self._padding
         tokens_BT = torch.tensor([each + [padding] * (width - len(each)) for each in inputs])
         mask_BT = torch.tensor([[1] * len(each) + [0] * (width - len(each)) for each in inputs])
-        device = self.weights.device
+        device = device_of(self.weights)
         try:
             with torch.inference_mode():
                 logits_B1 = self.weights(
