@@ -11,6 +11,7 @@ from trimtab.decoding.memo import Memo
 from trimtab.decoding.predictor import Cursor, Cursors, Prediction, Predictor
 from trimtab.decoding.speakers import Speaker
 from trimtab.models.language_model import LanguageModel
+from trimtab.models.shared_weights import share
 
 
 class Speaking:
@@ -24,6 +25,7 @@ class Speaking:
     def __init__(self, speakers: Sequence[Mapping[str, Speaker]], generation: Generation) -> None:
         self._speakers = speakers
         self._generation = generation
+        share(model for speaker in speakers[0].values() for model in speaker.models.values())
         self._predictors = {
             name: self._predictor(name, [each[name] for each in speakers]) for name in speakers[0]
         }

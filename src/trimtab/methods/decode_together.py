@@ -38,6 +38,8 @@ def answered(
     first = methods[0]
     whole = dict.fromkeys(sample_id for own in prompts for sample_id in own)
     first.require_compatible()
+    for model in first.all_models.values():
+        model.require_fitting()
     for method, own in zip(methods, prompts, strict=True):
         require_room(own, method.models)
         method.require(generation)

@@ -16,6 +16,7 @@ from trimtab.decoding.mixing import linear
 from trimtab.decoding.predictor import Combine
 from trimtab.models import LanguageModel
 from trimtab.models.session import Session
+from trimtab.models.shared_weights import share
 
 
 class MixtureProcessor(LogitsProcessor):
@@ -84,6 +85,7 @@ class MixtureProcessor(LogitsProcessor):
     def _make_room(self, rows: int) -> None:
         if rows > self._slots:
             self._slots = rows
+            share(model for model, _ in self._mixture.values())
             self._sessions = {
                 role: Session(model, rows)
                 for role, (model, _) in self._mixture.items()

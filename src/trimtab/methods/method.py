@@ -123,6 +123,8 @@ class Method(Declaration):
     def check(self, conversations: Mapping[str, Conversation]) -> None:
         """Raise ValueError for models or prompts that cannot work; loads no weights."""
         self.require_compatible()
+        for model in self.all_models.values():
+            model.require_fitting()
         require_room(self.prompts(conversations), self.models)
 
     @final

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from trimtab.config.accepted import require_choice
 from trimtab.models import generation_file, sizes
+from trimtab.models.adapters.adapter import LIVE, MERGED, MODES, Adapter
 from trimtab.models.codec import Codec
 from trimtab.models.content_hash import in_memory_sha256, vocabulary_sha256
 from trimtab.models.conversation import Conversation
@@ -31,9 +34,36 @@ if TYPE_CHECKING:
 class LanguageModel(DescribedModel):
     """A causal language model with its tokenizer and its way of rendering a conversation.
 
-    Args and errors are those of `DescribedModel`. Describing one is free; tokenizer and weights
-    load at their first use.
+    Describing one is free; tokenizer and weights load at their first use. Tokenizer and chat
+    template are those of `path`, also where others lie beside the adapter.
+
+    Args:
+        adapter: a LoRA adapter on top of the model, as PEFT writes it: a folder, or a hub id.
+        adapter_mode: `merged` changes the weights once, when they are loaded, and costs nothing
+            after; `live` leaves them as they are, quantized ones too, and adds two narrow products
+            to each pass. Models that differ in a live adapter alone share one copy of the weights
+            where a method has both. The two are equal up to rounding.
+
+    Other args and errors are those of `DescribedModel`.
     """
+
+    adapter: str | None = None
+    adapter_mode: str = MERGED
+
+    since: ClassVar[Mapping[str, Any]] = MappingProxyType(
+        {**DescribedModel.since, "adapter": None, "adapter_mode": MERGED}
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_choice(f"adapter_mode of {self.path}:", self.adapter_mode, MODES)
+        if self.adapter is not None:
+            _ = self._adapter
+        elif self.adapter_mode != MERGED:
+            raise ValueError(
+                f"adapter_mode={self.adapter_mode} of {self.path!r}, which has no adapter. Name "
+                "one (adapter=FOLDER), or leave it out."
+            )
 
     @classmethod
     def of(
@@ -78,14 +108,39 @@ class LanguageModel(DescribedModel):
     @cached_property
     def weights(self) -> PreTrainedModel:
         """The loaded model, in evaluation mode on its device."""
-        import torch
         from transformers import AutoModelForCausalLM
 
         _ = self._generation_config  # before transformers overlooks what is damaged
-        model = self.load(AutoModelForCausalLM)
+        if self.has_live_adapter:
+            model = self._adapter.beside(self.without_adapter.weights)
+        else:
+            self.require_fitting()
+            model = self.load(AutoModelForCausalLM)
+            if self.adapter is not None:
+                self._adapter.merge_into(model)
         if self.compile:  # lengths change at every step
-            model.forward = torch.compile(model.forward, dynamic=True)
+            model.compile(dynamic=True)
         return model
+
+    @property
+    def has_live_adapter(self) -> bool:
+        """Whether an adapter is added to what the weights give, and not to the weights."""
+        return self.adapter is not None and self.adapter_mode == LIVE
+
+    @cached_property
+    def without_adapter(self) -> LanguageModel:
+        """The model whose weights a live adapter is added beside; see `shared_weights`."""
+        return dataclasses.replace(self, adapter=None, adapter_mode=MERGED)
+
+    @cached_property
+    def _adapter(self) -> Adapter:
+        assert self.adapter is not None
+        return Adapter(path=self.adapter, base=self.source)
+
+    def require_fitting(self) -> None:
+        """Refuse an adapter for another base, before weights are loaded."""
+        if self.adapter is not None:
+            self._adapter.require_fitting()
 
     @cached_property
     def config(self) -> PreTrainedConfig:
@@ -224,11 +279,13 @@ class LanguageModel(DescribedModel):
     def identity(self) -> dict[str, str | None]:
         """What tells two contents under one name apart; loads no weights.
 
-        Beside what a `DescribedModel` has, what was given as loaded has a hash of weights, settings
-        and tokenizer as they are now.
+        Beside what a `DescribedModel` has, an adapter has a hash of its own, and what was given as
+        loaded one of weights, settings and tokenizer as they are now.
         """
         held = self.__dict__.get("_in_memory")
-        return super().identity | ({"in_memory_sha256": in_memory_sha256(*held)} if held else {})
+        adapted = self._adapter.identity if self.adapter is not None else {}
+        in_memory = {"in_memory_sha256": in_memory_sha256(*held)} if held else {}
+        return super().identity | adapted | in_memory
 
     def provenance(self) -> dict[str, Any]:
         """Return what a record needs to name exactly this model: where from, revision, hashes."""

@@ -72,17 +72,17 @@ def check_model(folder: Path) -> None:
     name = str(folder)
     if ADAPTER in there and "config.json" not in there:
         raise ValueError(
-            f"Model folder {name!r} holds an adapter ({ADAPTER}) and no model. Merge it into its "
-            "base with PEFT's merge_and_unload() and save that, or add it to its base as a vector: "
-            f"method=vectors base.path=BASE method.vectors={{adapter:{name}}}"
+            f"Model folder {name!r} holds an adapter ({ADAPTER}) and no model. Give the "
+            f"model that it is of, and it on top of that: path=BASE adapter={name}. As a vector it "
+            f"has a dial: method=vectors base.path=BASE method.vectors={{adapter:{name}}}"
         )
     if "config.json" not in there:
         raise ValueError(f"Model folder {name!r} has no config.json: it holds no model.")
     if ADAPTER in there:
         raise ValueError(
             f"Model folder {name!r} holds a whole model and an adapter ({ADAPTER}), and nothing "
-            "says which of them is meant. Move the adapter's files away to use the model alone, or "
-            "merge it with PEFT's merge_and_unload() and save the result elsewhere."
+            "says which of them is meant. Move the adapter's files to a folder of their own: what "
+            "stays is the model alone, and adapter=FOLDER puts the adapter on top of it."
         )
 
 

@@ -19,14 +19,14 @@ from trimtab.models.content_hash import content_sha256, further_sha256
 from trimtab.models.gguf_file import GgufFile
 from trimtab.models.model_folder import check_folder, check_model, check_weights, indexed
 
-Kind = Literal["Model", "Vector"]
+Kind = Literal["Model", "Vector", "Adapter"]
 """What a path leads to."""
 
 DESCRIPTION = ("*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken", "LICENSE*", "NOTICE*")
 """What lies beside the weights and says what they are; no code."""
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
-_FILE = {"Model": "a GGUF file, ", "Vector": ""}
-_EMBEDDED = {"Model": zoo.path, "Vector": zoo.vector_path}
+_FILE = {"Model": "a GGUF file, ", "Vector": "", "Adapter": ""}
+_EMBEDDED = {"Model": zoo.path, "Vector": zoo.vector_path, "Adapter": zoo.vector_path}
 
 
 def local_folder(path: str, what: Kind) -> Path | None:

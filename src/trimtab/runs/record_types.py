@@ -88,6 +88,7 @@ class IdentityRecord(TypedDict):
     chat_template_sha256: str | None  # of the template in use; None: asked in plain text
     further_sha256: NotRequired[str]  # of what else the folder has that decides answers
     in_memory_sha256: NotRequired[str]  # of what was given as loaded
+    adapter_sha256: NotRequired[str]  # of the files of the adapter on top of it
     dtype_in_use: NotRequired[str]  # where dtype=auto is not what the files say
 
 
@@ -108,6 +109,8 @@ class ModelRecord(IdentityRecord):
     allow_pickle: bool  # whether pickled weights were loaded
     gguf_file: NotRequired[str | None]  # the file that was the model, in a folder or repository
     quantization: NotRequired[str]  # how its weights were held: none, gguf
+    adapter: NotRequired[str | None]  # the LoRA adapter on top of it
+    adapter_mode: NotRequired[str]  # merged into its weights, or live beside them
     generation_rules: list[str]  # that its files ask for
     tokenizer_sha256: str  # of its tokens with their ids
 

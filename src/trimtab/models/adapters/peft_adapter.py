@@ -1,13 +1,15 @@
 """A LoRA adapter read from the files that PEFT writes.
 
-Only what adds a product of factors to a weight is a vector. Whatever else an adapter does is
-refused by name: what is not known here may mean anything.
+Only what adds a product of factors to a weight is read. Whatever else an adapter does is refused by
+name: what is not known here may mean anything. Legend: M rows of a weight as of a linear layer, N
+columns, K rank.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,13 @@ from trimtab.config.accepted import is_number
 from trimtab.machine.json_file import read_object
 from trimtab.machine.printable import printable
 from trimtab.models.adapters.peft_patterns import first_matches
+from trimtab.models.adapters.pickled_factors import InPickle, unpickled
 from trimtab.tensors.low_rank import LowRank, OfAdapter
 from trimtab.tensors.tensor_file import StoredTensor, TensorFile
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+PICKLED = "adapter_model.bin"
+Stored = StoredTensor | InPickle
 PREFIX = "base_model.model."  # of all names of tensors
 TRANSPOSED = "transposed"  # the modules whose weights are, in what is written here
 _SHOWN = 300  # characters of what is wrong
@@ -38,21 +43,45 @@ _HARMLESS = {
 }
 
 
-def read(folder: Path) -> dict[str, LowRank]:
-    """Return the factors of an adapter, by the names of the weights that they change.
+@dataclass(frozen=True)
+class Pair:
+    """The two factors of one module's difference, as they are stored.
+
+    Attributes:
+        a: `[K, N]`, what the input meets first.
+        b: `[M, K]`, what comes behind it.
+        scale: multiplies their product.
+        looks_up: whether they are an embedding's, of a table of N rows.
+    """
+
+    a: Stored
+    b: Stored
+    scale: float
+    looks_up: bool
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shapes that the weight can have: layers hold theirs one way round or the other."""
+        shape = self.b.shape[0], self.a.shape[1]
+        return [shape[::-1]] if self.looks_up else [shape, shape[::-1]]
+
+
+def pairs(folder: Path, *, allow_pickle: bool = False) -> dict[str, Pair]:
+    """Return where the factors of an adapter lie, by the module that they belong to; loads none.
 
     The frozen weights that PEFT writes beside the factors of an embedding or a head are the
     base's own, and no part of the difference.
 
+    Args:
+        folder: the adapter's.
+        allow_pickle: read factors that are stored as a pickle, where there are no others.
+
     Raises:
         ValueError: for an adapter that does more than add factors, and for damaged files.
     """
-    config = _config(folder)
-    if not (folder / WEIGHTS).is_file():
-        raise ValueError(f"{str(folder)!r} has no {WEIGHTS}; other formats are not read.")
-    file = TensorFile(folder / WEIGHTS)
-    tensors = file.tensors
-    pairs: dict[str, tuple[StoredTensor, StoredTensor]] = {}
+    config = read_config(folder)
+    tensors = _tensors(folder, allow_pickle)
+    found: dict[str, tuple[Stored, Stored]] = {}
     embeddings: set[str] = set()
     taken: set[str] = set()
     for name in tensors:
@@ -62,37 +91,62 @@ def read(folder: Path) -> dict[str, LowRank]:
         partner = f"{PREFIX}{module}.lora_{part.replace('A', 'B')}"
         if not name.startswith(PREFIX) or partner not in tensors:
             raise _refusal(folder, f"{name} has no partner {partner}")
-        if module in pairs:
+        if module in found:
             raise _refusal(folder, f"{module} has two pairs of factors")
-        pairs[module] = tensors[name], tensors[partner]
+        found[module] = tensors[name], tensors[partner]
         if part == "embedding_A":
             embeddings.add(module)
         taken |= {name, partner}
-    of_base = {f"{PREFIX}{module}.base_layer.{what}" for module in pairs for what in _OWN}
+    of_base = {f"{PREFIX}{module}.base_layer.{what}" for module in found for what in _OWN}
     if odd := sorted(tensors.keys() - taken - of_base):
         raise _refusal(folder, f"it has {odd[0]}")
     scales = _scales(
-        folder, config, {module: _rank(folder, module, *pairs[module]) for module in pairs}
+        folder, config, {module: _rank(folder, module, *found[module]) for module in found}
     )
-    own = _transposed(folder, file)
+    return {
+        module: Pair(*pair, scale=scales[module], looks_up=module in embeddings)
+        for module, pair in found.items()
+    }
+
+
+def read(folder: Path, *, allow_pickle: bool = False) -> dict[str, LowRank]:
+    """Return the factors of an adapter, by the names of the weights that they change.
+
+    Args and errors are those of `pairs`.
+    """
+    flag = bool(read_config(folder).get("fan_in_fan_out"))
+    stored = pairs(folder, allow_pickle=allow_pickle)
+    own = _transposed(folder)
     found: dict[str, LowRank] = {}
-    for module, pair in pairs.items():
-        a, b = (each.load() for each in pair)
-        if module in embeddings:
-            factors = LowRank(a.mT.contiguous(), b.mT.contiguous(), scales[module])
+    for module, pair in stored.items():
+        a, b = (each.load() for each in (pair.a, pair.b))
+        if pair.looks_up:
+            factors = LowRank(a.mT.contiguous(), b.mT.contiguous(), pair.scale)
         elif own is not None:
-            factors = OfAdapter(b, a, scales[module]).of_module(transposed=module in own)
+            factors = OfAdapter(b, a, pair.scale).of_module(transposed=module in own)
         else:
-            as_linear = OfAdapter(b, a, scales[module])
-            flag = bool(config.get("fan_in_fan_out"))
-            turned = as_linear.of_module(transposed=flag)
+            turned = OfAdapter(b, a, pair.scale).of_module(transposed=flag)
             factors = OfAdapter(turned.left_MK, turned.right_KN, turned.scale, transposed=flag)
         found[f"{module}.weight"] = factors
     return found
 
 
-def _config(folder: Path) -> dict[str, Any]:
-    """Return the settings of an adapter that are read here; refuse those that do more than add."""
+def _tensors(folder: Path, allow_pickle: bool) -> Mapping[str, Stored]:
+    if (folder / WEIGHTS).is_file():
+        return TensorFile(folder / WEIGHTS).tensors
+    if not (folder / PICKLED).is_file():
+        raise ValueError(f"{str(folder)!r} has no {WEIGHTS}; other formats are not read.")
+    if not allow_pickle:
+        raise ValueError(
+            f"{str(folder)!r} has no {WEIGHTS}, but factors stored as a pickle ({PICKLED}), which "
+            "can run code when it is read. Save them as safetensors (save_pretrained of PEFT); a "
+            "model reads them with allow_pickle=true; set that if you trust who made them."
+        )
+    return unpickled(folder / PICKLED)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return an adapter's settings; refuse those that do more than add factors."""
     config = read_object(folder / CONFIG)
     if config.get("peft_type") != "LORA":
         raise _refusal(folder, f"it is of type {config.get('peft_type')}")
@@ -107,7 +161,7 @@ def _config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _rank(folder: Path, module: str, a: StoredTensor, b: StoredTensor) -> int:
+def _rank(folder: Path, module: str, a: Stored, b: Stored) -> int:
     """Return the rank of two factors, `[K, N]` and `[M, K]`."""
     fits = len(a.shape) == len(b.shape) == 2 and a.shape[0] == b.shape[1] > 0
     if not fits or not (a.format.is_of_weights and b.format.is_of_weights):
@@ -158,9 +212,10 @@ def _for_each(
     }
 
 
-def _transposed(folder: Path, file: TensorFile) -> list[str] | None:
+def _transposed(folder: Path) -> list[str] | None:
     """Return the modules of transposed weights, of adapters that were written here."""
-    if (said := file.metadata.get(TRANSPOSED)) is None:
+    file = folder / WEIGHTS
+    if not file.is_file() or (said := TensorFile(file).metadata.get(TRANSPOSED)) is None:
         return None
     try:
         own = json.loads(said)
@@ -174,5 +229,6 @@ def _transposed(folder: Path, file: TensorFile) -> list[str] | None:
 def _refusal(folder: Path, why: str) -> ValueError:
     return ValueError(
         f"{str(folder)!r} is no plain LoRA adapter: {printable(why[:_SHOWN])}. Merge it into its "
-        "model with PEFT's merge_and_unload(), save that, and extract the vector from the two."
+        "model with PEFT's merge_and_unload() and save that: it is a model of its own then, and a "
+        "vector can be extracted from the two."
     )

@@ -89,6 +89,12 @@ def between(base: LanguageModel, aligned: LanguageModel) -> Vector:
     Raises:
         ValueError: if their tensors do not match, listing those that differ.
     """
+    for model in (base, aligned):
+        if model.has_live_adapter:
+            raise ValueError(
+                f"The adapter {model.adapter!r} is beside the weights of {model.path!r}, and no "
+                "difference of weights has it. Use adapter_mode=merged."
+            )
     one, other = (tied_names(model.weights) for model in (base, aligned))
     if one != other and {n for names in one for n in names} == {
         n for names in other for n in names

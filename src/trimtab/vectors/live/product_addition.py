@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from trimtab.models.adapters.added_products import into_and_out
 from trimtab.tensors.delta import Delta
-from trimtab.tensors.low_rank import LowRank
 from trimtab.vectors.live.addition import Addition, require_alike
 from trimtab.vectors.live.row_products import worth_forming, write_products
 from trimtab.vectors.live.row_strengths import RowStrengths
@@ -41,12 +41,10 @@ class Factors:
         """Return the factors among a weight's differences by vector; None where there are none."""
         into, out, whose = [], [], []
         for which, delta in enumerate(deltas):
-            if isinstance(delta, LowRank):
-                left, right = delta.factors
-                swap = isinstance(module, nn.Linear)
-                into.append(right.mT if swap else left)
-                out.append(left.mT if swap else right)
-                whose += [which] * left.shape[1]
+            if (factors := into_and_out(delta, module)) is not None:
+                into.append(factors[0])
+                out.append(factors[1])
+                whose += [which] * len(factors[1])
         if not whose:
             return None
         into_HK, out_KO = torch.cat(into, dim=1), torch.cat(out, dim=0)

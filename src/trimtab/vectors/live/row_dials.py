@@ -16,10 +16,11 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
+from trimtab.config.wording import listed
+from trimtab.models.adapters.added_products import is_adapted
 from trimtab.vectors.live.addition import Addition
 from trimtab.vectors.live.module_additions import addition_of
 from trimtab.vectors.live.row_strengths import RowStrengths
-from trimtab.vectors.matching import listed
 from trimtab.vectors.names.names_in_memory import by_names_in_memory, model_name, own_tensors
 from trimtab.vectors.vector import Vector
 
@@ -43,6 +44,12 @@ class RowDials:
     """
 
     def __init__(self, weights: nn.Module, vectors: Mapping[str, Vector]) -> None:
+        if is_adapted(weights):
+            raise ValueError(
+                f"{model_name(weights)!r} has an adapter beside its weights, which rows with "
+                "strengths of their own would pass by. Use adapter_mode=merged for it, or give it "
+                "as one of the vectors."
+            )
         live = own_tensors(weights)
         self.names = tuple(vectors)
         every = list(by_names_in_memory(vectors, weights).values())

@@ -1,0 +1,173 @@
+"""A LoRA adapter on top of a model: where it lies, whether it fits, and the model that has it.
+
+What it adds is added once to each weight, wherever that is used, whether it is merged or live: so
+of tied weights it changes both uses, as in PEFT's merged model.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trimtab.config.wording import listed
+from trimtab.machine import whole_files
+from trimtab.models import hub_files, loading
+from trimtab.models.adapters import peft_adapter
+from trimtab.models.content_hash import text_sha256
+from trimtab.models.model_folder import folder_files
+from trimtab.models.source import DESCRIPTION, Source, local_folder
+from trimtab.tensors.tensor_file import TensorFolder
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from trimtab.models.adapters.placing import Placed
+
+Misfits = dict[str, tuple[tuple[int, ...], tuple[int, ...] | None]]
+"""Shapes in an adapter and in a model, by the names of weights; None for a weight it has not."""
+MERGED, LIVE = "merged", "live"
+MODES = (MERGED, LIVE)
+_LAYER = re.compile(r"(?<=\.)\d+(?=\.|$)")
+_DENSE = "vector.safetensors"  # of a vector, of which the adapter beside it is a part
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapter:
+    """A LoRA adapter as PEFT writes it.
+
+    Args:
+        path: a local folder, or a hub id.
+        base: the model that it is put on.
+
+    Raises:
+        ValueError: for a folder without a LoRA adapter, one that does more than add products of
+            factors, and one for another base, as far as the base's files say.
+    """
+
+    path: str
+    base: Source
+
+    def __post_init__(self) -> None:
+        if (folder := local_folder(self.path, "Adapter")) is not None:
+            self._check(folder)
+
+    @cached_property
+    def folder(self) -> Path:
+        """The folder, checked; of a hub id that of the cache."""
+        if (local := local_folder(self.path, "Adapter")) is not None:
+            return local
+        weights = [peft_adapter.WEIGHTS, *([peft_adapter.PICKLED] if self._pickles else [])]
+        folder = hub_files.snapshot(self.path, None, (*weights, *DESCRIPTION), "Adapter")
+        self._check(folder)
+        return folder
+
+    @cached_property
+    def identity(self) -> dict[str, str | None]:
+        """What tells two contents under one name apart: of the factors, and how they are added."""
+        files = (peft_adapter.CONFIG, peft_adapter.WEIGHTS, peft_adapter.PICKLED)
+        there = [self.folder / name for name in files if (self.folder / name).is_file()]
+        known = "".join(f"{file.name} {whole_files.sha256(file)}\n" for file in there)
+        return {"adapter_sha256": text_sha256(known)}
+
+    # ------------------------------------------------------------------ whether it fits
+
+    def _check(self, folder: Path) -> None:
+        """Refuse what is no adapter of the base, by the files of both alone."""
+        there = {file.name for file in folder_files(folder)}
+        if peft_adapter.CONFIG not in there:
+            raise ValueError(
+                f"Adapter {str(folder)!r} has no {peft_adapter.CONFIG}: it is no adapter as PEFT "
+                "writes them. A vector is added by method=vectors."
+            )
+        if _DENSE in there:
+            raise ValueError(
+                f"Adapter {str(folder)!r} is part of a vector, whose other part is in {_DENSE}. "
+                "Add both by method=vectors."
+            )
+        pairs = peft_adapter.pairs(folder, allow_pickle=self._pickles)
+        if not pairs:
+            raise ValueError(f"Adapter {str(folder)!r} has no factors. Download it again.")
+        local = self.base.local
+        if local is None or self.base.is_gguf or not any(local.glob("model*.safetensors")):
+            return  # told by the model's modules, before its weights load
+        stored = TensorFolder(local).tensors
+        layers = {_LAYER.sub("*", name) for name in stored}
+        misfits: Misfits = {}
+        for module, pair in pairs.items():
+            name, shapes = f"{module}.weight", pair.shapes
+            if name in stored and stored[name].shape not in shapes:
+                misfits[name] = shapes[0], stored[name].shape
+            elif name not in stored and _LAYER.sub("*", name) in layers:
+                misfits[name] = shapes[0], None
+        self._refuse(folder, misfits)
+
+    def require_fitting(self) -> None:
+        """Refuse an adapter for another base, by the base's modules; loads no weights of it."""
+        _ = self._fits
+
+    @cached_property
+    def _fits(self) -> bool:
+        _ = self._placed()
+        return True
+
+    def _placed(self, weights: PreTrainedModel | None = None) -> list[Placed]:
+        """Return what it adds to which weight of the base, which may be loaded."""
+        from trimtab.models.adapters.placing import misfits, placed
+
+        read = peft_adapter.read(self.folder, allow_pickle=self._pickles)
+        for name, factors in read.items():
+            if not (factors.left_MK.isfinite().all() and factors.right_KN.isfinite().all()):
+                raise ValueError(
+                    f"Adapter {self.path!r}: the factors of {name} hold NaN or infinite numbers. "
+                    "Train or download it again."
+                )
+        built = loading.skeleton(self.base)
+        self._refuse(self.folder, misfits(read, built, of=self.path))
+        return placed(read, built, weights, of=self.path)
+
+    def _refuse(self, folder: Path, misfits: Misfits) -> None:
+        if not misfits:
+            return
+        said = peft_adapter.read_config(folder).get("base_model_name_or_path")
+        of = f": it says that it is of {said!r}" if said else ""
+        problems = [
+            f"{name}: {own} in the adapter, {there or 'not there'} in the model"
+            for name, (own, there) in sorted(misfits.items())
+        ]
+        raise ValueError(
+            f"Adapter {self.path!r} is for another base than {self.base.path!r}{of}. It does not "
+            f"fit in {len(problems)} weights:\n{listed(problems)}\nGive the model that it was "
+            "trained on, or an adapter of this one."
+        )
+
+    # ------------------------------------------------------------------ the model that has it
+
+    def merge_into(self, weights: PreTrainedModel) -> None:
+        """Add what the adapter adds to the base's weights, in fp32, cast once.
+
+        Raises:
+            ValueError: for weights that are quantized, or not in memory.
+        """
+        from trimtab.models.adapters.merging import merge
+
+        merge(self._placed(weights), weights, of=self.path)
+
+    def beside(self, weights: PreTrainedModel) -> PreTrainedModel:
+        """Return a model of the same tensors that adds the adapter's products in every pass.
+
+        Args:
+            weights: the base, which stays as it is.
+
+        Raises:
+            ValueError: for weights that belong to no linear layer and no embedding.
+        """
+        from trimtab.models.adapters.added_products import with_products
+
+        return with_products(weights, self._placed(weights), of=self.path)
+
+    @property
+    def _pickles(self) -> bool:
+        return self.base.allow_pickle
