@@ -375,5 +375,5 @@ def test_quantized_weights_take_a_live_adapter_alone(adapters: list[Path]) -> No
     layer = weights.model.layers[0].mlp.up_proj
     layer.weight = torch.nn.Parameter(layer.weight.to(torch.int8), requires_grad=False)
     source = LanguageModel(path=EMBEDDED, prompt="plain").source
-    with pytest.raises(ValueError, match=r"up_proj.*quantized \(int8\).*adapter_mode=live"):
+    with pytest.raises(ValueError, match=r"up_proj.*are quantized.*adapter_mode=live"):
         Adapter(path=str(adapters[0]), base=source).merge_into(weights)

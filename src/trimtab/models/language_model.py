@@ -19,6 +19,7 @@ from trimtab.models.conversation import Conversation
 from trimtab.models.described_model import DescribedModel
 from trimtab.models.placement import device_of
 from trimtab.models.prompt import as_text, as_turns
+from trimtab.models.quantization import UNPACKED
 
 if TYPE_CHECKING:
     import torch
@@ -58,6 +59,12 @@ class LanguageModel(DescribedModel):
         super().__post_init__()
         require_choice(f"adapter_mode of {self.path}:", self.adapter_mode, MODES)
         if self.adapter is not None:
+            if self.quantization != UNPACKED and self.adapter_mode == MERGED:
+                raise ValueError(
+                    f"adapter={self.adapter!r} of {self.path!r}: nothing is merged into weights "
+                    f"that are held packed (quantization={self.quantization}). Use "
+                    "adapter_mode=live, or quantization=none."
+                )
             _ = self._adapter
         elif self.adapter_mode != MERGED:
             raise ValueError(

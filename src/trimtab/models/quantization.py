@@ -7,7 +7,8 @@ from typing import Any
 
 from trimtab.models.source import Source
 
-QUANTIZATIONS = ("none", "gguf")
+UNPACKED = "none"
+QUANTIZATIONS = (UNPACKED, "gguf")
 
 
 def check_quantization(quantization: str, source: Source) -> None:

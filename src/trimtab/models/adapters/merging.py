@@ -28,15 +28,15 @@ def merge(parts: Iterable[Placed], weights: nn.Module, *, of: str) -> None:
     """
     for name, delta, _ in parts:
         tensor = owned(weights, name)
+        if tensor is None or not kind_of(tensor).is_of_weights:
+            raise ValueError(
+                f"Adapter {of!r} cannot be merged into {name}, whose weights are quantized. Use "
+                "adapter_mode=live."
+            )
         if tensor.is_meta:
             raise ValueError(
                 f"Adapter {of!r} cannot be merged into {name}, which is not in memory but "
                 "offloaded. Use adapter_mode=live, or a device that holds the whole model."
-            )
-        if not kind_of(tensor).is_of_weights:
-            raise ValueError(
-                f"Adapter {of!r} cannot be merged into {name}, whose weights are quantized "
-                f"({kind_of(tensor).label}). Use adapter_mode=live."
             )
         flat, there = tensor.detach().view(-1), delta.to(tensor.device)
         for first, last in blocks(there.shape, _BLOCK):

@@ -77,12 +77,11 @@ def placed(
     ]
 
 
-def owned(weights: nn.Module, name: str) -> torch.Tensor:
-    """Return a model's tensor of a name."""
+def owned(weights: nn.Module, name: str) -> torch.Tensor | None:
+    """Return a model's tensor of a name; None where the module holds its numbers otherwise."""
     module, _, leaf = name.rpartition(".")
-    tensor = getattr(weights.get_submodule(module), leaf)
-    assert isinstance(tensor, torch.Tensor)
-    return tensor
+    tensor = getattr(weights.get_submodule(module), leaf, None)
+    return tensor if isinstance(tensor, torch.Tensor) else None
 
 
 def _tied(names: tuple[str, ...], weights: nn.Module) -> list[tuple[str, ...]]:
