@@ -6,5 +6,5 @@ rule of the nudging authors, and takes texts as they are; all other readers are 
 what a careful person would, and nothing from a format that they do not know.
 """
 
-READERS = "readers-2"
+READERS = "readers-3"
 """To be changed whenever an answer is read otherwise: finished runs are then scored anew."""

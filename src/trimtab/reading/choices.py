@@ -52,10 +52,11 @@ def read_choice(text: str, choices: Mapping[str, str]) -> str | None:
 
     Read are, the first that there is: a text that is a label, an option or both; the last option
     that the text states as its answer ("the answer is B", "option B is correct", `\boxed{B}`),
-    or with which it later corrects that; the option that it concludes with ("so B"); the option
-    that it begins with ("B. bank"); the only one that it names and does not rule out; the only
-    one that it says something is ("known as the bank"). An option may be named by its label or by
-    its whole text, whatever the case. The article "A" and the pronoun "I" are no labels.
+    or with which it later corrects that; a first line that is an option; the option that the text
+    concludes with ("so B"); the option that it begins with ("B. bank"); the only one that it names
+    and does not rule out; the only one that it says something is ("known as the bank"). An option
+    may be named by its label or by its whole text, whatever the case. The article "A" and the
+    pronoun "I" are no labels.
 
     Args:
         text: the answer.
@@ -64,7 +65,7 @@ def read_choice(text: str, choices: Mapping[str, str]) -> str | None:
     text = spoken(text)
     for sign, said in _SIGNS:
         text = sign.sub(said, text)
-    whole = _whole(text, choices)
+    whole = _only_option(text, choices)
     if whole is not None:
         return whole
     for passage in reversed(_statements(text, choices)):
@@ -75,23 +76,23 @@ def read_choice(text: str, choices: Mapping[str, str]) -> str | None:
         back = taken_back(text, ends)
         corrected = _only(mentions(text[back:], choices)) if back is not None else None
         return corrected if corrected is not None else label
-    return _unstated(text, choices)
+    return _first_line(text, choices) or _unstated(text, choices)
 
 
-def _whole(text: str, choices: Mapping[str, str]) -> str | None:
-    """Read a text that is nothing but an option, or whose first line is."""
-    first = text.partition("\n")[0]
+def _only_option(text: str, choices: Mapping[str, str]) -> str | None:
+    """Read a text that is nothing but an option."""
+    bare = text.strip(" \t\n.!:;,*\"'()[]")
+    matching = [label for label, option in choices.items() if _is_option(bare, label, option)]
+    if len(matching) == 1:
+        return matching[0]
+    return next((label for label in choices if bare.lower() == label.lower()), None)
+
+
+def _first_line(text: str, choices: Mapping[str, str]) -> str | None:
+    """Read a text whose first line is nothing but an option, unless it goes through all of them."""
     lines = {line.strip(" .():*") for line in text.splitlines()}
     lists = len(lines & {*choices}) > 1 or _lists_all(mentions(text, choices), choices)
-    for part in (text,) if lists else (text, first):
-        bare = part.strip(" \t\n.!:;,*\"'()[]")
-        matching = [label for label, option in choices.items() if _is_option(bare, label, option)]
-        if len(matching) == 1:
-            return matching[0]
-        for label in choices:
-            if bare.lower() == label.lower():
-                return label
-    return None
+    return None if lists else _only_option(text.partition("\n")[0], choices)
 
 
 def _is_option(text: str, label: str, option: str) -> bool:
