@@ -1,76 +1,34 @@
-"""One language model: how it renders a conversation, its weights, its tokens and where they end."""
+"""One language model: how it renders a conversation, its tokens and where they end."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from trimtab.config.accepted import require_choice
 from trimtab.models import generation_file, sizes
-from trimtab.models.adapters.adapter import LIVE, MERGED, MODES, Adapter
+from trimtab.models.causal_model import CausalModel
 from trimtab.models.codec import Codec
 from trimtab.models.content_hash import in_memory_sha256, vocabulary_sha256
 from trimtab.models.conversation import Conversation
-from trimtab.models.described_model import DescribedModel
 from trimtab.models.placement import device_of
 from trimtab.models.prompt import as_text, as_turns
-from trimtab.models.quantization import UNPACKED
 
 if TYPE_CHECKING:
     import torch
-    from transformers import (
-        GenerationConfig,
-        PreTrainedConfig,
-        PreTrainedModel,
-        PreTrainedTokenizerBase,
-    )
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True, kw_only=True)
-class LanguageModel(DescribedModel):
+class LanguageModel(CausalModel):
     """A causal language model with its tokenizer and its way of rendering a conversation.
 
-    Describing one is free; tokenizer and weights load at their first use. Tokenizer and chat
-    template are those of `path`, also where others lie beside the adapter.
-
-    Args:
-        adapter: a LoRA adapter on top of the model, as PEFT writes it: a folder, or a hub id.
-        adapter_mode: `merged` changes the weights once, when they are loaded, and costs nothing
-            after; `live` leaves them as they are, quantized ones too, and adds two narrow products
-            to each pass. Models that differ in a live adapter alone share one copy of the weights
-            where a method has both. The two are equal up to rounding.
-
-    Other args and errors are those of `DescribedModel`.
+    Args and errors are those of `DescribedModel` and `CausalModel`. Describing one is free;
+    tokenizer and weights load at their first use.
     """
-
-    adapter: str | None = None
-    adapter_mode: str = MERGED
-
-    since: ClassVar[Mapping[str, Any]] = MappingProxyType(
-        {**DescribedModel.since, "adapter": None, "adapter_mode": MERGED}
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_choice(f"adapter_mode of {self.path}:", self.adapter_mode, MODES)
-        if self.adapter is not None:
-            if self.quantization != UNPACKED and self.adapter_mode == MERGED:
-                raise ValueError(
-                    f"adapter={self.adapter!r} of {self.path!r}: nothing is merged into weights "
-                    f"that are held packed (quantization={self.quantization}). Use "
-                    "adapter_mode=live, or quantization=none."
-                )
-            _ = self._adapter
-        elif self.adapter_mode != MERGED:
-            raise ValueError(
-                f"adapter_mode={self.adapter_mode} of {self.path!r}, which has no adapter. Name "
-                "one (adapter=FOLDER), or leave it out."
-            )
 
     @classmethod
     def of(
@@ -109,58 +67,6 @@ class LanguageModel(DescribedModel):
         alike = all(getattr(self, name) == getattr(other, name) for name in fields)
         held = [one.__dict__.get("_in_memory", ()) for one in (self, other)]
         return alike and [*map(id, held[0])] == [*map(id, held[1])]
-
-    # ------------------------------------------------------------------ loading
-
-    @cached_property
-    def weights(self) -> PreTrainedModel:
-        """The loaded model, in evaluation mode on its device."""
-        from transformers import AutoModelForCausalLM
-
-        _ = self._generation_config  # before transformers overlooks what is damaged
-        if self.has_live_adapter:
-            model = self._adapter.beside(self.without_adapter.weights)
-        else:
-            self.require_fitting()
-            model = self.load(AutoModelForCausalLM)
-            if self.adapter is not None:
-                self._adapter.merge_into(model)
-        if self.compile:  # lengths change at every step
-            model.compile(dynamic=True)
-        return model
-
-    @property
-    def has_live_adapter(self) -> bool:
-        """Whether an adapter is added to what the weights give, and not to the weights."""
-        return self.adapter is not None and self.adapter_mode == LIVE
-
-    @cached_property
-    def without_adapter(self) -> LanguageModel:
-        """The model whose weights a live adapter is added beside; see `shared_weights`."""
-        return dataclasses.replace(self, adapter=None, adapter_mode=MERGED)
-
-    @cached_property
-    def _adapter(self) -> Adapter:
-        assert self.adapter is not None
-        return Adapter(path=self.adapter, base=self.source)
-
-    def require_fitting(self) -> None:
-        """Refuse an adapter for another base, before weights are loaded."""
-        if self.adapter is not None:
-            self._adapter.require_fitting()
-
-    @cached_property
-    def config(self) -> PreTrainedConfig:
-        """The model's configuration, which loads without its weights."""
-        if "weights" in self.__dict__:
-            return self.weights.config
-        return super().config
-
-    @property
-    def dtype_in_use(self) -> str:
-        """The number format of the weights, by name; of those given as loaded, what they have."""
-        held = self.__dict__.get("_in_memory")
-        return str(held[0].dtype).removeprefix("torch.") if held else super().dtype_in_use
 
     # ------------------------------------------------------------------ prompts and text
 
@@ -233,16 +139,6 @@ class LanguageModel(DescribedModel):
         """
         return generation_file.further(self._generation_config)
 
-    @cached_property
-    def _generation_config(self) -> GenerationConfig:
-        from transformers import GenerationConfig
-
-        if "_in_memory" in self.__dict__:
-            return self.weights.generation_config or GenerationConfig()
-        if self.source.is_gguf:
-            return generation_file.of_gguf(self.config, self.source.gguf.settings)
-        return generation_file.read(self.source.folder)
-
     # ------------------------------------------------------------------ facts
 
     @cached_property
@@ -286,13 +182,11 @@ class LanguageModel(DescribedModel):
     def identity(self) -> dict[str, str | None]:
         """What tells two contents under one name apart; loads no weights.
 
-        Beside what a `DescribedModel` has, an adapter has a hash of its own, and what was given as
-        loaded one of weights, settings and tokenizer as they are now.
+        Beside what a `CausalModel` has, what was given as loaded has a hash of weights, settings
+        and tokenizer as they are now.
         """
         held = self.__dict__.get("_in_memory")
-        adapted = self._adapter.identity if self.adapter is not None else {}
-        in_memory = {"in_memory_sha256": in_memory_sha256(*held)} if held else {}
-        return super().identity | adapted | in_memory
+        return super().identity | ({"in_memory_sha256": in_memory_sha256(*held)} if held else {})
 
     def provenance(self) -> dict[str, Any]:
         """Return what a record needs to name exactly this model: where from, revision, hashes."""

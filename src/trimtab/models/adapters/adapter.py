@@ -151,7 +151,7 @@ class Adapter:
         Raises:
             ValueError: for weights that are quantized, or not in memory.
         """
-        from trimtab.models.adapters.merging import merge
+        from trimtab.models.adapters.merged_weights import merge
 
         merge(self._placed(weights), weights, of=self.path)
 
