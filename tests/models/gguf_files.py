@@ -96,3 +96,19 @@ def _add_tokenizer(writer: Any, said: Mapping[str, Any], model: Any) -> None:
     writer.add_add_bos_token(False)
     if model.tokenizer.chat_template:
         writer.add_chat_template(model.tokenizer.chat_template)
+
+
+def write_words(file: Path, settings: Mapping[str, Any], lists: Mapping[str, list]) -> Path:
+    """Write a file of a tokenizer alone, by the keys below `tokenizer.ggml`."""
+    writer = gguf.GGUFWriter(file, "llama")
+    for key, value in settings.items():
+        add = {str: writer.add_string, bool: writer.add_bool, int: writer.add_uint32}
+        add[type(value)](f"tokenizer.ggml.{key}", value)
+    for key, values in lists.items():
+        writer.add_array(f"tokenizer.ggml.{key}", values)
+    writer.add_tensor("output_norm.weight", np.ones(8, dtype=np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return file

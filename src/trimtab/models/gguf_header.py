@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import struct
+from collections.abc import Container
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,10 @@ class GgufHeader:
 
     Args:
         file: the file.
+        whole: keys of lists that are wanted whole, such as words.
 
     Attributes:
-        settings: its metadata by key; of lists of texts, and of long ones, the length alone.
+        settings: its metadata by key; of other lists of texts, and of long ones, the length alone.
         tensors: its tensors by name, each with what it is packed in, such as F16 or Q4_K.
         end: how many bytes the file has if it is whole.
 
@@ -31,7 +33,8 @@ class GgufHeader:
         ValueError: for what is no such file, or ends within its header.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, whole: Container[str] = ()) -> None:
+        self._whole = whole
         with file.open("rb") as stream:
             if stream.read(4) != b"GGUF":
                 raise ValueError("is no GGUF file: it does not begin with GGUF.")
@@ -54,7 +57,7 @@ class GgufHeader:
         self.settings: dict[str, Any] = {}
         for _ in range(settings):
             key = self._text()
-            self.settings[key] = self._value(self._number("I"))
+            self.settings[key] = self._value(self._number("I"), whole=key in self._whole)
         found = [self._tensor() for _ in range(tensors)]
         self.tensors = {name: packing for name, packing, _ in found}
         alignment = self.settings.get("general.alignment", 32)
@@ -80,26 +83,27 @@ class GgufHeader:
             ) from None
         return name, packing.name, start + prod(shape) // weights * size
 
-    def _value(self, kind: int) -> Any:
-        if form := _NUMBERS.get(kind):
-            return self._number(form)
-        if kind == _TEXT:
-            return self._text()
+    def _value(self, kind: int, *, whole: bool) -> Any:
         if kind != _LIST:
-            raise ValueError(
-                f"has a setting of kind {kind}, which GGUF has not. Download it again."
-            )
+            return self._scalar(kind)
         kind, count = self._number("I"), self._number("Q")
-        if kind not in {*_NUMBERS, _TEXT}:
-            raise ValueError(f"has a list of the unknown kind {kind}. Download it again.")
         if kind == _TEXT:
+            if whole:
+                return [self._text() for _ in range(count)]
             for _ in range(count):
                 self._skip(self._number("Q"))
             return count
-        if count <= _LONG:
-            return [self._value(kind) for _ in range(count)]
-        self._skip(count * struct.calcsize(f"<{_NUMBERS[kind]}"))
+        if whole or count <= _LONG:
+            return [self._scalar(kind) for _ in range(count)]
+        self._skip(count * struct.calcsize(_NUMBERS.get(kind, "Q")))
         return count
+
+    def _scalar(self, kind: int) -> Any:
+        if kind == _TEXT:
+            return self._text()
+        if kind not in _NUMBERS:
+            raise ValueError(f"has a setting of the unknown kind {kind}. Download it again.")
+        return self._number(_NUMBERS[kind])
 
     def _text(self) -> str:
         start = self._place + 8

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trimtab.machine.json_file import read_object
+from trimtab.models import gguf_tokenizer
+from trimtab.models.gguf_reader import quickly
 from trimtab.models.placement import Placement
 from trimtab.models.source import Source
 
@@ -28,6 +30,9 @@ def tokenizer(source: Source) -> PreTrainedTokenizerBase:
     """Return the tokenizer of a model."""
     from transformers import AutoTokenizer
 
+    if source.is_gguf:
+        with _explained(source, "tokenizer"):
+            return gguf_tokenizer.read(source.gguf.path)
     loaded: PreTrainedTokenizerBase = _from_pretrained(source, AutoTokenizer, "tokenizer")
     return loaded
 
@@ -126,7 +131,7 @@ def _from_pretrained(source: Source, factory: Any, what: str, **options: Any) ->
 def _folder(source: Source, *, weights: bool) -> Iterator[tuple[Path, dict[str, str]]]:
     """Give the folder that transformers reads, and the file in it where that is the model."""
     if source.is_gguf:
-        with source.gguf.alone() as (folder, name):
+        with quickly(), source.gguf.alone() as (folder, name):
             yield folder, {"gguf_file": name}
         return
     folder = source.folder_with_weights if weights else source.folder
