@@ -64,3 +64,34 @@ def test_what_lies_beside_a_file_is_not_read(folder: Path, zoo) -> None:
     model = LanguageModel(path=str(folder), gguf_file="F16.gguf", prompt="chat")
     assert model.stop_tokens == zoo("a-small-chat").stop_tokens
     assert model.weights.num_parameters() == zoo("a-small-chat").weights.num_parameters()
+
+
+def test_a_tokenizer_of_a_folder_takes_the_place_of_the_models_own(
+    folder: Path, tmp_path: Path, zoo
+) -> None:
+    twin, bare = zoo("a-small-chat"), tmp_path / "bare.gguf"
+    gguf_files.write(bare, tokenizer=False)
+    with pytest.raises(ValueError, match=r"bare\.gguf' has no tokenizer .* by tokenizer_path"):
+        LanguageModel(path=str(bare), prompt="chat")
+    model = LanguageModel(path=str(bare), prompt="chat", tokenizer_path="zoo:a-small-chat")
+    assert model.vocabulary == twin.vocabulary
+    assert model.render(Conversation(question="Hi")) == twin.render(Conversation(question="Hi"))
+    other = LanguageModel(path=str(bare), prompt="chat", tokenizer_path=str(folder / "F32.gguf"))
+    assert other.vocabulary == twin.vocabulary
+    assert model.identity["words_sha256"] != other.identity["words_sha256"]
+    foreign = LanguageModel(path=str(bare), prompt="chat", tokenizer_path="zoo:b-small-chat")
+    with pytest.raises(ValueError, match=r"has 896 tokens, .* has rows for 768: it is another"):
+        _ = foreign.tokenizer
+
+
+def test_a_tokenizer_needs_no_model_beside_it(tmp_path: Path, zoo) -> None:
+    zoo("a-small-chat").tokenizer.save_pretrained(tmp_path)
+    model = LanguageModel(path="zoo:a-small-base", prompt="chat", tokenizer_path=str(tmp_path))
+    asked = Conversation(question="Hi")
+    assert model.render(asked) == zoo("a-small-chat").render(asked)
+    before = model.identity["words_sha256"]
+    (tmp_path / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    again = LanguageModel(path="zoo:a-small-base", prompt="chat", tokenizer_path=str(tmp_path))
+    assert again.identity["words_sha256"] != before
+    with pytest.raises(ValueError, match="no tokenizer"):
+        LanguageModel(path="zoo:a-small-base", prompt="plain", tokenizer_path=str(tmp_path.parent))

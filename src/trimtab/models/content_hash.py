@@ -38,6 +38,12 @@ def further_sha256(folder: Path, *, code: bool) -> str | None:
     return _files_sha256(files) if files else None
 
 
+def words_sha256(folder: Path) -> str:
+    """Return a hash of the files that a folder's tokenizer can be read from."""
+    readable = {".json", ".jinja", ".model", *WORDS}
+    return _files_sha256(file for file in folder_files(folder) if file.suffix in readable)
+
+
 def _files_sha256(files: Iterable[Path]) -> str:
     return text_sha256("".join(f"{file.name} {whole_files.sha256(file)}\n" for file in files))
 

@@ -26,7 +26,7 @@ from trimtab.models.quantization import (
     check_quantization,
     quantization_config,
 )
-from trimtab.models.source import Source
+from trimtab.models.source import Source, TokenizerSource
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -55,6 +55,8 @@ class DescribedModel(Whole):
         trust_remote_code: run code that comes with the model; off unless asked for.
         allow_pickle: load weights stored as pickles, which can run code; off unless asked for.
         gguf_file: a GGUF file by name, of a folder or hub id that holds it.
+        tokenizer_path: a folder, GGUF file or hub id whose tokenizer, chat template included, is
+            taken in place of the model's own.
         quantization: how weights are held: `none` as plain tensors of `dtype`, to which those of a
             GGUF file are unpacked, `gguf` as they are packed there.
 
@@ -73,6 +75,7 @@ class DescribedModel(Whole):
     trust_remote_code: bool = False
     allow_pickle: bool = False
     gguf_file: str | None = None
+    tokenizer_path: str | None = None
     quantization: str = "none"
     max_memory: Mapping[str | int, str] | None = field(default=None, hash=False)
     attention: str = attention_kernels.AUTO
@@ -80,6 +83,7 @@ class DescribedModel(Whole):
     without_effect: ClassVar[frozenset[str]] = frozenset({"device", "compile", "max_memory"})
     since: ClassVar[Mapping[str, Any]] = {
         "gguf_file": None,
+        "tokenizer_path": None,
         "quantization": "none",
         "attention": attention_kernels.AUTO,
     }
@@ -98,7 +102,7 @@ class DescribedModel(Whole):
         if mistake := attention_kernels.mistake(self.attention, self.path):
             mistakes.append(mistake)
         try:
-            source = self.source
+            source, words = self.source, self._words
         except ValueError as error:
             mistakes.append(str(error))
         if mistakes:
@@ -107,7 +111,8 @@ class DescribedModel(Whole):
         if self.chat_template:
             check_template(self.chat_template, self.path)
         check_quantization(self.quantization, source)
-        source.check(needs_template=self.prompt == "chat" and not self.chat_template)
+        source.check()
+        words.check_tokenizer(needs_template=self.prompt == "chat" and not self.chat_template)
 
     @property
     def folder(self) -> Path | None:
@@ -126,9 +131,19 @@ class DescribedModel(Whole):
         )
 
     @cached_property
+    def _words(self) -> Source:
+        """The place that the tokenizer is loaded from."""
+        if self.tokenizer_path is None:
+            return self.source
+        return TokenizerSource(path=self.tokenizer_path, trust_remote_code=self.trust_remote_code)
+
+    @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The tokenizer, with `chat_template` put in if one was given."""
-        tokenizer = loading.tokenizer(self.source)
+        tokenizer = loading.tokenizer(self._words)
+        if self.tokenizer_path is not None:
+            rows = sizes.embedding_rows(self.config)
+            sizes.require_words(tokenizer, rows, self.path, self.tokenizer_path)
         if self.chat_template:
             tokenizer.chat_template = read_template(self.chat_template, self.path)
         if isinstance(tokenizer.chat_template, str):  # some editors begin a file with such a mark
@@ -210,5 +225,10 @@ class DescribedModel(Whole):
         other_dtype = None
         if self.dtype == native_dtype.AUTO and self.dtype_in_use != self._stored_dtype:
             other_dtype = self.dtype_in_use
-        found = {"further_sha256": self.source.further_sha256, "dtype_in_use": other_dtype}
+        words = self._words
+        found = {
+            "further_sha256": self.source.further_sha256,
+            "dtype_in_use": other_dtype,
+            "words_sha256": words.words_sha256 if isinstance(words, TokenizerSource) else None,
+        }
         return known | {name: value for name, value in found.items() if value}

@@ -48,12 +48,12 @@ class GgufFile:
         status = path.stat()
         return _opened(path, status.st_size, status.st_mtime_ns)
 
-    def check(self, *, needs_template: bool) -> None:
+    def check_tokenizer(self, *, needs_template: bool) -> None:
         """Raise ValueError for a file without a tokenizer, or a chat template if needed."""
         if not self.settings.keys() >= _TOKENIZER:
             raise ValueError(
-                f"{str(self.path)!r} has no tokenizer. Take a file that has one "
-                "(tokenizer.ggml.tokens)."
+                f"{str(self.path)!r} has no tokenizer (tokenizer.ggml.tokens). Name a folder that "
+                "has the model's by tokenizer_path."
             )
         if needs_template and not self.settings.get("tokenizer.chat_template"):
             raise ValueError(no_template(str(self.path)))

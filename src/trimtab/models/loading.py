@@ -135,7 +135,9 @@ def _folder(source: Source, *, weights: bool) -> Iterator[tuple[Path, dict[str, 
             yield folder, {"gguf_file": name}
         return
     folder = source.folder_with_weights if weights else source.folder
-    if (code := _kernel(read_object(folder / "config.json"))) and not source.trust_remote_code:
+    file = folder / "config.json"  # which a tokenizer need not have
+    code = _kernel(read_object(file)) if file.is_file() else None
+    if code and not source.trust_remote_code:
         raise _asks_for_code(source, f"its config.json names the code of {code!r}")
     yield folder, {}
 

@@ -86,13 +86,12 @@ def check_model(folder: Path) -> None:
         )
 
 
-def check_folder(folder: Path, *, needs_template: bool) -> None:
-    """Raise ValueError for a folder without a model, a tokenizer, or a chat template if needed."""
-    check_model(folder)
+def check_tokenizer(folder: Path, *, needs_template: bool) -> None:
+    """Raise ValueError for a folder without a tokenizer, or a chat template if needed."""
     if not any((folder / f).is_file() for f in ("tokenizer.json", "tokenizer_config.json")):
         raise ValueError(
             f"Model folder {str(folder)!r} has no tokenizer (tokenizer.json). Save one there with "
-            "tokenizer.save_pretrained(folder)."
+            "tokenizer.save_pretrained(folder), or name a folder that has one by tokenizer_path."
         )
     if needs_template and not _has_template(folder):
         raise ValueError(no_template(str(folder)))

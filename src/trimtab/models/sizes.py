@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 _UNBOUNDED = 1 << 30
+_WORDS_OF_ROWS = 0.95
 
 
 def embedding_rows(config: PreTrainedConfig) -> int:
@@ -27,6 +28,21 @@ def require_rows(
             f"The tokenizer of {path!r} has tokens that the model has no row for, beyond "
             f"the {rows} of its embedding, and a text has {named}. Take such signs out "
             "of prompts and templates, or take the tokenizer that the model was trained with."
+        )
+
+
+def require_words(
+    tokenizer: PreTrainedTokenizerBase, rows: int, path: str, tokenizer_path: str
+) -> None:
+    """Refuse a tokenizer in place of a model's own that must be another model's.
+
+    A model has a row for each of its tokens, and a few more that fill up.
+    """
+    words = max(tokenizer.get_vocab().values()) + 1
+    if not rows * _WORDS_OF_ROWS <= words <= rows:
+        raise ValueError(
+            f"The tokenizer of {tokenizer_path!r} has {words:,} tokens, and {path!r} has rows for "
+            f"{rows:,}: it is another model's. Name that of the model by tokenizer_path."
         )
 
 

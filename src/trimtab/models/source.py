@@ -15,9 +15,15 @@ from typing import Literal
 from trimtab import zoo
 from trimtab.machine import whole_files
 from trimtab.models import gguf_file, hub_files
-from trimtab.models.content_hash import content_sha256, further_sha256
+from trimtab.models.content_hash import content_sha256, further_sha256, words_sha256
 from trimtab.models.gguf_file import GgufFile
-from trimtab.models.model_folder import check_folder, check_model, check_weights, indexed
+from trimtab.models.model_folder import (
+    check_model,
+    check_tokenizer,
+    check_weights,
+    folder_files,
+    indexed,
+)
 
 Kind = Literal["Model", "Vector", "Adapter"]
 """What a path leads to."""
@@ -151,7 +157,7 @@ class Source:
         folder = self.local or hub_files.snapshot(
             self.path, self.revision, (*DESCRIPTION, *code), "Model"
         )
-        check_model(folder)
+        self._check_folder(folder)
         return folder
 
     @cached_property
@@ -162,14 +168,19 @@ class Source:
         check_weights(self.folder, allow_pickle=self.allow_pickle)
         return self.folder
 
-    def check(self, *, needs_template: bool) -> None:
-        """Raise ValueError for a local model without a tokenizer, or a chat template if needed."""
+    def check(self) -> None:
+        """Raise ValueError for something local that holds no model."""
+        if self.local is not None:
+            _ = self.gguf if self.is_gguf else self.folder
+
+    def check_tokenizer(self, *, needs_template: bool) -> None:
+        """Raise ValueError for what is local without a tokenizer, or a chat template if needed."""
         if self.local is None:
             return
         if self.is_gguf:
-            self.gguf.check(needs_template=needs_template)
+            self.gguf.check_tokenizer(needs_template=needs_template)
         else:
-            check_folder(self.local, needs_template=needs_template)
+            check_tokenizer(self.folder, needs_template=needs_template)
 
     @property
     def commit(self) -> str | None:
@@ -192,9 +203,26 @@ class Source:
             return None
         return further_sha256(self.local, code=self.trust_remote_code)
 
+    def _check_folder(self, folder: Path) -> None:
+        check_model(folder)
+
     def _weights_patterns(self) -> list[str]:
         """Return the names of a repository's weights: some hold them twice, for other libraries."""
         index = self.folder / "model.safetensors.index.json"
         if index.is_file():
             return sorted(set(map(str, indexed(index))))
         return ["model*.safetensors", *(["pytorch_model*.bin"] if self.allow_pickle else [])]
+
+
+class TokenizerSource(Source):
+    """Where a tokenizer is, beside a model or alone; the arguments are those of `Source`."""
+
+    @property
+    def words_sha256(self) -> str:
+        """The hash of its files, or the commit of a hub id."""
+        if self.commit is not None:
+            return self.commit
+        return whole_files.sha256(self.gguf.path) if self.is_gguf else words_sha256(self.folder)
+
+    def _check_folder(self, folder: Path) -> None:
+        folder_files(folder)  # refuses what may not be read

@@ -86,6 +86,7 @@ class IdentityRecord(TypedDict):
     content_sha256: str | None  # of a local folder's files, or of a GGUF file
     commit: str | None  # on the hub
     chat_template_sha256: str | None  # of the template in use; None: asked in plain text
+    words_sha256: NotRequired[str]  # of a tokenizer in place of its own; of the hub, its commit
     further_sha256: NotRequired[str]  # of what else the folder has that decides answers
     in_memory_sha256: NotRequired[str]  # of what was given as loaded
     adapter_sha256: NotRequired[str]  # of the files of the adapter on top of it
@@ -108,6 +109,7 @@ class ModelRecord(IdentityRecord):
     trust_remote_code: bool  # whether code that comes with it was run
     allow_pickle: bool  # whether pickled weights were loaded
     gguf_file: NotRequired[str | None]  # the file that was the model, in a folder or repository
+    tokenizer_path: NotRequired[str | None]  # whose tokenizer was in place of its own
     quantization: NotRequired[str]  # how its weights were held: none, gguf
     adapter: NotRequired[str | None]  # the LoRA adapter on top of it
     adapter_mode: NotRequired[str]  # merged into its weights, or live beside them
