@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +17,14 @@ from trimtab.models.described_model import DescribedModel
 from trimtab.models.quantization import UNPACKED
 
 if TYPE_CHECKING:
-    from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
+    from transformers import (
+        GenerationConfig,
+        PreTrainedConfig,
+        PreTrainedModel,
+        PreTrainedTokenizerBase,
+    )
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,11 +64,6 @@ class CausalModel(DescribedModel):
                     "adapter_mode=live, or quantization=none."
                 )
             _ = self._adapter
-        elif self.adapter_mode != MERGED:
-            raise ValueError(
-                f"adapter_mode={self.adapter_mode} of {self.path!r}, which has no adapter. Name "
-                "one (adapter=FOLDER), or leave it out."
-            )
 
     @cached_property
     def weights(self) -> PreTrainedModel:
@@ -95,9 +98,24 @@ class CausalModel(DescribedModel):
         return Adapter(path=self.adapter, base=self.source)
 
     def require_fitting(self) -> None:
-        """Refuse an adapter for another base, before weights are loaded."""
+        """Refuse an adapter for another base, and a mode of none; loads no weights."""
         if self.adapter is not None:
             self._adapter.require_fitting()
+        elif self.adapter_mode != MERGED:
+            raise ValueError(
+                f"adapter_mode={self.adapter_mode} of {self.path!r}, which has no adapter. Name "
+                "one (adapter=FOLDER), or leave it out."
+            )
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer of `path`; one beside the adapter is not read, which is said."""
+        tokenizer = super().tokenizer
+        if self.adapter is not None:
+            chats = self.prompt == "chat" and not self.chat_template
+            if remark := self._adapter.left_out(tokenizer, chats=chats):
+                _log.warning("%s", remark)
+        return tokenizer
 
     @cached_property
     def config(self) -> PreTrainedConfig:

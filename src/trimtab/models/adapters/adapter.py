@@ -19,10 +19,11 @@ from trimtab.models.adapters import peft_adapter
 from trimtab.models.content_hash import text_sha256
 from trimtab.models.model_folder import folder_files
 from trimtab.models.source import DESCRIPTION, Source, local_folder
+from trimtab.models.tokenizer_file import template_in, tokens_in
 from trimtab.tensors.tensor_file import TensorFolder
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from trimtab.models.adapters.placing import Placed
 
@@ -141,6 +142,30 @@ class Adapter:
             f"Adapter {self.path!r} is for another base than {self.base.path!r}{of}. It does not "
             f"fit in {len(problems)} weights:\n{listed(problems)}\nGive the model that it was "
             "trained on, or an adapter of this one."
+        )
+
+    def left_out(self, tokenizer: PreTrainedTokenizerBase, *, chats: bool) -> str | None:
+        """Return what is to be said of a tokenizer beside the adapter, which nobody reads.
+
+        Args:
+            tokenizer: the model's, which is read.
+            chats: whether the model is asked by that one's chat template.
+        """
+        differs = []
+        template = template_in(self.folder) if chats else None
+        if template is not None and template.strip() != str(tokenizer.chat_template).strip():
+            differs.append("another chat template")
+        file = self.folder / "tokenizer.json"
+        known = tokenizer.get_vocab()
+        own = tokens_in(file) if file.is_file() else {}
+        if odd := {token for token, place in own.items() if known.get(token) != place}:
+            differs.append(f"{len(odd)} tokens that the model's has not, such as {min(odd)!r}")
+        if not differs:
+            return None
+        return (
+            f"{self.base.path}: the tokenizer beside the adapter {self.path} has "
+            f"{' and '.join(differs)}. It is not read, but the model's own. A template is read "
+            "from a file: chat_template=FILE."
         )
 
     # ------------------------------------------------------------------ the model that has it

@@ -72,8 +72,9 @@ def _add(
     module: nn.Module, into_HK: torch.Tensor, out_KO: torch.Tensor, dtype: torch.dtype
 ) -> None:
     own = next(itertools.chain(module.parameters(recurse=False), module.buffers(recurse=False)))
+    place = torch.device("cpu") if own.is_meta else own.device  # which offloaded weights are not on
     for name, tensor in ((INTO, into_HK), (OUT, out_KO * _scale(module, dtype))):
-        module.register_buffer(name, tensor.to(own.device, dtype).contiguous())
+        module.register_buffer(name, tensor.to(place, dtype).contiguous())
     module.register_forward_hook(_add_product)
 
 
@@ -90,7 +91,8 @@ def _add_product(module: nn.Module, given: tuple[Any, ...], out: torch.Tensor) -
             f"An adapter cannot be added to {type(module).__name__}, to which its model gives the "
             "input by name. Use adapter_mode=merged."
         )
-    (read, *_), into_HK, out_KO = given, module.get_buffer(INTO), module.get_buffer(OUT)
+    read = given[0].to(out.device)
+    into_HK, out_KO = (getattr(module, name).to(out.device) for name in (INTO, OUT))
     looks_up = not read.is_floating_point()
     narrow = into_HK[read] if looks_up else read.to(into_HK.dtype) @ into_HK
     flat = out.reshape(-1, out.shape[-1])

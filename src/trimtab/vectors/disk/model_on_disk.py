@@ -11,6 +11,7 @@ from typing import Any
 from trimtab.machine.json_file import read_object
 from trimtab.models.content_hash import content_sha256, vocabulary_sha256
 from trimtab.models.source import Source
+from trimtab.models.tokenizer_file import tokens_in
 from trimtab.tensors.tensor_file import StoredTensor, TensorFolder
 from trimtab.vectors.facts import ModelFacts
 
@@ -69,21 +70,7 @@ class ModelOnDisk:
             ValueError: for a file that does not say which token has which id.
         """
         file = self.path / "tokenizer.json"
-        if not file.is_file():
-            return {}
-        said = read_object(file)
-        try:
-            pieces = said["model"].get("vocab", {})
-            if isinstance(pieces, list):  # Unigram: pieces with their scores
-                pieces = {piece: place for place, (piece, _) in enumerate(pieces)}
-            found = {**pieces, **{t["content"]: t["id"] for t in said.get("added_tokens") or ()}}
-            if not all(isinstance(t, str) and type(place) is int for t, place in found.items()):
-                raise TypeError
-        except (KeyError, TypeError, ValueError, AttributeError):
-            raise ValueError(
-                f"{str(file)!r} does not say which token has which id. Download or write it again."
-            ) from None
-        return found
+        return tokens_in(file) if file.is_file() else {}
 
     def facts(self) -> ModelFacts:
         """Return what names exactly this model: where from, revision, hashes."""

@@ -1,0 +1,259 @@
+"""A model with an adapter at every door: vectors, lm-eval, runs, the hub, GGUF, offloading."""
+
+import hashlib
+import json
+import logging
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from huggingface_hub import constants
+from omegaconf import OmegaConf
+from safetensors.torch import load_file
+from tests.adapted_models import ZOO, with_adapter
+from tests.commands import command
+
+from trimtab import AlignmentVector, AlignmentVectors, DeRa, Generation, LanguageModel, Plain, zoo
+from trimtab.config import composition
+from trimtab.vectors import extract
+
+# PEFT asks transformers by an old name.
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+EMBEDDED = f"zoo:{ZOO}"
+TOKENS = torch.arange(1, 41).view(2, 20)
+BRIEF = Generation(max_new_tokens=16, batch_size=4)
+
+
+@pytest.fixture(scope="module")
+def adapted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, torch.nn.Module]:
+    """An adapter of an embedded model, and the model that PEFT merges it into."""
+    folder, base = tmp_path_factory.mktemp("adapter"), str(zoo.path(ZOO))
+    merged = with_adapter(base, folder, std=0.06, target_modules="all-linear")
+    return folder, merged
+
+
+@pytest.fixture
+def adapter(adapted) -> str:
+    return str(adapted[0])
+
+
+def live(adapter: str, path: str = EMBEDDED, **settings: object) -> LanguageModel:
+    return LanguageModel(
+        path=path, prompt="plain", adapter=adapter, adapter_mode="live", **settings
+    )
+
+
+def logits(model: LanguageModel) -> torch.Tensor:
+    with torch.no_grad():
+        return model.weights(TOKENS).logits
+
+
+def text(method) -> str:
+    return method.complete(["A farm has 3 herons."], BRIEF)[0].text
+
+
+# ---------------------------------------------------------------------------- vectors
+
+
+def test_a_vector_is_added_to_the_weights_below_a_live_adapter(
+    adapted, adapter: str, tmp_path: Path
+) -> None:
+    aligned = "zoo:a-small-sft"
+    extract(base=EMBEDDED, aligned=aligned, out=tmp_path / "v")
+    base = live(adapter)
+    method = AlignmentVectors(base=base, vectors={"v": str(tmp_path / "v")}, strength=0.5)
+    before = logits(base)
+    merged = {name: tensor.clone() for name, tensor in adapted[1].state_dict().items()}
+    files = [load_file(zoo.path(n) / "model.safetensors") for n in (ZOO, "a-small-sft")]
+    start, end = ({n: t.float() for n, t in file.items()} for file in files)
+    moved = {n: t + 0.5 * (end[n] - start[n]) if n in start else t for n, t in merged.items()}
+    moved["lm_head.weight"] = moved["model.embed_tokens.weight"]
+    with torch.no_grad():
+        expected = torch.func.functional_call(adapted[1], moved, (TOKENS,)).logits
+    torch.testing.assert_close(logits(method.moved), expected, atol=1e-4, rtol=1e-4)
+    assert torch.equal(logits(base), before)
+
+
+def test_weights_beside_an_adapter_make_no_vector(adapter: str) -> None:
+    base = LanguageModel(path=EMBEDDED, prompt="plain")
+    for one, other in [(base, live(adapter)), (live(adapter), base)]:
+        with pytest.raises(ValueError, match=r"beside the weights .*adapter_mode=merged"):
+            text(AlignmentVector(base=one, aligned=other))
+    merged = LanguageModel(path=EMBEDDED, prompt="plain", adapter=adapter)
+    assert text(AlignmentVector(base=base, aligned=merged)) == text(Plain(model=merged))
+
+
+def test_rows_with_strengths_of_their_own_do_not_pass_an_adapter_by(adapter: str) -> None:
+    method = AlignmentVectors(base=live(adapter), vectors={"v": adapter}, per_row=True)
+    with pytest.raises(ValueError, match=r"adapter beside its weights.*adapter_mode=merged"):
+        text(method)
+
+
+def test_a_dial_on_the_vector_is_the_adapter_at_strength_1(adapter: str) -> None:
+    base = LanguageModel(path=EMBEDDED, prompt="plain")
+    method = AlignmentVectors(base=base, vectors={"v": adapter}, per_row=True)
+    assert text(method) == text(Plain(model=live(adapter)))
+
+
+# ---------------------------------------------------------------------------- lm-eval
+
+
+def test_lm_eval_takes_an_adapter_for_each_role(adapter: str) -> None:
+    arguments = pytest.importorskip("trimtab.lm_eval.arguments")
+    read, _ = arguments.read_arguments(
+        {
+            "method": "dera",
+            "base": EMBEDDED,
+            "guide": EMBEDDED,
+            "guide_adapter": adapter,
+            "guide_adapter_mode": "live",
+        }
+    )
+    base = LanguageModel(path=EMBEDDED, prompt="plain")
+    assert isinstance(read, DeRa)
+    assert (read.reference, read.aligned) == (base, live(adapter))
+
+
+def test_lm_eval_s_cache_tells_adapters_apart(adapter: str, tmp_path: Path) -> None:
+    cache = pytest.importorskip("trimtab.lm_eval.request_cache")
+    copied = shutil.copytree(adapter, tmp_path / "copy")
+    before = cache._digest(Plain(model=live(str(copied))), 0)
+    config = json.loads((copied / "adapter_config.json").read_text())
+    (copied / "adapter_config.json").write_text(json.dumps(config | {"lora_alpha": 1}))
+    digests = {
+        before,
+        cache._digest(Plain(model=live(str(copied))), 0),
+        cache._digest(Plain(model=live(adapter)), 0),
+        cache._digest(Plain(model=LanguageModel(path=EMBEDDED, prompt="plain")), 0),
+    }
+    assert len(digests) == 4
+
+
+# ---------------------------------------------------------------------------- runs
+
+
+def test_an_adapter_counts_for_the_fingerprint_and_its_absence_does_not() -> None:
+    model = {"_target_": "trimtab.models.LanguageModel", "path": EMBEDDED, "prompt": "plain"}
+
+    def digest(**settings: object) -> str:
+        method = {"_target_": "trimtab.methods.Plain", "model": {**model, **settings}}
+        return composition.digest({"method": OmegaConf.to_container(OmegaConf.create(method))})
+
+    assert digest() == digest(adapter=None, adapter_mode="merged")
+    found = [digest(adapter="a"), digest(adapter="b"), digest(adapter="a", adapter_mode="live")]
+    assert len({digest(), *found}) == 4
+
+
+def test_a_run_records_its_adapter_and_does_not_go_on_with_another(
+    adapter: str, tmp_path: Path
+) -> None:
+    own = shutil.copytree(adapter, tmp_path / "own")
+    asked = [
+        *("run", "method=dera", f"base={ZOO}", f"guide={ZOO}", "guide.adapter=own"),
+        *("guide.adapter_mode=live", "task=word-problems", "limit=2", "tracker=none"),
+        "generation.max_new_tokens=8",
+    ]
+    done = command(tmp_path, *asked)
+    assert done.returncode == 0, done.stderr
+    (file,) = tmp_path.glob("results/**/run.json")
+    models = json.loads(file.read_text())["models"]
+    assert (models["aligned"]["adapter"], models["aligned"]["adapter_mode"]) == ("own", "live")
+    assert len(models["aligned"]["adapter_sha256"]) == 64
+    assert models["reference"]["adapter"] is None and "adapter_sha256" not in models["reference"]
+    config = json.loads((own / "adapter_config.json").read_text())
+    (own / "adapter_config.json").write_text(json.dumps(config | {"lora_alpha": 1}))
+    (file.parent / "summary.json").unlink()
+    again = command(tmp_path, *asked)
+    assert again.returncode == 1 and "was begun with other models" in again.stderr
+    (own / "adapter_config.json").write_text(json.dumps({**config, "use_dora": True}))
+    refused = command(tmp_path, *asked)
+    assert refused.returncode == 2
+    (mistake,) = (line for line in refused.stderr.splitlines() if "own" in line)
+    assert "use_dora=True" in mistake and "Traceback" not in refused.stderr
+
+
+# ---------------------------------------------------------------------------- other places
+
+
+def test_an_adapter_of_the_hub_is_that_of_its_files(
+    adapter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "ENDPOINT", "https://hub.invalid")  # RFC 2606: never a host
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    repository = tmp_path / "models--somebody--adapter"
+    snapshot = repository / "snapshots" / ("0" * 40)
+    for folder in (snapshot, repository / "blobs", repository / "refs"):
+        folder.mkdir(parents=True)
+    (repository / "refs/main").write_text("0" * 40)
+    for file in Path(adapter).iterdir():
+        blob = hashlib.sha256(file.read_bytes()).hexdigest()
+        shutil.copyfile(file, repository / "blobs" / blob)
+        (snapshot / file.name).symlink_to(Path("../../blobs") / blob)
+    found = live("somebody/adapter")
+    assert torch.equal(logits(found), logits(live(adapter)))
+    assert found.identity["adapter_sha256"] == live(adapter).identity["adapter_sha256"]
+    with pytest.raises(ValueError, match=r"'somebody/other'.*hf download"):
+        live("somebody/other").require_fitting()
+
+
+def test_a_gguf_file_takes_an_adapter(adapter: str, adapted, tmp_path: Path) -> None:
+    gguf_files = pytest.importorskip("tests.models.gguf_files")
+    file = gguf_files.write(tmp_path / "model.gguf", ZOO)
+    for mode in ("merged", "live"):
+        model = LanguageModel(path=str(file), prompt="plain", adapter=adapter, adapter_mode=mode)
+        with torch.no_grad():
+            expected = adapted[1](TOKENS).logits
+        torch.testing.assert_close(logits(model), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_offloaded_weights_take_a_live_adapter_alone(adapter: str, caplog) -> None:
+    settings = {"device": "balanced", "max_memory": {"cpu": "200KiB"}}
+    model = live(adapter, **settings)
+    assert {p.device.type for p in model.weights.parameters()} == {"meta"}
+    assert torch.equal(logits(model), logits(live(adapter)))
+    merged = LanguageModel(path=EMBEDDED, prompt="plain", adapter=adapter, **settings)
+    with pytest.raises(ValueError, match=r"offloaded.*adapter_mode=live"):
+        _ = merged.weights
+
+
+def test_nothing_is_merged_into_packed_weights(
+    adapter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gguf_files = pytest.importorskip("tests.models.gguf_files")
+    file = str(gguf_files.write(tmp_path / "model.gguf", ZOO, packing="Q8_0"))
+    # As if this machine had what computes on them.
+    monkeypatch.setattr("trimtab.models.described_model.check_quantization", lambda *given: None)
+    packed = {"quantization": "gguf", "prompt": "plain", "adapter": adapter}
+    with pytest.raises(ValueError, match=r"held packed .*adapter_mode=live, or quantization=none"):
+        LanguageModel(path=file, **packed)
+    assert LanguageModel(path=file, adapter_mode="live", **packed).has_live_adapter
+
+
+# ---------------------------------------------------------------------------- its tokenizer
+
+
+def test_a_tokenizer_beside_the_adapter_is_not_read_and_that_is_said(
+    adapter: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = shutil.copytree(adapter, tmp_path / "own")
+    chat = zoo.path("a-small-chat")
+    for file in chat.iterdir():
+        if "token" in file.name or file.suffix == ".jinja":
+            shutil.copyfile(file, own / file.name)
+    model = LanguageModel(path="zoo:a-small-chat", prompt="chat", adapter=str(own))
+    with caplog.at_level(logging.WARNING):
+        _ = model.tokenizer
+    assert "beside the adapter" not in caplog.text  # it is the same
+    (own / "chat_template.jinja").write_text("{{ messages }}")
+    said = json.loads((own / "tokenizer.json").read_text())
+    said["added_tokens"].append({"id": 768, "content": "<more>", "special": True})
+    (own / "tokenizer.json").write_text(json.dumps(said))
+    again = LanguageModel(path="zoo:a-small-chat", prompt="chat", adapter=str(own))
+    with caplog.at_level(logging.WARNING):
+        tokenizer = again.tokenizer
+    assert "another chat template and 1 tokens that the model's has not, such as '<more>'" in (
+        caplog.text
+    )
+    plain = LanguageModel(path="zoo:a-small-chat", prompt="chat")
+    assert tokenizer.chat_template == plain.tokenizer.chat_template
