@@ -175,6 +175,17 @@ def test_a_report_names_the_models_that_a_method_holds_in_a_mapping() -> None:
     assert run.models == "a + b"
 
 
+def test_models_of_one_path_that_differ_are_named_apart() -> None:
+    made = {"gguf_file": None, "adapter": None, "quantization": "none"}
+    method = {
+        "reference": made | {"path": "zoo:a"},
+        "aligned": made | {"path": "zoo:a", "adapter": "tuned/brief"},
+        "guide": made | {"path": "b", "gguf_file": "q4.gguf", "quantization": "gguf"},
+    }
+    run = frames.Run(folder=Path("task/method/f"), config={"method": method}, summary={})
+    assert run.models == "a + a with tuned/brief + b/q4.gguf in gguf"
+
+
 def test_what_each_scorer_is_about_is_shown(tmp_path: Path) -> None:
     folder = write_run(tmp_path, [1, 0, 1, 1], method="base")
     summary = json.loads((folder / "summary.json").read_text())

@@ -53,10 +53,9 @@ class Run:
 
     @property
     def models(self) -> str:
-        """The paths of the models that have a say, and the names of vectors, joined by +."""
+        """The models that have a say, and the names of vectors, joined by +."""
         method = self.config["method"]
-        paths = [path for role, node in method.items() if role != "draft" for path in _paths(node)]
-        names = [zoo.name_in(path) or path for path in paths]
+        names = [name for role, node in method.items() if role != "draft" for name in _names(node)]
         vectors = method.get("vectors")
         return " + ".join([*names, *(vectors if isinstance(vectors, dict) else ())])
 
@@ -261,10 +260,22 @@ def _read(folder: Path) -> Run | None:
     return run if rule is None or rule == summary["task"].get("rule") else None
 
 
-def _paths(node: Any) -> Iterator[str]:
-    """Yield the paths of the models in a method's setting, however deep."""
+def _names(node: Any) -> Iterator[str]:
+    """Yield what the models in a method's setting are called, however deep they are."""
     if isinstance(node, dict) and "path" in node:
-        yield str(node["path"])
+        yield _name(node)
     elif isinstance(node, dict | list):
         for child in node.values() if isinstance(node, dict) else node:
-            yield from _paths(child)
+            yield from _names(child)
+
+
+def _name(model: dict[str, Any]) -> str:
+    """Return a model's path, and what makes it another model than that of its path alone."""
+    path = str(model["path"])
+    name = zoo.name_in(path) or path
+    if file := model.get("gguf_file"):
+        name = f"{name}/{file}"
+    if adapter := model.get("adapter"):
+        name = f"{name} with {adapter}"
+    quantization = model.get("quantization", "none")
+    return name if quantization == "none" else f"{name} in {quantization}"
