@@ -9,7 +9,8 @@ import torch
 from transformers import MinPLogitsWarper, RepetitionPenaltyLogitsProcessor
 
 from trimtab import Conversation, DeRa, Generation, Nudging, Plain
-from trimtab.decoding.sampling import keep_min_p, penalized
+from trimtab.decoding.filters import keep_min_p
+from trimtab.decoding.sampling import penalized
 from trimtab.methods import Method
 from trimtab.tasks import Stories, WordProblems
 

@@ -1,6 +1,6 @@
 """The names of noise: what a random draw depends on beside the logits.
 
-With a position and a token they give the noise itself, in `trimtab.decoding.sampling`.
+With a position and a token they give the noise itself, in `trimtab.decoding.noise`.
 """
 
 import hashlib

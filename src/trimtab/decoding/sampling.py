@@ -2,45 +2,22 @@
 
 `token = argmax(filtered(logits / T) + g)` with Gumbel noise g (the Gumbel-max trick: Gumbel, 1954;
 Maddison et al., arXiv 1411.0030), where g is a function of (seed, sample id, role of the speaker,
-position, token id) computed by integer hashing. So a draw does not depend on batch size, order,
-resuming, or on whether tokens were drafted. Legend: N draws, V vocabulary.
+position, token id). So a draw does not depend on batch size, order, resuming, or on whether tokens
+were drafted; nor on which tokens are left out before it because they cannot win. Legend: N draws, U
+draws of different noise, V vocabulary, K tokens of a short list.
 """
 
-import math
 from collections.abc import Collection, Sequence
-from functools import lru_cache
 
 import torch
 
-_WORD = 0xFFFFFFFF
+from trimtab.decoding import noise, shortlist
+from trimtab.decoding.filters import LONG, keep_min_p, keep_top_k, keep_top_p
+
 # Quotients by these temperatures are finite, and tell any two logits apart, in single precision.
 _ORDINARY = (1e-6, 1e6)
-
-
-def _mix(x: torch.Tensor) -> torch.Tensor:
-    """Scramble 32-bit words held in int64 (the finalizer of MurmurHash3; every bit matters)."""
-    x = x ^ (x >> 16)  # a copy, which the rest is done in
-    x.mul_(0x85EBCA6B).bitwise_and_(_WORD)
-    x.bitwise_xor_(x >> 13).mul_(0xC2B2AE35).bitwise_and_(_WORD)
-    return x.bitwise_xor_(x >> 16)
-
-
-@lru_cache(maxsize=8)  # alike in every draw
-def _mixed_tokens(vocabulary_size: int, device: torch.device) -> torch.Tensor:
-    return _mix(torch.arange(vocabulary_size, device=device)[None])
-
-
-def gumbel_noise(
-    keys: list[int], positions: list[int], vocabulary_size: int, device: torch.device
-) -> torch.Tensor:
-    """Return `noise_NV`, standard Gumbel, fp64; entry (n, v) depends on its key, position and v."""
-    low_N1 = torch.tensor([[k & _WORD] for k in keys], device=device)
-    high_N1 = torch.tensor([[k >> 32] for k in keys], device=device)
-    position_N1 = torch.tensor([[p] for p in positions], device=device)
-    place_N1 = _mix(_mix(position_N1 ^ low_N1) ^ high_N1)
-    bits_NV = _mix(_mixed_tokens(vocabulary_size, device) ^ place_N1)
-    uniform_NV = bits_NV.double().add_(0.5).div_(2.0**32)
-    return uniform_NV.log_().neg_().log_().neg_()
+# On a CPU, a vocabulary of so many tokens is worth a short list of those that a draw is among.
+_MANY = 2**14
 
 
 def tempered(logits_NV: torch.Tensor, temperature: float) -> torch.Tensor:
@@ -49,44 +26,12 @@ def tempered(logits_NV: torch.Tensor, temperature: float) -> torch.Tensor:
     At the far ends the largest of a row is taken off before, in double precision: the coldest
     draws are then those of the most likely token, and the hottest those of any alike.
     """
+    if temperature == 1:
+        return logits_NV
     if _ORDINARY[0] <= temperature <= _ORDINARY[1]:
         return logits_NV / temperature
     logits_NV = logits_NV.double()
     return (logits_NV - logits_NV.amax(dim=-1, keepdim=True)) / temperature
-
-
-def keep_top_k(logits_NV: torch.Tensor, k: int) -> torch.Tensor:
-    """Return logits with all but the k largest of each row at -inf; k = 0 keeps all."""
-    if k == 0 or k >= logits_NV.shape[-1]:
-        return logits_NV
-    smallest_kept_N1 = logits_NV.topk(k, dim=-1).values[:, -1:]
-    return logits_NV.masked_fill(logits_NV < smallest_kept_N1, -torch.inf)
-
-
-def keep_top_p(logits_NV: torch.Tensor, p: float) -> torch.Tensor:
-    """Return logits cut to each row's nucleus: the fewest most likely tokens that hold p.
-
-    Holtzman et al., arXiv 1904.09751. p = 1 keeps all.
-    """
-    if p >= 1:
-        return logits_NV
-    sorted_NV, order_NV = logits_NV.sort(dim=-1, descending=True, stable=True)
-    probability_NV = sorted_NV.softmax(dim=-1)
-    before_NV = probability_NV.cumsum(dim=-1) - probability_NV
-    before_NV[:, 0] = -1.0  # the most likely one stays, where p is too small for a number's format
-    dropped_NV = torch.zeros_like(before_NV, dtype=torch.bool).scatter(-1, order_NV, before_NV >= p)
-    return logits_NV.masked_fill(dropped_NV, -torch.inf)
-
-
-def keep_min_p(logits_NV: torch.Tensor, p: float) -> torch.Tensor:
-    """Return logits without the tokens that are less than p times as likely as a row's first.
-
-    Nguyen et al., arXiv 2407.01082. p = 0 keeps all.
-    """
-    if p == 0:
-        return logits_NV
-    largest_N1 = logits_NV.amax(dim=-1, keepdim=True)
-    return logits_NV.masked_fill(logits_NV < largest_N1 + math.log(p), -torch.inf)
 
 
 def penalized(
@@ -122,17 +67,42 @@ def draw(
     """
     if temperature == 0:
         return logits_NV.argmax(dim=-1)
-    filtered_NV = keep_top_k(tempered(logits_NV, temperature), top_k)
-    filtered_NV = keep_min_p(keep_top_p(filtered_NV, top_p), min_p)
+    logits_NV = tempered(logits_NV, temperature)
+    device, vocabulary_size = logits_NV.device, logits_NV.shape[-1]
     # Several draws may share their noise: those of one sample at several strengths do.
-    places = {place: i for i, place in enumerate(dict.fromkeys(zip(keys, positions, strict=True)))}
-    noise_UV = gumbel_noise(
-        [key for key, _ in places],
-        [position for _, position in places],
-        logits_NV.shape[-1],
-        logits_NV.device,
-    )
-    if len(places) < len(keys):
-        rows = [places[place] for place in zip(keys, positions, strict=True)]
-        noise_UV = noise_UV[torch.tensor(rows, device=noise_UV.device)]
+    names = list(zip(keys, positions, strict=True))
+    places = {name: noise.place(*name) for name in dict.fromkeys(names)}
+    if device.type == "cpu" and vocabulary_size >= _MANY:
+        drawn = [
+            _draw_one(logits_V, places[name], top_k=top_k, top_p=top_p, min_p=min_p)
+            for logits_V, name in zip(logits_NV, names, strict=True)
+        ]
+        return torch.stack(drawn)
+    filtered_NV = keep_min_p(keep_top_p(keep_top_k(logits_NV, top_k), top_p), min_p)
+    place_U1 = torch.tensor([*places.values()], dtype=torch.int32, device=device)[:, None]
+    noise_UV = noise.gumbel(noise.bits(place_U1, noise.mixed_tokens(vocabulary_size, device)))
+    if len(places) < len(names):
+        order = {name: i for i, name in enumerate(places)}
+        noise_UV = noise_UV[torch.tensor([order[name] for name in names], device=device)]
     return (filtered_NV + noise_UV).argmax(dim=-1)
+
+
+def _draw_one(
+    logits_V: torch.Tensor, place: int, *, top_k: int, top_p: float, min_p: float
+) -> torch.Tensor:
+    """Return the token that is drawn, from a short list of those that it can be."""
+    if not logits_V.amax().isfinite():
+        return logits_V.argmax()  # who reads its probability refuses it
+    before_K = None
+    if 0 < top_k < len(logits_V):
+        tokens_K = shortlist.most_likely(logits_V, max(top_k, LONG))
+    elif top_p < 1:
+        tokens_K, before_K = shortlist.nucleus(logits_V, top_p)
+    elif min_p:
+        tokens_K = shortlist.likely(logits_V, min_p)
+    else:
+        tokens_K = shortlist.contenders(logits_V, place)
+    few_1K = logits_V[None, tokens_K]
+    filtered_1K = keep_min_p(keep_top_p(keep_top_k(few_1K, top_k), top_p, before_K), min_p)
+    bits_K = noise.bits(place, noise.mixed_tokens(len(logits_V), logits_V.device)[tokens_K])
+    return tokens_K[(filtered_1K + noise.gumbel(bits_K)).argmax()]
