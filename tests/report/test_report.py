@@ -20,6 +20,7 @@ from trimtab.cli import main
 from trimtab.report import page, payload, recipe, tables
 from trimtab.report.study import studies
 from trimtab.results import frames, plots
+from trimtab.results.chosen_columns import chosen
 from trimtab.runs import reader
 from trimtab.statistics import estimates
 
@@ -191,14 +192,14 @@ def test_a_figure_for_a_paper_is_as_wide_as_a_column_with_letters_as_letters(
 def test_columns_are_chosen_and_named(tmp_path: Path) -> None:
     sweep(tmp_path)
     found = studies(frames.read([tmp_path]))
-    choice = tables.chosen("method, dial, accuracy=Acc. (%), repetition")
+    choice = chosen("method, dial, accuracy=Acc. (%), repetition")
     head = next(line for line in tables.latex(found, choice).splitlines() if "method" in line)
     assert head.strip() == r"method & threshold & Acc. (\%) \\"
     assert "| method | threshold | Acc. (%) |" in tables.markdown(found, choice)
     with pytest.raises(ValueError, match=r"'accurcy' is not known\. Did you mean 'accuracy'"):
-        tables.require_columns(found, tables.chosen("accurcy"))
+        tables.require_columns(found, chosen("accurcy"))
     with pytest.raises(ValueError, match="a name is missing"):
-        tables.chosen("method,,dial")
+        chosen("method,,dial")
 
 
 def test_what_no_run_has_is_not_drawn(tmp_path: Path) -> None:

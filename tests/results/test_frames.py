@@ -20,6 +20,7 @@ def test_a_run_is_what_its_folder_says(tmp_path: Path) -> None:
     assert run.score == estimates.proportion(2, 3).to_dict()
     assert run.scores() == {"0": 1.0, "1": 0.0, "2": 1.0}
     assert run.scores("guide_ratio") == dict.fromkeys("012", 0.1)
+    assert run.scores("ended") == dict.fromkeys("012", 1.0)  # by the guide, as the records say
     with pytest.raises(ValueError, match=r"'guide_rato'.*Did you mean 'guide_ratio'.*accuracy"):
         run.scores("guide_rato")
 

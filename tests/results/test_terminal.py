@@ -127,6 +127,35 @@ def test_a_table_fits_80_columns(
         assert ("1,234" in text) == (not absent)  # or all columns are there
 
 
+def test_columns_are_chosen_and_named_as_in_a_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loops = {"repetition": [0.25, 0.75]}
+    nudged = write_run(tmp_path, [1, 0], value=0.4, measures=loops)
+    write_run(tmp_path, [1, 1], method="base")
+
+    def said(columns: str, *arguments: str) -> str:
+        given = ["trimtab", "table", str(tmp_path), "--columns", columns, *arguments]
+        monkeypatch.setattr("sys.argv", given)
+        with pytest.raises(SystemExit):
+            main.main()
+        return "".join(capsys.readouterr())
+
+    monkeypatch.setenv("COLUMNS", "200")
+    text = said("method,dial=gamma,repetition=loops,accuracy")
+    head = next(line for line in text.splitlines() if "method" in line)
+    assert head.split() == ["run", "method", "gamma", "loops", "accuracy"]
+    row = next(line for line in text.splitlines() if nudged.name[:6] in line)
+    low, high = (100 * end for end in estimates.mean([0.25, 0.75]).ci95)
+    assert row.split()[1:4] == ["nudging", "0.4", "50.0"]
+    assert f"[{low:.1f} %, {high:.1f} %]" in row
+    compared = said("accuracy", "--against", nudged.name[:6])
+    assert "+0.500" in compared and "tokens/s" not in compared
+    assert "'accurcy' is not known. Did you mean 'accuracy'" in said("accurcy")
+    assert "two columns have the head 'x'" in said("dial=x,n=x")
+    assert "two columns have the head 'run'" in said("run,n")
+
+
 def test_one_run_of_several_is_named_by_its_id(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,16 +11,19 @@ from trimtab.config import working_directory
 def table(arguments: Sequence[str]) -> int:
     """Print tables of what was run, and return the exit code."""
     parser = _parser("table")
+    _may_choose_columns(parser, "beside the run's name")
     _may_compare(parser)
     options = parser.parse_args(arguments)
 
     from trimtab.results import selection, terminal  # imports SciPy
+    from trimtab.results.chosen_columns import chosen
 
+    columns = chosen(options.columns) if options.columns else None
     if options.against:
         selection.require_word(options.against)
     found, _ = selection.select(options.roots, samples=options.against is not None)
     against = selection.one(options.against, found.runs) if options.against else None
-    show(terminal.render(found.runs, against))
+    show(terminal.render(found.runs, against, columns))
     say_left_out(found.left_out)
     return 0
 
@@ -31,18 +34,14 @@ def report(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="where to [report/ in the first FOLDER]"
     )
-    parser.add_argument(
-        "--columns",
-        metavar="NAME[=HEAD],...",
-        help="of the tables as Markdown and LaTeX: method,dial,accuracy=Acc. [the usual ones]",
-    )
+    _may_choose_columns(parser, "of the tables as Markdown and LaTeX")
     _may_compare(parser)
     options = parser.parse_args(arguments)
 
     working_directory.import_apart("matplotlib")
-    from trimtab.report.tables import chosen
     from trimtab.report.write import write
     from trimtab.results import selection, terminal
+    from trimtab.results.chosen_columns import chosen
 
     columns = chosen(options.columns) if options.columns else None
     if options.against:
@@ -94,6 +93,14 @@ def _parser(verb: str) -> argparse.ArgumentParser:
         help="folders of runs, or runs by their ids as tables print them [results]",
     )
     return parser
+
+
+def _may_choose_columns(parser: argparse.ArgumentParser, which: str) -> None:
+    parser.add_argument(
+        "--columns",
+        metavar="NAME[=HEAD],...",
+        help=f"{which}: method,dial,accuracy=Acc. [the usual ones]",
+    )
 
 
 def _may_compare(parser: argparse.ArgumentParser) -> None:

@@ -19,6 +19,7 @@ from trimtab.machine.numbers_as_text import (
 from trimtab.machine.printable import printable
 from trimtab.report.study import Study
 from trimtab.results import quantities
+from trimtab.results.chosen_columns import Choice
 from trimtab.results.comparisons import Comparison
 from trimtab.results.differences import differing, in_words
 from trimtab.results.frames import Run, runs_table
@@ -57,10 +58,6 @@ class Column:
     cell: Callable[[Run], str]
     numeric: bool = True
     spare: bool = False
-
-
-Choice = Sequence[tuple[str, str | None]] | None
-"""Names of columns with heads of one's own, or None for the usual ones."""
 
 
 def number_columns(study: Study) -> list[Column]:
@@ -177,7 +174,7 @@ def _no_formula(value: Any) -> Any:
 
 
 def markdown(studies: Iterable[Study], choice: Choice = None) -> str:
-    """Return a table per study, of the chosen columns; see `chosen`."""
+    """Return a table per study, of the chosen columns."""
     return "\n".join(_markdown_table(study, choice) for study in studies)
 
 
@@ -201,7 +198,7 @@ def _marked(text: str) -> str:
 def latex(studies: Iterable[Study], choice: Choice = None) -> str:
     """Return a `table` environment per study, no wider than a column of the text.
 
-    What a run costs is left out unless it is chosen (see `chosen`), and a table that is still
+    What a run costs is left out unless it is chosen, and a table that is still
     wider is made smaller.
     """
     needs = r"% Needs \usepackage{booktabs,graphicx}."
@@ -239,27 +236,6 @@ def _latex_row(cells: Sequence[str]) -> str:
 def _typeset(text: str, numeric: bool = False) -> str:
     escaped = "".join(_LATEX.get(character, character) for character in _one_line(text))
     return escaped.replace("-", "$-$") if numeric else escaped
-
-
-def chosen(text: str) -> list[tuple[str, str | None]]:
-    """Read a choice of columns: their names, each with a head of one's own if it follows `=`.
-
-    Args:
-        text: as in `method,dial,accuracy=Acc.,kl=KL (nats)`.
-
-    Raises:
-        ValueError: for a name that is missing.
-    """
-    found = []
-    for part in text.split(","):
-        name, given, title = (word.strip() for word in part.partition("="))
-        if not name:
-            raise ValueError(
-                f"--columns {text!r}: a name is missing. Accepted are names with commas between "
-                "them, each with a head of your own if you like: method,dial,accuracy=Acc."
-            )
-        found.append((name, title if given else None))
-    return found
 
 
 def require_columns(studies: Sequence[Study], choice: Choice) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from trimtab.machine import whole_files
 from trimtab.report import figures, page, tables
 from trimtab.report.study import studies
+from trimtab.results.chosen_columns import Choice
 from trimtab.results.frames import Run
 
 
@@ -15,7 +16,7 @@ def write(
     runs: Sequence[Run],
     out: Path,
     roots: Sequence[Path],
-    columns: tables.Choice = None,
+    columns: Choice = None,
     against: Run | None = None,
 ) -> list[Path]:
     """Write the tables, the figures and the page of some finished runs; return the files.

@@ -14,6 +14,7 @@ from typing import Any
 from trimtab import zoo
 from trimtab.config.wording import not_a_choice
 from trimtab.runs import draws, reader
+from trimtab.runs.measures import ended
 from trimtab.runs.record_types import (
     Config,
     DialRecord,
@@ -172,7 +173,10 @@ class Run:
             ValueError: for a metric that no sample has.
         """
         name = metric or self.metric
-        lines = [(draws.sample_of(x), {**x["scores"], **x["measures"]}) for x in self.samples]
+        lines = [
+            (draws.sample_of(x), {**x["scores"], **x["measures"], **ended(x["stop_reason"])})
+            for x in self.samples
+        ]
         found = draws.by_sample((i, own[name]) for i, own in lines if name in own)
         if not found:
             raise ValueError(not_a_choice("metric", name, {n for _, own in lines for n in own}))

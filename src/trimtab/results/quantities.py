@@ -14,7 +14,7 @@ _PASSES = "_passes_per_token"
 _SHARE = "guide_ratio"  # it and its kin are shares of an answer's words or tokens
 # By rules, judges and rewards, whichever the task is about.
 _SCORES = ("accuracy", "published", "correct", "quality", "safety", "reward")
-_SHARES = ("repetition", "buried", "unread")
+_SHARES = ("repetition", "buried", "unread", "ended")
 _LABELS = {
     KL: ("KL (nats)", "KL to the reference (nats per answer)"),
     "kl_per_token": ("KL per token", "KL to the reference (nats per token)"),

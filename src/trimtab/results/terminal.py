@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Group
 
+from trimtab.config.accepted import require_choice
 from trimtab.machine.numbers_as_text import (
     DIFFERENCE,
     SCORE,
@@ -18,6 +19,8 @@ from trimtab.machine.numbers_as_text import (
 )
 from trimtab.machine.printable import printable
 from trimtab.machine.table_style import FittingTable
+from trimtab.results import quantities
+from trimtab.results.chosen_columns import Choice
 from trimtab.results.comparisons import Comparison, comparisons, notes
 from trimtab.results.differences import differing, in_words
 from trimtab.results.finished import short_ids
@@ -29,30 +32,54 @@ _WRAPPED = {"models": 28, "settings": 40}  # characters of a line
 _NARROW = 22  # characters of a name where a table is to be narrow
 
 
-def render(found: Sequence[Run], against: Run | None = None) -> Group:
-    """Return a table per task; with `against`, columns compare each run with that one, paired.
+def render(found: Sequence[Run], against: Run | None = None, columns: Choice = None) -> Group:
+    """Return a table per task.
 
     Each is as wide as it is whole or, where there is no room for that, has its cells in lines.
+
+    Args:
+        found: the runs.
+        against: a run with which columns compare each, paired.
+        columns: those beside the run's name and the comparison, as a report's tables have them;
+            None for the usual ones.
+
+    Raises:
+        ValueError: for a column that no table can have, or two with one head.
     """
-    return Group(*(_task_table(group, against) for group in by_question(found)))
+    groups = by_question(found)
+    _require(columns, groups)
+    return Group(*(_task_table(group, against, columns) for group in groups))
 
 
-def _task_table(runs: Sequence[Run], against: Run | None) -> FittingTable:
+def _require(columns: Choice, groups: Sequence[Sequence[Run]]) -> None:
+    heads = ["run", *(title or name for name, title in columns or ())]
+    if twice := next((head for head in heads if heads.count(head) > 1), None):
+        raise ValueError(
+            f"--columns: two columns have the head {twice!r}. Name each once, with a head of its "
+            "own; the run's name always stands first."
+        )
+    known = {*_TEXTS, "dial", "n", *(name for runs in groups for name in quantities.every(runs))}
+    for name, _ in columns or ():
+        require_choice("--columns:", name, known - {"run"})
+
+
+def _task_table(runs: Sequence[Run], against: Run | None, columns: Choice) -> FittingTable:
     """Return the table of one task; narrow, it has one column of names."""
     runs = sorted(runs, key=lambda run: (run.method, run.models, run.value or 0))
     first = runs[0]
     compared = comparisons(runs, against) if against else []
     rows = [
-        _row(run, name, settings, compared[place] if compared else None)
+        _row(run, name, settings, columns, compared[place] if compared else None)
         for place, (run, name, settings) in enumerate(
             zip(runs, short_ids(runs), differing(runs), strict=True)
         )
     ]
+    heads = {name: title for name, title in columns or () if title}
     return FittingTable(
         [f"{first.task} ({first.source}): {first.metric} [95 % interval]"],
-        [_wide(row) for row in rows],
-        [_narrow(row) for row in rows],
-        texts=_TEXTS,
+        [_headed(_wide(row), heads) for row in rows],
+        [_headed(_narrow(row), heads) for row in rows],
+        texts=[heads.get(name, name) for name in _TEXTS],
         spare=_SPARE,
         notes=notes(runs, compared, against),
     )
@@ -66,16 +93,24 @@ def _wide(row: Mapping[str, Sequence[str]]) -> dict[str, str]:
 
 
 def _narrow(row: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    names = "\n".join(_wrapped(row[name], _NARROW) for name in _TEXTS if row[name])
+    names = "\n".join(_wrapped(row[name], _NARROW) for name in _TEXTS if row.get(name))
     others = {name: "\n".join(parts) for name, parts in row.items() if name not in _TEXTS}
     return {"run": names} | others
 
 
+def _headed(row: Mapping[str, str], heads: Mapping[str, str]) -> dict[str, str]:
+    return {heads.get(name, name): cell for name, cell in row.items()}
+
+
 def _row(
-    run: Run, name: str, settings: Mapping[str, str], compared: Comparison | None
+    run: Run,
+    name: str,
+    settings: Mapping[str, str],
+    columns: Choice,
+    compared: Comparison | None,
 ) -> dict[str, list[str]]:
     """Return a run's cells, each as parts that stand side by side or, in a narrow table, below."""
-    cells = {
+    usual = {
         "run": [name],
         "method": [run.method],
         "models": [run.models],
@@ -85,8 +120,10 @@ def _row(
         run.metric: _estimate(run.score["value"], run.score["ci95"]),
         "guide words": _guide_ratio(run),
         "tokens/s": [speed(run.summary["cost"]["tokens_per_second"])],
-        **(_compared(compared) if compared else {}),
     }
+    names = usual if columns is None else ["run", *(name for name, _ in columns)]
+    cells = {name: usual[name] if name in usual else _quantity(run, name) for name in names}
+    cells |= _compared(compared) if compared else {}
     return {column: [printable(part) for part in parts] for column, parts in cells.items()}
 
 
@@ -100,6 +137,13 @@ def _wrapped(parts: Sequence[str], width: int) -> str:
 
 def _estimate(value: float, ci95: Sequence[float] | None, form: str = SCORE) -> list[str]:
     return estimate(value, ci95, form).split(" ", 1)
+
+
+def _quantity(run: Run, name: str) -> list[str]:
+    reading = quantities.read(run, name)
+    if reading is None:
+        return []
+    return [quantities.text(name, reading.value), quantities.interval_text(name, reading)]
 
 
 def _guide_ratio(run: Run) -> list[str]:

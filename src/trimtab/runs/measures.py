@@ -48,6 +48,20 @@ def measures(text: str, is_right: Rule | None = None) -> dict[str, float]:
     return found
 
 
+def ended(stop_reason: str) -> dict[str, float]:
+    """Return `ended`, 0 or 1: whether an answer came to its end; nothing for one that was chosen.
+
+    That is where a speaker ended it, or a stop string did, and not the budget, the model's context
+    or a guard against loops.
+
+    Args:
+        stop_reason: why the answer stops, as in its record.
+    """
+    if stop_reason == "choice":
+        return {}
+    return {"ended": float(stop_reason in {"end", "guide", "base", "stop_string"})}
+
+
 def words(text: str) -> int:
     """Return how many words a text has; words are what white space separates."""
     return len(text.split())

@@ -50,8 +50,7 @@ def summarize(
     """
     columns: dict[str, list[tuple[str, float]]] = {}
     for line in lines:
-        ended = line["stop_reason"] in {"end", "guide", "base", "stop_string"}
-        ending = {"ended": float(ended)} if line["stop_reason"] != "choice" else {}
+        ending = measures.ended(line["stop_reason"])
         for name, value in {**line["scores"], **line["measures"], **ending}.items():
             columns.setdefault(name, []).append((draws.sample_of(line), value))
     if task.metric not in columns:
