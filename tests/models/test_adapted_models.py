@@ -178,7 +178,11 @@ def test_a_shared_mixture_is_that_of_pefts_merged_model(tmp_path: Path) -> None:
 def test_prompts_of_their_own_do_not_keep_models_from_sharing(adapters: list[Path]) -> None:
     base = LanguageModel(path="zoo:a-small-chat", prompt="plain")
     chat = LanguageModel(
-        path="zoo:a-small-chat", prompt="chat", adapter=str(adapters[0]), adapter_mode="live"
+        path="zoo:a-small-chat",
+        prompt="chat",
+        tokenizer_path="zoo:a-small-chat",
+        adapter=str(adapters[0]),
+        adapter_mode="live",
     )
     DeRa(reference=base, aligned=chat, strength=0.5).complete(ASKED[:1], BRIEF)
     assert tensors_of(base, chat) == tensors_of(base)

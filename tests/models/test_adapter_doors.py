@@ -1,5 +1,6 @@
 """A model with an adapter at every door: vectors, lm-eval, runs, the hub, GGUF, offloading."""
 
+import dataclasses
 import hashlib
 import json
 import logging
@@ -257,3 +258,9 @@ def test_a_tokenizer_beside_the_adapter_is_not_read_and_that_is_said(
     )
     plain = LanguageModel(path="zoo:a-small-chat", prompt="chat")
     assert tokenizer.chat_template == plain.tokenizer.chat_template
+    (own / "tokenizer.json").write_bytes((chat / "tokenizer.json").read_bytes())
+    named = dataclasses.replace(again, tokenizer_path=str(own))
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        assert named.tokenizer.chat_template == "{{ messages }}"
+    assert not caplog.text

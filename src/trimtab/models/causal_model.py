@@ -31,7 +31,8 @@ _log = logging.getLogger(__name__)
 class CausalModel(DescribedModel):
     """A causal language model, loaded when its weights are first asked for.
 
-    Tokenizer and chat template are those of `path`, also where others lie beside the adapter.
+    Tokenizer and chat template are the model's own, also where others lie beside the adapter, which
+    `tokenizer_path` can name.
 
     Args:
         adapter: a LoRA adapter on top of the model, as PEFT writes it: a folder, or a hub id.
@@ -109,9 +110,9 @@ class CausalModel(DescribedModel):
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The tokenizer of `path`; one beside the adapter is not read, which is said."""
+        """The model's tokenizer; one beside the adapter is not read unless named, which is said."""
         tokenizer = super().tokenizer
-        if self.adapter is not None:
+        if self.adapter is not None and self.tokenizer_path is None:
             chats = self.prompt == "chat" and not self.chat_template
             if remark := self._adapter.left_out(tokenizer, chats=chats):
                 _log.warning("%s", remark)

@@ -145,7 +145,7 @@ class Adapter:
         )
 
     def left_out(self, tokenizer: PreTrainedTokenizerBase, *, chats: bool) -> str | None:
-        """Return what is to be said of a tokenizer beside the adapter, which nobody reads.
+        """Return what is to be said of a tokenizer beside the adapter, which is not read.
 
         Args:
             tokenizer: the model's, which is read.
@@ -164,8 +164,8 @@ class Adapter:
             return None
         return (
             f"{self.base.path}: the tokenizer beside the adapter {self.path} has "
-            f"{' and '.join(differs)}. It is not read, but the model's own. A template is read "
-            "from a file: chat_template=FILE."
+            f"{' and '.join(differs)}. The model's own is read in its place; "
+            f"tokenizer_path={self.path} reads that one."
         )
 
     # ------------------------------------------------------------------ the model that has it
