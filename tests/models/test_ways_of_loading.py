@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
+from hydra import compose, initialize_config_dir
 from tests.checkpoints import VOCABULARY, saved
 from transformers import (
     AutoModelForCausalLM,
@@ -19,7 +21,10 @@ from transformers import (
 from trimtab import Generation, LanguageModel, Plain
 from trimtab import zoo as embedded
 from trimtab.config import composition
+from trimtab.config.check import check
+from trimtab.machine import shapes
 from trimtab.models import placement
+from trimtab.runs.record_types import Config
 
 ASKED = (
     "A bus leaves the farm with 56 people. At the school 15 get on. How many are on the bus now?",
@@ -121,6 +126,18 @@ def test_a_model_with_limits_is_known_as_others_are() -> None:
     one, other = (described(device="balanced", max_memory=each) for each in (limits, None))
     assert hash(one) == hash(other) and one != other
     assert one.provenance()["max_memory"] == limits
+
+
+def test_limits_by_the_numbers_of_gpus_come_from_a_command_and_are_read_in_a_runs_files() -> None:
+    given = ["base=hf", f"base.path=zoo:{NAME}", "base.prompt=chat", "base.device=balanced"]
+    with initialize_config_dir(str(composition.DIRECTORY), version_base="1.3"):
+        config = compose("config", [*given, "base.max_memory={0:20GiB,cpu:60GiB}", "method=base"])
+    check(config)
+    limits = {0: "20GiB", "cpu": "60GiB"}
+    assert composition.build(config.method).model.max_memory == limits
+    written = yaml.safe_load(yaml.safe_dump(composition.relevant(config)))
+    shapes.of(Config)(written)
+    assert written["method"]["model"]["max_memory"] == limits
 
 
 # ---------------------------------------------------------------------------- mistakes

@@ -114,7 +114,7 @@ class _Check:
             return [m for i, (v, r) in pairs for m in self.node(f"{key}[{i}]", v, r)]
         if not isinstance(value, dict):
             return []
-        settings = {name: child for name, child in value.items() if not name.startswith("_")}
+        settings = {name: child for name, child in value.items() if str(name)[:1] != "_"}
         wrong = {
             name: self.node(f"{key}.{name}", child, raw[name] if isinstance(raw, dict) else child)
             for name, child in settings.items()

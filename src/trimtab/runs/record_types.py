@@ -288,7 +288,7 @@ class Summary(TypedDict):
 def _plain(value: Any) -> None:
     """Accept what a setting can be: plain data."""
     if isinstance(value, dict):
-        settings(value)
+        settings({str(name): own for name, own in value.items()})  # such as a GPU's number
     elif isinstance(value, list):
         _list(value)
     elif not (value is None or isinstance(value, str | float | int)):
