@@ -195,7 +195,7 @@ def test_an_adapter_of_the_hub_is_that_of_its_files(
     assert torch.equal(logits(found), logits(live(adapter)))
     assert found.identity["adapter_sha256"] == live(adapter).identity["adapter_sha256"]
     with pytest.raises(ValueError, match=r"'somebody/other'.*hf download"):
-        live("somebody/other").require_fitting()
+        live("somebody/other").require_loadable()
 
 
 def test_a_gguf_file_takes_an_adapter(adapter: str, adapted, tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_nothing_is_merged_into_packed_weights(
     gguf_files = pytest.importorskip("tests.models.gguf_files")
     file = str(gguf_files.write(tmp_path / "model.gguf", ZOO, packing="Q8_0"))
     # As if this machine had what computes on them.
-    monkeypatch.setattr("trimtab.models.described_model.check_quantization", lambda *given: None)
+    monkeypatch.setattr("trimtab.models.quantization._check_packed", lambda *given: None)
     packed = {"quantization": "gguf", "prompt": "plain", "adapter": adapter}
     with pytest.raises(ValueError, match=r"held packed .*adapter_mode=live, or quantization=none"):
         LanguageModel(path=file, **packed)

@@ -71,6 +71,14 @@ def answered(model: LanguageModel, generation: Generation = BRIEF) -> list[str]:
     return [one.text for one in Plain(model=model).complete(ASKED, generation)]
 
 
+def with_tokenizer(folder: str, *, of: str) -> str:
+    """Put an embedded model's tokenizer into a folder, and return the folder's name."""
+    for file in embedded.path(of).iterdir():
+        if file.name.startswith(("tokenizer", "chat_template")):
+            shutil.copyfile(file, Path(folder) / file.name)
+    return folder
+
+
 @pytest.mark.parametrize("attention", ["auto", "eager", "sdpa"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_every_dtype_and_attention_answers_as_generate_does(dtype: str, attention: str) -> None:
@@ -184,8 +192,7 @@ def test_balanced_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_attention_that_a_model_does_not_have_is_refused(tmp_path: Path) -> None:
     tiny = MptConfig(d_model=16, n_heads=2, n_layers=1, vocab_size=VOCABULARY, expansion_ratio=2)
-    folder = saved(MptForCausalLM(tiny), tmp_path / "mpt")
-    _tokenizer_into(Path(folder))
+    folder = with_tokenizer(saved(MptForCausalLM(tiny), tmp_path / "mpt"), of="a-small-base")
     model = LanguageModel(path=folder, prompt="plain", attention="sdpa")
     with pytest.raises(ValueError, match=r"attention=sdpa of .*Use attention=eager"):
         _ = model.weights
@@ -201,8 +208,3 @@ def test_attention_that_a_configuration_names_is_not_taken_unseen(tmp_path: Path
     with pytest.raises(ValueError, match=r"names attn_implementation='flash_attention_2'.*sdpa"):
         _ = named.weights
     assert answered(described(str(folder), attention="sdpa")) == answered(described())
-
-
-def _tokenizer_into(folder: Path) -> None:
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copyfile(embedded.path("a-small-base") / name, folder / name)

@@ -39,7 +39,7 @@ def answered(
     whole = dict.fromkeys(sample_id for own in prompts for sample_id in own)
     first.require_compatible()
     for model in first.all_models.values():
-        model.require_fitting()
+        model.require_loadable()
     for method, own in zip(methods, prompts, strict=True):
         require_room(own, method.models)
         method.require(generation)

@@ -124,7 +124,7 @@ class Method(Declaration):
         """Raise ValueError for models or prompts that cannot work; loads no weights."""
         self.require_compatible()
         for model in self.all_models.values():
-            model.require_fitting()
+            model.require_loadable()
         require_room(self.prompts(conversations), self.models)
 
     @final

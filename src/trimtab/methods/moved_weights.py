@@ -20,6 +20,16 @@ class MovedWeights(Mixture):
     dial = "strength"
     reference_role = "reference"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, model in self.all_models.items():
+            if model.held.known and name != DRAFT:
+                raise ValueError(
+                    f"{name}={model.path!r} is held in fewer bits (by {model.held.known}), and "
+                    "vectors move weights of plain numbers. Take a model that is not quantized, "
+                    "with quantization=none."
+                )
+
     @property
     @abstractmethod
     def moved(self) -> LanguageModel:

@@ -14,7 +14,6 @@ from trimtab.config.accepted import require_choice
 from trimtab.models import generation_file
 from trimtab.models.adapters.adapter import LIVE, MERGED, MODES, Adapter
 from trimtab.models.described_model import DescribedModel
-from trimtab.models.quantization import UNPACKED
 
 if TYPE_CHECKING:
     from transformers import (
@@ -58,12 +57,7 @@ class CausalModel(DescribedModel):
         super().__post_init__()
         require_choice(f"adapter_mode of {self.path}:", self.adapter_mode, MODES)
         if self.adapter is not None:
-            if self.quantization != UNPACKED and self.adapter_mode == MERGED:
-                raise ValueError(
-                    f"adapter={self.adapter!r} of {self.path!r}: nothing is merged into weights "
-                    f"that are held packed (quantization={self.quantization}). Use "
-                    "adapter_mode=live, or quantization=none."
-                )
+            self._require_mergeable(self.held.known)
             _ = self._adapter
 
     @cached_property
@@ -75,7 +69,6 @@ class CausalModel(DescribedModel):
         if self.has_live_adapter:
             model = self._adapter.beside(self.without_adapter.weights)
         else:
-            self.require_fitting()
             model = self.load(AutoModelForCausalLM)
             if self.adapter is not None:
                 self._adapter.merge_into(model)
@@ -98,9 +91,18 @@ class CausalModel(DescribedModel):
         assert self.adapter is not None
         return Adapter(path=self.adapter, base=self.source)
 
-    def require_fitting(self) -> None:
-        """Refuse an adapter for another base, and a mode of none; loads no weights."""
+    def require_loadable(self) -> None:
+        """Refuse what cannot be loaded here, and an adapter for another base; loads no weights.
+
+        Raises:
+            ValueError: as that of `DescribedModel`, and for an adapter that does not fit,
+                and a mode of none.
+        """
+        if "weights" in self.__dict__:
+            return
+        super().require_loadable()
         if self.adapter is not None:
+            self._require_mergeable(self.held.by)
             self._adapter.require_fitting()
         elif self.adapter_mode != MERGED:
             raise ValueError(
@@ -117,6 +119,14 @@ class CausalModel(DescribedModel):
             if remark := self._adapter.left_out(tokenizer, chats=chats):
                 _log.warning("%s", remark)
         return tokenizer
+
+    def _require_mergeable(self, held_by: str | None) -> None:
+        if held_by and self.adapter_mode == MERGED:
+            raise ValueError(
+                f"adapter={self.adapter!r} of {self.path!r}: nothing is merged into weights that "
+                f"are held packed (by {held_by}). Use adapter_mode=live, or quantization=none of a "
+                "model that is not quantized already."
+            )
 
     @cached_property
     def config(self) -> PreTrainedConfig:

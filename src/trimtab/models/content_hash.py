@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from trimtab.machine import whole_files
 from trimtab.models.model_folder import WORDS, folder_files
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _CONTENT = {".safetensors", ".bin", ".json", ".jinja", ".model"}
@@ -67,11 +68,11 @@ def in_memory_sha256(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase)
     import torch
 
     found = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
+    for name, tensor in _parts(model.state_dict()):
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         if not tensor.is_meta:
             plain = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-            found.update(memoryview(plain.numpy()))
+            found.update(plain.numpy().data)
     settings = [model.config.to_dict()]
     if model.generation_config is not None:
         settings.append(model.generation_config.to_dict())
@@ -79,6 +80,16 @@ def in_memory_sha256(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase)
     found.update(json.dumps(plain_settings, sort_keys=True, default=str).encode())
     found.update(_tokenizer(tokenizer).encode())
     return found.hexdigest()
+
+
+def _parts(tensors: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield tensors by name, those that are made of others as these."""
+    for name, tensor in tensors.items():
+        if hasattr(tensor, "__tensor_flatten__"):
+            inner, _ = tensor.__tensor_flatten__()
+            yield from _parts({f"{name}.{part}": getattr(tensor, part) for part in inner})
+        else:
+            yield name, tensor
 
 
 def _tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -21,11 +21,7 @@ from trimtab.models.content_hash import text_sha256
 from trimtab.models.model_folder import no_template
 from trimtab.models.placement import Placement
 from trimtab.models.prompt import PROMPTS, check_template, read_template
-from trimtab.models.quantization import (
-    QUANTIZATIONS,
-    check_quantization,
-    quantization_config,
-)
+from trimtab.models.quantization import QUANTIZATIONS, UNPACKED, Quantization
 from trimtab.models.source import Source, TokenizerSource
 
 if TYPE_CHECKING:
@@ -58,7 +54,9 @@ class DescribedModel(Whole):
         tokenizer_path: a folder, GGUF file or hub id whose tokenizer, chat template included, is
             taken in place of the model's own.
         quantization: how weights are held: `none` as plain tensors of `dtype`, to which those of a
-            GGUF file are unpacked, `gguf` as they are packed there.
+            GGUF file are unpacked, while a checkpoint that is quantized stays so; `gguf` as they
+            are packed there; `int8` (torchao), `nf4` or `fp4` (bitsandbytes) in 8 or 4 bits, with
+            which it computes in `dtype`.
 
     Raises:
         ValueError: for a value outside these, and for a folder or file without a model or chat
@@ -76,7 +74,7 @@ class DescribedModel(Whole):
     allow_pickle: bool = False
     gguf_file: str | None = None
     tokenizer_path: str | None = None
-    quantization: str = "none"
+    quantization: str = UNPACKED
     max_memory: Mapping[str | int, str] | None = field(default=None, hash=False)
     attention: str = attention_kernels.AUTO
 
@@ -84,7 +82,7 @@ class DescribedModel(Whole):
     since: ClassVar[Mapping[str, Any]] = {
         "gguf_file": None,
         "tokenizer_path": None,
-        "quantization": "none",
+        "quantization": UNPACKED,
         "attention": attention_kernels.AUTO,
     }
 
@@ -110,9 +108,9 @@ class DescribedModel(Whole):
         _ = self.placement
         if self.chat_template:
             check_template(self.chat_template, self.path)
-        check_quantization(self.quantization, source)
         source.check()
         words.check_tokenizer(needs_template=self.prompt == "chat" and not self.chat_template)
+        _ = self.held
 
     @property
     def folder(self) -> Path | None:
@@ -164,14 +162,30 @@ class DescribedModel(Whole):
             ValueError: for weights that cannot be loaded or do not fit, and for a device that is
                 not there.
         """
+        self.require_loadable()
         stored = self._stored_dtype if self.dtype == native_dtype.AUTO else None
         place, dtype = self.placement, self.dtype_in_use
-        if remark := native_dtype.remark(self.path, dtype, place.main, stored):
+        if remark := native_dtype.remark(self.path, self.dtype, dtype, place.main, stored=stored):
             _log.warning(remark)
         options |= attention_kernels.options(self.attention, self.config, self.path)
-        if packed := quantization_config(self.quantization, self.source):
-            options["quantization_config"] = packed
-        return loading.weights(self.source, factory, dtype=dtype, place=place, **options)
+        return loading.weights(
+            self.source, factory, dtype=dtype, place=place, held=self.held, **options
+        )
+
+    def require_loadable(self) -> None:
+        """Refuse what cannot be loaded here, before any weights are.
+
+        Raises:
+            ValueError: for a device or a package that is not there, and for a checkpoint that is
+                quantized otherwise than asked for.
+        """
+        _ = self.placement.main
+        self.held.require_loadable()
+
+    @cached_property
+    def held(self) -> Quantization:
+        """How the weights are held."""
+        return Quantization(kind=self.quantization, source=self.source)
 
     @cached_property
     def placement(self) -> Placement:
@@ -180,7 +194,12 @@ class DescribedModel(Whole):
 
     @cached_property
     def dtype_in_use(self) -> str:
-        """The number format of the weights: `dtype`, or what `auto` comes to on this device."""
+        """The number format of the weights: `dtype`, or what `auto` comes to on this device.
+
+        Of a checkpoint that is quantized it is what that was made for.
+        """
+        if self.held.fixes_dtype:
+            return self._stored_dtype
         if self.dtype != native_dtype.AUTO:
             return self.dtype
         return native_dtype.chosen(self._stored_dtype, self.placement.main)

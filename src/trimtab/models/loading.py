@@ -16,6 +16,7 @@ from trimtab.machine.json_file import read_object
 from trimtab.models import gguf_tokenizer
 from trimtab.models.gguf_reader import quickly
 from trimtab.models.placement import Placement
+from trimtab.models.quantization import Quantization
 from trimtab.models.source import Source
 
 if TYPE_CHECKING:
@@ -46,7 +47,13 @@ def config(source: Source) -> PreTrainedConfig:
 
 
 def weights(
-    source: Source, factory: Any, *, dtype: str, place: Placement, **options: Any
+    source: Source,
+    factory: Any,
+    *,
+    dtype: str,
+    place: Placement,
+    held: Quantization,
+    **options: Any,
 ) -> PreTrainedModel:
     """Return a model's weights where they belong, in evaluation mode.
 
@@ -55,6 +62,7 @@ def weights(
         factory: one of transformers' auto classes.
         dtype: of torch, by name.
         place: where they go.
+        held: how they are held there.
         options: for the `from_pretrained` of `factory`.
 
     Raises:
@@ -63,9 +71,11 @@ def weights(
     """
     import torch
 
-    _ = place.main  # which is there
-    model = _complete(source, factory, dtype=getattr(torch, dtype), **place.options(), **options)
+    kind: torch.dtype = getattr(torch, dtype)
+    options |= place.options(at_once=held.by is not None) | held.options(kind)
+    model = _complete(source, factory, dtype=kind, **options)
     place.settle(model)
+    held.settle(model, kind)
     return model.eval()
 
 
@@ -160,6 +170,11 @@ def _explained(source: Source, what: str) -> Iterator[None]:
                 "its kind. Use attention=eager, or auto."
             ) from error
         first_line = next(iter(str(error).strip().splitlines()), "")
+        if isinstance(error, ImportError):
+            raise ValueError(
+                f"The {what} of {source.path!r} needs what is not installed here, or is too old: "
+                f"{first_line}"
+            ) from error
         advice = (
             "Download or write it again."
             if source.local is not None

@@ -72,22 +72,27 @@ def stored(source: Source, config: PreTrainedConfig) -> str:
     )
 
 
-def remark(path: str, in_use: str, device: torch.device, stored: str | None) -> str | None:
+def remark(
+    path: str, asked: str, in_use: str, device: torch.device, *, stored: str | None
+) -> str | None:
     """Return what is to be said of a model's number format when it is loaded; None for nothing.
 
     Args:
         path: of the model.
-        in_use: the format.
+        asked: its setting.
+        in_use: the format that it has.
         device: that holds the weights.
-        stored: where the format follows from `auto`, what the model's files say.
+        stored: what its files say, where `auto` was asked for.
     """
     where = "this CPU" if device.type == "cpu" else str(device)
     slow = f"{where} has no instructions for that, and is often several times as slow in it"
-    if stored is not None and in_use != stored:
+    if asked == AUTO and in_use != stored:
         return (
             f"{path}: dtype=auto is {in_use} here. The weights are stored as {stored}, but {slow}; "
             f"dtype={stored} keeps them as they are, in half the memory."
         )
+    if asked not in (AUTO, in_use):
+        return f"{path}: dtype={asked} plays no part, as its quantized layers are for {in_use}."
     if not is_native(in_use, device):
         return f"{path}: dtype={in_use}, but {slow}. dtype=float32 is faster, in twice the memory."
     return None

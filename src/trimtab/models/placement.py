@@ -83,14 +83,18 @@ class Placement:
             )
         return asked
 
-    def options(self) -> dict[str, Any]:
+    def options(self, *, at_once: bool) -> dict[str, Any]:
         """Return what transformers' `from_pretrained` is told.
 
+        Args:
+            at_once: whether weights are put in their places as they are loaded, as those that are
+                quantized must be; others are brought there by `settle`.
+
         Raises:
-            ValueError: for memory of a device that is not there.
+            ValueError: for a device, or memory of one, that is not there.
         """
         if self.device != "balanced":
-            return {}
+            return {"device_map": {"": self.main}} if at_once else {}
         if self.max_memory is None:
             return {"device_map": "balanced"}
         import torch
@@ -106,7 +110,8 @@ class Placement:
     def settle(self, model: PreTrainedModel) -> None:
         """Bring a loaded model to its device; say which parts of it found no room on a GPU."""
         if self.device != "balanced":
-            model.to(self.main)
+            if model.device != self.main:
+                model.to(self.main)
             return
         places = Counter(map(str, (getattr(model, "hf_device_map", None) or {}).values()))
         elsewhere = ["disk"] if self.main.type == "cpu" else ["cpu", "disk"]

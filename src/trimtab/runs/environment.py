@@ -22,6 +22,9 @@ _PACKAGES = (
     "omegaconf",
     "numpy",
     "wandb",
+    "accelerate",
+    "bitsandbytes",
+    "torchao",
 )
 
 

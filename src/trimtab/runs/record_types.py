@@ -110,7 +110,7 @@ class ModelRecord(IdentityRecord):
     allow_pickle: bool  # whether pickled weights were loaded
     gguf_file: NotRequired[str | None]  # the file that was the model, in a folder or repository
     tokenizer_path: NotRequired[str | None]  # whose tokenizer was in place of its own
-    quantization: NotRequired[str]  # how its weights were held: none, gguf
+    quantization: NotRequired[str]  # how its weights were held: none, gguf, int8, ...
     adapter: NotRequired[str | None]  # the LoRA adapter on top of it
     adapter_mode: NotRequired[str]  # merged into its weights, or live beside them
     generation_rules: list[str]  # that its files ask for

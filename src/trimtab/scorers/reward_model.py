@@ -54,6 +54,8 @@ class RewardModel(Scorer):
         device: `auto` (a GPU if there is one), any torch device, or `balanced` for all GPUs.
         max_memory: beside `balanced`, the most of each GPU by its number, and of `cpu`.
         attention: who computes it: `eager`, `sdpa`, or `auto` for `sdpa` where the model can.
+        quantization: how weights are held, as those of a `LanguageModel`: `none`, `int8`, `nf4` or
+            `fp4`.
         batch_size: answers that are read at once.
         max_length: longest input in tokens; None for what the model was built for.
         truncate: cut an input that is longer on its left, behind the special tokens that it opens
@@ -83,8 +85,14 @@ class RewardModel(Scorer):
     allow_pickle: bool = False
     max_memory: Mapping[str | int, str] | None = field(default=None, hash=False)
     attention: str = "auto"
+    quantization: str = "none"
     since: ClassVar[Mapping[str, Any]] = MappingProxyType(
-        {"trust_remote_code": False, "max_memory": None, "attention": "auto"}
+        {
+            "trust_remote_code": False,
+            "max_memory": None,
+            "attention": "auto",
+            "quantization": "none",
+        }
     )
 
     def __post_init__(self) -> None:
@@ -127,6 +135,7 @@ class RewardModel(Scorer):
             device=self.device,
             max_memory=self.max_memory,
             attention=self.attention,
+            quantization=self.quantization,
             chat_template=self.chat_template,
             trust_remote_code=self.trust_remote_code,
             allow_pickle=self.allow_pickle,
@@ -135,6 +144,7 @@ class RewardModel(Scorer):
     @property
     def identity(self) -> Mapping[str, Any]:
         """The model's content and how it is asked; not the batch size and the device."""
+        later = {"attention": self.attention, "quantization": self.quantization}
         return {
             "path": self.path,
             "revision": self.revision,
@@ -144,7 +154,7 @@ class RewardModel(Scorer):
             "dtype": self.dtype,
             "max_length": self._longest,
             "truncate": self.truncate,
-            **({"attention": self.attention} if self.attention != "auto" else {}),
+            **{name: value for name, value in later.items() if value != self.since[name]},
         }
 
     def check(self) -> None:
@@ -162,6 +172,7 @@ class RewardModel(Scorer):
                 f"Reward model {self.path!r} has no weights as safetensors (*.safetensors). Give "
                 "a folder that has; allow_pickle=true loads pickles, which can run code."
             )
+        self._described.require_loadable()
         _ = self._config, self._longest
         self._render(dict.fromkeys(_FIELDS, "1"))
 

@@ -98,7 +98,9 @@ def labelled(label: str) -> NumberFormat:
 
 
 def kind_of(tensor: torch.Tensor) -> NumberFormat:
-    """Return how a tensor's elements are stored."""
+    """Return how a tensor's elements are stored; of one made of others, by what class."""
+    if hasattr(tensor, "__tensor_flatten__"):  # torch's sign for these: its dtype is a pretence
+        return NumberFormat(type(tensor).__name__, np.dtype("u1"))
     return labelled(str(tensor.dtype).removeprefix("torch."))
 
 
