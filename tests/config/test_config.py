@@ -19,6 +19,7 @@ from trimtab.config.check import check
 from trimtab.config.composition import ConfigError, build, digest, fingerprint, settings
 from trimtab.config.overrides import Source, check_command
 from trimtab.config.shared_choices import FOLDERS
+from trimtab.models import packaged
 
 
 def composed(*overrides):
@@ -94,6 +95,8 @@ def test_every_model_can_take_every_role(role):
         if name == "hf":
             missing = OmegaConf.missing_keys(composed(f"{role}=hf"))
             assert missing == {f"{role}.path", f"{role}.prompt"}
+        elif name in packaged.names():  # which need not be installed
+            assert node.path == f"pip:{name}"
         else:
             assert build(node).path == f"zoo:{name}"
 

@@ -28,7 +28,7 @@ from trimtab.config.working_directory import get_object
 from trimtab.decoding import Generation
 from trimtab.methods import Method
 from trimtab.methods.mixture import PROMPT_LOOKUP
-from trimtab.models import LanguageModel
+from trimtab.models import LanguageModel, packaged
 
 _GENERATION = ("batch_size", "draft_length", "seed")  # the others are the task's
 
@@ -151,10 +151,10 @@ def _reference(value: Any) -> Any:
 def _model(role: str, path: str, given: Mapping[str, Any], flat: _Flat) -> LanguageModel:
     stated = {option: given[option] for option in _options() if option in given}
     stated |= {option: given[own] for option in _options() if (own := f"{role}_{option}") in given}
-    embedded = zoo.name_in(path)
-    if "prompt" not in stated and embedded is not None:
+    named = zoo.name_in(path) or packaged.name_in(path)
+    if "prompt" not in stated and named is not None:
         LanguageModel(path=path, prompt="plain")  # there is such a model
-        stated["prompt"] = _load("model", embedded)["prompt"]
+        stated["prompt"] = _load("model", named)["prompt"]
     how = (
         f"{role}_prompt: how {path!r} reads a conversation must be stated: "
         f"{role}_prompt=chat (its own template) or {role}_prompt=plain (text)."

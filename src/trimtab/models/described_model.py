@@ -35,7 +35,8 @@ class DescribedModel(Whole):
     """A model with its tokenizer, its way of being asked, and how it is loaded.
 
     Args:
-        path: `zoo:<name>` for an embedded model, a local folder, a GGUF file, or a hub id.
+        path: `zoo:<name>` for an embedded model, `pip:<name>` for one that a package brings, a
+            local folder, a GGUF file, or a hub id.
         prompt: `chat` renders through the model's chat template, `plain` as plain text.
         revision: hub revision (branch, tag or commit); only for hub ids.
         dtype: `float32`, `bfloat16`, `float16`, or `auto` for that of the checkpoint where the

@@ -1,7 +1,7 @@
 """Where models and vectors come from: the one place where a path becomes a folder.
 
 It is embedded (`zoo:<name>`), a local folder, or a hub id, whose files are downloaded; a model may
-be a GGUF file.
+be a GGUF file, which a package can bring (`pip:<name>`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Literal
 
 from trimtab import zoo
 from trimtab.machine import whole_files
-from trimtab.models import gguf_file, hub_files
+from trimtab.models import gguf_file, hub_files, packaged
 from trimtab.models.content_hash import content_sha256, further_sha256, words_sha256
 from trimtab.models.gguf_file import GgufFile
 from trimtab.models.model_folder import (
@@ -58,25 +58,27 @@ def local_file(path: str) -> Path | None:
     """Return the GGUF file that a path names, or None for what is no file.
 
     Raises:
-        ValueError: for a file of another kind, and for a GGUF file that does not exist.
+        ValueError: for a file of another kind, and for a packaged one that is not there.
     """
+    if (name := packaged.name_in(path)) is not None:
+        return packaged.file(name)
     local = Path(path).expanduser()
-    if local.is_file():
-        if local.suffix == gguf_file.SUFFIX:
-            return local
+    if not local.is_file():
+        return None
+    if local.suffix != gguf_file.SUFFIX:
         raise ValueError(
-            f"Model path {path!r} is a file. Accepted are a folder, a GGUF file (*.gguf), a hub id "
-            "and zoo:<name>."
+            f"Model path {path!r} is a file. Accepted are a folder, a GGUF file (*.gguf), a hub "
+            "id, zoo:<name> and pip:<name>."
         )
-    return None
+    return local
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A folder, a GGUF file, a hub id or `zoo:<name>`, and what may be run of it.
+    """A folder, a GGUF file, a hub id, `zoo:<name>` or `pip:<name>`, and what may be run of it.
 
     Args:
-        path: `zoo:<name>`, a local folder, a GGUF file (*.gguf) or a hub id.
+        path: `zoo:<name>`, `pip:<name>`, a local folder, a GGUF file (*.gguf) or a hub id.
         revision: hub revision (branch, tag or commit); only for hub ids.
         gguf_file: the name of a GGUF file in that folder or repository, which is the model.
         trust_remote_code: run code that comes with the model.

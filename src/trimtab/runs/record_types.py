@@ -96,7 +96,7 @@ class IdentityRecord(TypedDict):
 class ModelRecord(IdentityRecord):
     """Exactly which model was run, and how; of a vector, what its file says instead."""
 
-    path: str  # `zoo:<name>`, a folder, or a hub id
+    path: str  # `zoo:<name>`, `pip:<name>`, a folder, a GGUF file, or a hub id
     prompt: str  # chat or plain
     revision: str | None  # that was asked for on the hub
     dtype: str  # of its weights, as asked for

@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 
 from trimtab.config.accepted import require_choice, require_number, require_whole
 from trimtab.config.signature import require_types
-from trimtab.scorers.judge_cache import JudgeCache, cache_key, default_folder
+from trimtab.machine.cache_folder import cache_folder
+from trimtab.scorers.judge_cache import JudgeCache, cache_key
 from trimtab.scorers.judge_endpoint import Endpoint, NoAnswer, Refused
 from trimtab.scorers.judge_forms import Unreadable
 from trimtab.scorers.judge_reply import Reply, refused
@@ -50,7 +51,7 @@ class Judge(Scorer):
         retries: how often a request is repeated that met a fault which may pass; see `Endpoint`.
         timeout: seconds that the server may be silent.
         concurrency: how many requests are under way at once.
-        cache: folder of the judges' answers; None for that of `default_folder`.
+        cache: folder of the judges' answers; None for `judge` in trimtab's cache (TRIMTAB_CACHE, or ~/.cache/trimtab).
         prefix: what the names of its metrics begin with, as in `strict_quality`, where another
             judge of the run gives the same ones. Such a judge gives its own answers, whoever was
             asked the same. None for the rubric's names.
@@ -174,7 +175,9 @@ class Judge(Scorer):
         return self._verdicts(ids, *self._open())
 
     def _open(self) -> tuple[Endpoint, JudgeCache]:
-        cache = JudgeCache(folder=Path(self.cache).expanduser() if self.cache else default_folder())
+        cache = JudgeCache(
+            folder=Path(self.cache).expanduser() if self.cache else cache_folder("judge")
+        )
         return Endpoint(timeout=self.timeout, retries=self.retries), cache
 
     def _verdicts(

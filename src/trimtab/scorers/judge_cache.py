@@ -17,15 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trimtab.machine.cache_folder import VARIABLE
 from trimtab.scorers.judge_reply import Reply
-
-_VARIABLE = "TRIMTAB_CACHE"
-
-
-def default_folder() -> Path:
-    """Return `judge` in the folder that TRIMTAB_CACHE names, or in ~/.cache/trimtab."""
-    root = os.environ.get(_VARIABLE)
-    return (Path(root).expanduser() if root else Path.home() / ".cache" / "trimtab") / "judge"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +41,7 @@ class JudgeCache:
         if not writable:
             raise ValueError(
                 f"Nothing can be written to {str(self.folder)!r}, where judges' answers are kept. "
-                f"Name another folder: cache=..., or the environment variable {_VARIABLE}."
+                f"Name another folder: cache=..., or the environment variable {VARIABLE}."
             )
 
     def get(self, key: str) -> Reply | None:
