@@ -20,7 +20,6 @@ NAME = "gemma-3-270m"
 def parted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small model in four packages, as the known one is, whose code must not be run."""
     monkeypatch.setenv("TRIMTAB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
     whole = gguf_files.write(tmp_path / "whole.gguf", "a-small-base")
     content = whole.read_bytes()
     known = packaged._MODELS[NAME]
@@ -30,6 +29,7 @@ def parted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         file.parent.mkdir(parents=True)
         file.write_bytes(content[number * length : (number + 1) * length])
         (tmp_path / "site" / package / "__init__.py").write_text("raise SystemExit('ran')")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
     small = dataclasses.replace(known, sha256=hashlib.sha256(content).hexdigest())
     monkeypatch.setattr(packaged, "_MODELS", {**packaged._MODELS, NAME: small})
     return whole
@@ -58,7 +58,7 @@ def test_another_file_than_the_known_one_is_refused(parted: Path) -> None:
 def test_a_cache_that_cannot_be_written_is_said(parted: Path, monkeypatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TRIMTAB_CACHE", str(tmp_path / "file"))
-    with pytest.raises(ValueError, match="cannot be put together in .*TRIMTAB_CACHE"):
+    with pytest.raises(ValueError, match=r"cannot be put together in .*TRIMTAB_CACHE"):
         LanguageModel(path=f"pip:{NAME}", prompt="plain")
 
 

@@ -8,6 +8,7 @@ made in Python ask `require_types` at their door.
 from __future__ import annotations
 
 import inspect
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -41,7 +42,7 @@ class Signature:
     def __init__(self, target: Callable[..., Any]) -> None:
         self.target = target
         try:
-            found = inspect.signature(target, eval_str=True)
+            found = inspect.signature(target, eval_str=True, locals=_names_of(target))
         except NameError:  # annotations imported for type checkers alone
             found = inspect.signature(target)
         self.parameters: Mapping[str, inspect.Parameter] = found.parameters
@@ -72,6 +73,15 @@ class Signature:
             if name not in settings:
                 found[name] = wording.missing(name)
         return found
+
+
+def _names_of(target: Any) -> dict[str, Any]:
+    """Return what annotations may name: all that a class and those that it comes from have seen.
+
+    A dataclass inherits fields, but not the imports of the module where these are annotated.
+    """
+    modules = [sys.modules[each.__module__] for each in reversed(getattr(target, "__mro__", ()))]
+    return {name: value for module in modules for name, value in vars(module).items()}
 
 
 def require_types(thing: object) -> None:

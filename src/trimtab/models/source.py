@@ -31,7 +31,7 @@ Kind = Literal["Model", "Vector", "Adapter"]
 DESCRIPTION = ("*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken", "LICENSE*", "NOTICE*")
 """What lies beside the weights and says what they are; no code."""
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
-_FILE = {"Model": "a GGUF file, ", "Vector": "", "Adapter": ""}
+_FILE = {"Model": "a GGUF file (*.gguf), ", "Vector": "", "Adapter": ""}
 _EMBEDDED = {"Model": zoo.path, "Vector": zoo.vector_path, "Adapter": zoo.vector_path}
 
 
@@ -46,9 +46,11 @@ def local_folder(path: str, what: Kind) -> Path | None:
     local = Path(path).expanduser()
     if local.is_dir():
         return local
-    if path.startswith(("/", "./", "../", "~")) or not _HUB_ID.fullmatch(path):
+    named = path.startswith(("/", "./", "../", "~")) or path.endswith(gguf_file.SUFFIX)
+    if named or not _HUB_ID.fullmatch(path):
+        odd = "is a file" if local.is_file() else "does not exist"
         raise ValueError(
-            f"{what} path {path!r} does not exist. Give a folder, {_FILE[what]}a hub id such as "
+            f"{what} path {path!r} {odd}. Give a folder, {_FILE[what]}a hub id such as "
             f"'allenai/OLMo-2-0425-1B', or an embedded {what.lower()} as zoo:<name>."
         )
     return None
@@ -58,19 +60,12 @@ def local_file(path: str) -> Path | None:
     """Return the GGUF file that a path names, or None for what is no file.
 
     Raises:
-        ValueError: for a file of another kind, and for a packaged one that is not there.
+        ValueError: for a packaged one that is not there.
     """
     if (name := packaged.name_in(path)) is not None:
         return packaged.file(name)
     local = Path(path).expanduser()
-    if not local.is_file():
-        return None
-    if local.suffix != gguf_file.SUFFIX:
-        raise ValueError(
-            f"Model path {path!r} is a file. Accepted are a folder, a GGUF file (*.gguf), a hub "
-            "id, zoo:<name> and pip:<name>."
-        )
-    return local
+    return local if local.suffix == gguf_file.SUFFIX and local.is_file() else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,7 +51,8 @@ class Judge(Scorer):
         retries: how often a request is repeated that met a fault which may pass; see `Endpoint`.
         timeout: seconds that the server may be silent.
         concurrency: how many requests are under way at once.
-        cache: folder of the judges' answers; None for `judge` in trimtab's cache (TRIMTAB_CACHE, or ~/.cache/trimtab).
+        cache: folder of the judges' answers; None for `judge` in the folder that TRIMTAB_CACHE
+            names, or in ~/.cache/trimtab.
         prefix: what the names of its metrics begin with, as in `strict_quality`, where another
             judge of the run gives the same ones. Such a judge gives its own answers, whoever was
             asked the same. None for the rubric's names.
