@@ -12,7 +12,7 @@ import torch
 from huggingface_hub import constants
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
-from tests.adapted_models import ZOO, with_adapter
+from tests.adapted_models import ZOO, base_folder, with_adapter
 from tests.commands import command
 
 from trimtab import AlignmentVector, AlignmentVectors, DeRa, Generation, LanguageModel, Plain, zoo
@@ -229,6 +229,30 @@ def test_nothing_is_merged_into_packed_weights(
     with pytest.raises(ValueError, match=r"held packed .*adapter_mode=live, or quantization=none"):
         LanguageModel(path=file, **packed)
     assert LanguageModel(path=file, adapter_mode="live", **packed).has_live_adapter
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("kind, library", [("int8", "torchao"), ("nf4", "bitsandbytes")])
+@pytest.mark.filterwarnings("ignore")  # both libraries have some of their own
+def test_weights_of_fewer_bits_are_shared_below_live_adapters(
+    tmp_path: Path, kind: str, library: str
+) -> None:
+    pytest.importorskip(library, reason=f"{library} is not installed")
+    base = base_folder(tmp_path / "base", width=64)
+    with_adapter(base, tmp_path / "adapter")
+    start = LanguageModel(path=base, prompt="plain", quantization=kind)
+    aligned = live(str(tmp_path / "adapter"), base, quantization=kind)
+    alone = live(str(tmp_path / "adapter"), base, quantization=kind)
+    method = DeRa(reference=start, aligned=aligned, strength=0.5)
+    assert text(method) == text(dataclasses.replace(method, aligned=alone.holding(alone.weights)))
+    layers = [m.weights.model.layers[0].mlp.up_proj for m in (start, aligned)]
+    assert layers[0].weight is layers[1].weight
+    factors = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
+    a, b = (factors[f"base_model.model.model.layers.0.mlp.up_proj.lora_{x}.weight"] for x in "AB")
+    given = torch.randn(3, 5, 64)
+    with torch.no_grad():
+        own, found = (layer(given) for layer in layers)
+    torch.testing.assert_close(found, own + 2 * given @ a.mT @ b.mT, atol=1e-5, rtol=1e-4)
 
 
 # ---------------------------------------------------------------------------- its tokenizer

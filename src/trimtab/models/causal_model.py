@@ -67,6 +67,7 @@ class CausalModel(DescribedModel):
 
         _ = self._generation_config  # before transformers overlooks what is damaged
         if self.has_live_adapter:
+            self.require_loadable()
             model = self._adapter.beside(self.without_adapter.weights)
         else:
             model = self.load(AutoModelForCausalLM)
