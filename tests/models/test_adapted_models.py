@@ -272,6 +272,14 @@ def _of_other_layers(folder: Path) -> None:
     )
 
 
+def _of_more_layers(folder: Path) -> None:
+    model = LanguageModel(path=EMBEDDED, prompt="plain").weights
+    model.config.num_hidden_layers += 2
+    deep = type(model)(model.config)
+    deep.save_pretrained(folder / "deep")
+    with_adapter(str(folder / "deep"), folder, target_modules=["q_proj"])
+
+
 def _of_other_width(folder: Path) -> None:
     with_adapter(base_folder(folder / "wide", width=48), folder, target_modules=["down_proj"])
 
@@ -315,8 +323,9 @@ BAD = {
     "other layers": (
         _of_other_layers,
         r"is for another base than 'zoo:a-small-base': it says that it is of '.*deep'.*"
-        r"layers\.0\..*\(\d+, 64\) in the adapter.*layers\.8\..*not there in the model",
+        r"fit in 9 weights, such as model\.layers\.0\..*\(\d+, 64\) in the adapter",
     ),
+    "more layers": (_of_more_layers, r"fit in 2 weights.*layers\.\d\..*, not there in the model"),
     "other width": (_of_other_width, r"for another base.*down_proj\.weight: \(48, 48\) in the ad"),
 }
 

@@ -208,6 +208,18 @@ def test_a_gguf_file_takes_an_adapter(adapter: str, adapted, tmp_path: Path) -> 
         torch.testing.assert_close(logits(model), expected, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("sizes, count", [({"width": 48}, 4), ({"layers": 9, "width": 64}, 14)])
+def test_an_adapter_for_another_base_than_a_gguf_file_is_refused_when_it_is_described(
+    tmp_path: Path, sizes: dict[str, int], count: int
+) -> None:
+    gguf_files = pytest.importorskip("tests.models.gguf_files")
+    file = gguf_files.write(tmp_path / "model.gguf", ZOO)
+    modules = ["q_proj", "down_proj"]
+    with_adapter(base_folder(tmp_path / "base", **sizes), tmp_path / "a", target_modules=modules)
+    with pytest.raises(ValueError, match=rf"is for another base .*fit in {count} weights"):
+        LanguageModel(path=str(file), prompt="plain", adapter=str(tmp_path / "a"))
+
+
 def test_offloaded_weights_take_a_live_adapter_alone(adapter: str, caplog) -> None:
     settings = {"device": "balanced", "max_memory": {"cpu": "200KiB"}}
     model = live(adapter, **settings)

@@ -1,9 +1,7 @@
 """Wording that many messages share: what was meant, what is accepted, what went wrong."""
 
 import difflib
-from collections.abc import Iterable, Sequence
-
-_SHOWN = 10
+from collections.abc import Iterable
 
 
 def not_a_choice(what: str, value: object, choices: Iterable[str]) -> str:
@@ -29,10 +27,3 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, or its type's name where it has none."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
-
-
-def listed(problems: Sequence[str]) -> str:
-    """Return problems a line each, and how many more there are than are shown."""
-    more = len(problems) - _SHOWN
-    lines = [*problems[:_SHOWN], *([f"and {more} more"] if more > 0 else [])]
-    return "\n".join(f"  {line}" for line in lines)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from trimtab.config.wording import listed
 from trimtab.tensors.delta import Deltas
 from trimtab.tensors.number_format import NumberFormat
+
+_SHOWN = 10
 
 
 def require_same_tensors(
@@ -33,6 +34,13 @@ def require_same_tensors(
             f"tensors:\n{listed(problems)}\nAn alignment vector needs two models of one "
             "architecture, one fine-tuned from the other, and saved by one version of transformers."
         )
+
+
+def listed(problems: list[str]) -> str:
+    """Return problems a line each, and how many more there are than are shown."""
+    more = len(problems) - _SHOWN
+    lines = [*problems[:_SHOWN], *([f"and {more} more"] if more > 0 else [])]
+    return "\n".join(f"  {line}" for line in lines)
 
 
 def require_fits(

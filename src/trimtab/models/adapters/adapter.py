@@ -6,32 +6,27 @@ of tied weights it changes both uses, as in PEFT's merged model.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trimtab.config.wording import listed
 from trimtab.machine import whole_files
 from trimtab.models import hub_files, loading
 from trimtab.models.adapters import peft_adapter
+from trimtab.models.adapters.stored_base import Misfits, stored_misfits
 from trimtab.models.content_hash import text_sha256
 from trimtab.models.model_folder import folder_files
 from trimtab.models.source import DESCRIPTION, Source, local_folder
 from trimtab.models.tokenizer_file import template_in, tokens_in
-from trimtab.tensors.tensor_file import TensorFolder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from trimtab.models.adapters.placing import Placed
 
-Misfits = dict[str, tuple[tuple[int, ...], tuple[int, ...] | None]]
-"""Shapes in an adapter and in a model, by the names of weights; None for a weight it has not."""
 MERGED, LIVE = "merged", "live"
 MODES = (MERGED, LIVE)
-_LAYER = re.compile(r"(?<=\.)\d+(?=\.|$)")
 _DENSE = "vector.safetensors"  # of a vector, of which the adapter beside it is a part
 
 
@@ -91,19 +86,7 @@ class Adapter:
         pairs = peft_adapter.pairs(folder, allow_pickle=self._pickles)
         if not pairs:
             raise ValueError(f"Adapter {str(folder)!r} has no factors. Download it again.")
-        local = self.base.local
-        if local is None or self.base.is_gguf or not any(local.glob("model*.safetensors")):
-            return  # told by the model's modules, before its weights load
-        stored = TensorFolder(local).tensors
-        layers = {_LAYER.sub("*", name) for name in stored}
-        misfits: Misfits = {}
-        for module, pair in pairs.items():
-            name, shapes = f"{module}.weight", pair.shapes
-            if name in stored and stored[name].shape not in shapes:
-                misfits[name] = shapes[0], stored[name].shape
-            elif name not in stored and _LAYER.sub("*", name) in layers:
-                misfits[name] = shapes[0], None
-        self._refuse(folder, misfits)
+        self._refuse(folder, stored_misfits(pairs, self.base))
 
     def require_fitting(self) -> None:
         """Refuse an adapter for another base, by the base's modules; loads no weights of it."""
@@ -134,14 +117,12 @@ class Adapter:
             return
         said = peft_adapter.read_config(folder).get("base_model_name_or_path")
         of = f": it says that it is of {said!r}" if said else ""
-        problems = [
-            f"{name}: {own} in the adapter, {there or 'not there'} in the model"
-            for name, (own, there) in sorted(misfits.items())
-        ]
+        name, (own, there) = min(misfits.items())
         raise ValueError(
             f"Adapter {self.path!r} is for another base than {self.base.path!r}{of}. It does not "
-            f"fit in {len(problems)} weights:\n{listed(problems)}\nGive the model that it was "
-            "trained on, or an adapter of this one."
+            f"fit in {len(misfits)} weights, such as {name}: {own} in the adapter, "
+            f"{there or 'not there'} in the model. Give the model that it was trained on, or an "
+            "adapter of this one."
         )
 
     def left_out(self, tokenizer: PreTrainedTokenizerBase, *, chats: bool) -> str | None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from trimtab.config.wording import listed
 from trimtab.tensors.tensor_file import StoredTensor
 from trimtab.vectors.disk.model_on_disk import ModelOnDisk
-from trimtab.vectors.matching import require_same_tensors
+from trimtab.vectors.matching import listed, require_same_tensors
 
 Stored = Mapping[str, StoredTensor]
 

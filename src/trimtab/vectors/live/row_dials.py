@@ -16,11 +16,11 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
-from trimtab.config.wording import listed
 from trimtab.models.adapters.added_products import is_adapted
 from trimtab.vectors.live.addition import Addition
 from trimtab.vectors.live.module_additions import addition_of
 from trimtab.vectors.live.row_strengths import RowStrengths
+from trimtab.vectors.matching import listed
 from trimtab.vectors.names.names_in_memory import by_names_in_memory, model_name, own_tensors
 from trimtab.vectors.vector import Vector
 
