@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from trimtab import zoo
 gguf = pytest.importorskip("gguf", reason="the package gguf is not installed")
 
 CONTROL, NORMAL = 3, 1
-Change = Callable[[Any], None]
 
 
 def write(
@@ -25,6 +24,7 @@ def write(
     *,
     packing: str = "F32",
     without: str = "",
+    beside: str = "",
     settings: Mapping[str, Any] | None = None,
     architecture: str = "llama",
     tokenizer: bool = True,
@@ -36,6 +36,7 @@ def write(
         name: of the model.
         packing: of its matrices; those whose rows fit no block stay as they are.
         without: the name of a tensor that is left out.
+        beside: the name of a tensor that no such model has.
         settings: texts and numbers to write beside the model's own.
         architecture: what the file says that it is.
         tokenizer: whether it has one.
@@ -69,6 +70,12 @@ def write(
         fits = numbers.ndim == 2 and numbers.shape[1] % gguf.GGML_QUANT_SIZES[kind][0] == 0
         packed = gguf.quantize(numbers, kind) if fits and packing != "F32" else numbers
         writer.add_tensor(theirs, packed, raw_dtype=kind if packed is not numbers else None)
+    if beside:
+        writer.add_tensor(beside, np.ones(config.hidden_size, dtype=np.float32))
+    return _finished(writer, file)
+
+
+def _finished(writer: Any, file: Path) -> Path:
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -107,8 +114,4 @@ def write_words(file: Path, settings: Mapping[str, Any], lists: Mapping[str, lis
     for key, values in lists.items():
         writer.add_array(f"tokenizer.ggml.{key}", values)
     writer.add_tensor("output_norm.weight", np.ones(8, dtype=np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return file
+    return _finished(writer, file)

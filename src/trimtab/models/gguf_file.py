@@ -6,7 +6,8 @@ Nothing that lies beside the file is read.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -14,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from trimtab.models import gguf_coverage
 from trimtab.models.gguf_header import GgufHeader
 from trimtab.models.model_folder import no_template
 
@@ -21,6 +23,7 @@ SUFFIX = ".gguf"
 _TOKENIZER = {"tokenizer.ggml.model", "tokenizer.ggml.tokens"}
 _PLAIN = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
 _ALONE = "model.gguf"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,14 @@ class GgufFile:
             return next((_PLAIN[one] for one in _PLAIN if one in packings), "float32")
         return "float32"
 
+    def without_place(self, placed: Collection[str]) -> list[str]:
+        """Return the tensors that are not among those placed; stacked ones are without suffix."""
+        return [
+            name
+            for name in self.tensors
+            if name not in placed and name.removesuffix(".weight") not in placed
+        ]
+
     @contextmanager
     def alone(self) -> Iterator[tuple[Path, str]]:
         """Give a folder that holds the file alone, and its name there, for transformers.
@@ -91,31 +102,14 @@ def _opened(path: Path, size: int, changed: int) -> GgufFile:
                 f"is cut off: it has {size:,} bytes of the {header.end:,} that its header tells "
                 "of. Download it again."
             )
-        _require_readable(header.settings)
+        gguf_coverage.require_readable(header.settings, header.tensors)
     except ValueError as error:
         raise ValueError(f"{str(path)!r} {error}") from None
+    if unread := gguf_coverage.unread(header.settings):
+        _log.warning(
+            "%s: transformers does not read %s from a GGUF file. Where that matters, answers are "
+            "not the model's own.",
+            path,
+            ", ".join(unread),
+        )
     return GgufFile(path, header.settings, header.tensors)
-
-
-def _require_readable(settings: Mapping[str, Any]) -> None:
-    """Refuse what transformers does not read, or would read as something else."""
-    # Neither imports torch: what cannot be loaded is said at once.
-    from transformers.integrations.ggml import GGUF_CONFIG_MAPPING
-    from transformers.integrations.gguf.gguf_config_mapping import GGUF_CONFIG_ARCHS
-
-    architecture = settings.get("general.architecture")
-    known = {*GGUF_CONFIG_MAPPING, *GGUF_CONFIG_ARCHS} - {"general", "tokenizer"}
-    if _plain(architecture) not in map(_plain, known):
-        raise ValueError(
-            f"is of the architecture {architecture!r}, which transformers does not read from a "
-            f"GGUF file. It reads: {', '.join(sorted(known))}. Take the model's safetensors."
-        )
-    if (parts := settings.get("split.count", 1)) > 1:
-        raise ValueError(
-            f"is one of {parts} parts. Join them first: llama-gguf-split --merge FIRST OUT"
-        )
-
-
-def _plain(name: object) -> str:
-    """Return an architecture's name as neither llama.cpp nor transformers spells it."""
-    return str(name).replace("-", "").replace("_", "")

@@ -14,19 +14,32 @@ _LOCK = threading.Lock()
 
 
 @contextmanager
-def quickly() -> Iterator[None]:
+def quickly() -> Iterator[set[str]]:
     """Let transformers read settings and weights of a GGUF file in the time that these take.
 
     Several times over it takes each word by itself, of which it needs the number alone, as the
     tokenizer is read elsewhere (262,144 words: 10 seconds each time), and for each module it lists
     the names of all tensors anew. And no bar is shown.
+
+    Yields:
+        The names of the tensors that it has a place for, once weights are loaded; none where it
+        says itself which it does not read.
     """
     import gguf
     from transformers import modeling_gguf_pytorch_utils as theirs
 
+    placed: set[str] = set()
+
+    def noted(*model: Any, **further: Any) -> dict[str, str]:
+        places: dict[str, str] = map_of_names(*model, **further)
+        placed.update(places)
+        return places
+
+    map_of_names = theirs.get_gguf_hf_weights_map
     in_place = (
         (gguf, "GGUFReader", _passing_over_words(gguf.GGUFReader)),
         (gguf, "get_tensor_name_map", functools.cache(gguf.get_tensor_name_map)),
+        (theirs, "get_gguf_hf_weights_map", noted),
         (theirs, "tqdm", lambda tensors, **_: tensors),
     )
     with _LOCK:
@@ -34,7 +47,7 @@ def quickly() -> Iterator[None]:
         try:
             for module, name, new in in_place:
                 setattr(module, name, new)
-            yield
+            yield placed
         finally:
             for (module, name, _), old in zip(in_place, before, strict=True):
                 setattr(module, name, old)

@@ -141,8 +141,13 @@ def _from_pretrained(source: Source, factory: Any, what: str, **options: Any) ->
 def _folder(source: Source, *, weights: bool) -> Iterator[tuple[Path, dict[str, str]]]:
     """Give the folder that transformers reads, and the file in it where that is the model."""
     if source.is_gguf:
-        with quickly(), source.gguf.alone() as (folder, name):
+        with quickly() as placed, source.gguf.alone() as (folder, name):
             yield folder, {"gguf_file": name}
+        if over := sorted(source.gguf.without_place(placed)) if placed else []:
+            raise ValueError(
+                f"{source.path!r} has {len(over)} tensors that transformers has no place for, such "
+                f"as {', '.join(over[:3])}: it would be another model. Take its safetensors."
+            )
         return
     folder = source.folder_with_weights if weights else source.folder
     file = folder / "config.json"  # which a tokenizer need not have

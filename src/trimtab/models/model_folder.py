@@ -77,7 +77,12 @@ def check_model(folder: Path) -> None:
             f"has a dial: method=vectors base.path=BASE method.vectors={{adapter:{name}}}"
         )
     if "config.json" not in there:
-        raise ValueError(f"Model folder {name!r} has no config.json: it holds no model.")
+        packed = sorted(file for file in there if file.endswith(".gguf"))
+        raise ValueError(
+            f"Model folder {name!r} holds GGUF files. Name one: gguf_file={packed[0]}"
+            if packed
+            else f"Model folder {name!r} has no config.json: it holds no model."
+        )
     if ADAPTER in there:
         raise ValueError(
             f"Model folder {name!r} holds a whole model and an adapter ({ADAPTER}), and nothing "
