@@ -117,12 +117,11 @@ class Adapter:
             return
         said = peft_adapter.read_config(folder).get("base_model_name_or_path")
         of = f": it says that it is of {said!r}" if said else ""
-        name, (own, there) = min(misfits.items())
+        name, shapes = min(misfits.items())
         raise ValueError(
             f"Adapter {self.path!r} is for another base than {self.base.path!r}{of}. It does not "
-            f"fit in {len(misfits)} weights, such as {name}: {own} in the adapter, "
-            f"{there or 'not there'} in the model. Give the model that it was trained on, or an "
-            "adapter of this one."
+            f"fit in {len(misfits)} weights, such as {name}: {shapes}. Give the model that "
+            "it was trained on, or an adapter of this one."
         )
 
     def left_out(self, tokenizer: PreTrainedTokenizerBase, *, chats: bool) -> str | None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from trimtab.models.adapters.stored_base import Misfits, misfit
 from trimtab.models.tensor_names import TensorNames, tied_names
 from trimtab.tensors.delta import Delta
 from trimtab.tensors.low_rank import LowRank
@@ -39,10 +40,8 @@ class Placed(NamedTuple):
     uses: tuple[Use, ...]
 
 
-def misfits(
-    read: Mapping[str, LowRank], built: nn.Module, *, of: str
-) -> dict[str, tuple[tuple[int, ...], tuple[int, ...] | None]]:
-    """Return what an adapter adds to and a model does not have in that shape, with both shapes.
+def misfits(read: Mapping[str, LowRank], built: nn.Module, *, of: str) -> Misfits:
+    """Return what an adapter adds to and a model does not have in that shape.
 
     Args:
         read: the adapter's factors, by the names of the weights.
@@ -52,7 +51,11 @@ def misfits(
     there = {name: tuple(tensor.shape) for name, tensor in built.state_dict().items()}
     deltas = TensorNames(built).in_memory(read, of=of)
     own = {name: delta.shape for name, delta in deltas.items()}
-    return {n: (shape, there.get(n)) for n, shape in own.items() if there.get(n) != shape}
+    return {
+        name: misfit(shape, there.get(name))
+        for name, shape in own.items()
+        if there.get(name) != shape
+    }
 
 
 def placed(

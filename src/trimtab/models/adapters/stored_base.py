@@ -10,8 +10,8 @@ from trimtab.models.adapters.peft_adapter import Pair
 from trimtab.models.source import Source
 from trimtab.tensors.tensor_file import TensorFolder
 
-Misfits = dict[str, tuple[tuple[int, ...], tuple[int, ...] | None]]
-"""Shapes in an adapter and in a model, by the names of weights; None for a weight it has not."""
+Misfits = dict[str, str]
+"""What an adapter is of and a model does not have so, by the names of weights."""
 _LAYER = re.compile(r"(?<=\.)\d+(?=\.|$)")
 # Which side of a layer is as wide as the model, where files of GGUF call it otherwise.
 _FROM_WIDTH = ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj")
@@ -40,10 +40,15 @@ def stored_misfits(pairs: Mapping[str, Pair], base: Source) -> Misfits:
     for module, pair in pairs.items():
         name = f"{module}.weight"
         if name in stored and stored[name].shape not in pair.shapes:
-            found[name] = pair.shapes[0], stored[name].shape
+            found[name] = misfit(pair.shapes[0], stored[name].shape)
         elif name not in stored and _LAYER.sub("*", name) in layers:
-            found[name] = pair.shapes[0], None
+            found[name] = misfit(pair.shapes[0], None)
     return found
+
+
+def misfit(own: tuple[int, ...], there: tuple[int, ...] | None) -> str:
+    """Return what is said of a weight's shapes in an adapter and in a model; None: not there."""
+    return f"{own} in the adapter, {there or 'not there'} in the model"
 
 
 def _of_gguf(pairs: Mapping[str, Pair], settings: Mapping[str, Any]) -> Misfits:
@@ -56,9 +61,9 @@ def _of_gguf(pairs: Mapping[str, Pair], settings: Mapping[str, Any]) -> Misfits:
         (rows, columns), leaf = pair.shapes[0], module.rpartition(".")[2]
         number = _LAYER.search(module)
         if number and layers is not None and int(number[0]) >= layers:
-            found[f"{module}.weight"] = (rows, columns), None
+            found[f"{module}.weight"] = misfit((rows, columns), None)
         elif leaf in _FROM_WIDTH and width not in (None, columns):
-            found[f"{module}.weight"] = (rows, columns), (rows, width)
+            found[f"{module}.weight"] = f"{columns} inputs in the adapter, {width} in the model"
         elif leaf in _TO_WIDTH and width not in (None, rows):
-            found[f"{module}.weight"] = (rows, columns), (width, columns)
+            found[f"{module}.weight"] = f"{rows} outputs in the adapter, {width} in the model"
     return found
