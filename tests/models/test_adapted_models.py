@@ -364,6 +364,11 @@ def test_the_rest_is_refused_before_weights_load(
     assert "weights" not in vars(base)
 
 
+def test_no_adapter_is_embedded() -> None:
+    with pytest.raises(ValueError, match=r"Adapter 'zoo:medicine': none is embedded"):
+        model(EMBEDDED, "zoo:medicine", "live")
+
+
 def test_pickled_factors_are_read_where_that_is_allowed(adapters: list[Path], tmp_path) -> None:
     folder = shutil.copytree(adapters[0], tmp_path / "adapter")
     _pickled(folder)

@@ -32,7 +32,7 @@ DESCRIPTION = ("*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken", "LICENSE*"
 """What lies beside the weights and says what they are; no code."""
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _FILE = {"Model": "a GGUF file (*.gguf), ", "Vector": "", "Adapter": ""}
-_EMBEDDED = {"Model": zoo.path, "Vector": zoo.vector_path, "Adapter": zoo.vector_path}
+_EMBEDDED = {"Model": zoo.path, "Vector": zoo.vector_path}
 
 
 def local_folder(path: str, what: Kind) -> Path | None:
@@ -42,6 +42,8 @@ def local_folder(path: str, what: Kind) -> Path | None:
         ValueError: for a folder that does not exist, and for an embedded one that there is not.
     """
     if (name := zoo.name_in(path)) is not None:
+        if what not in _EMBEDDED:
+            raise ValueError(f"{what} {path!r}: none is embedded. Give a folder, or a hub id.")
         return _EMBEDDED[what](name)
     local = Path(path).expanduser()
     if local.is_dir():
@@ -49,9 +51,10 @@ def local_folder(path: str, what: Kind) -> Path | None:
     named = path.startswith(("/", "./", "../", "~")) or path.endswith(gguf_file.SUFFIX)
     if named or not _HUB_ID.fullmatch(path):
         odd = "is a file" if local.is_file() else "does not exist"
+        embedded = f", or an embedded {what.lower()} as zoo:<name>" if what in _EMBEDDED else ""
         raise ValueError(
             f"{what} path {path!r} {odd}. Give a folder, {_FILE[what]}a hub id such as "
-            f"'allenai/OLMo-2-0425-1B', or an embedded {what.lower()} as zoo:<name>."
+            f"'allenai/OLMo-2-0425-1B'{embedded}."
         )
     return None
 
