@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from trimtab.decoding import noise, shortlist
 from trimtab.decoding.filters import keep_min_p, keep_top_k, keep_top_p
-from trimtab.decoding.sampling import draw, tempered
+from trimtab.decoding.sampling import draw, most_likely, tempered
 
 KINDS = ["normal", "alike", "steps", "one above", "few possible", "wide", "two heights"]
 SIZES = [16384, 20001, 49152]  # one of them no multiple of a block
@@ -105,6 +105,14 @@ def test_a_rare_noise_wins_from_as_far_below_as_it_can(height: float) -> None:
     assert wins > 0 or height > 12
 
 
+def test_a_noise_is_as_rare_and_at_most_as_large_as_is_said() -> None:
+    below, rare, most = noise.gumbel(
+        torch.tensor([noise.RARE_BITS - 1, noise.RARE_BITS, 2**31 - 1], dtype=torch.int32)
+    )
+    assert below < noise.RARE < rare + 0.02
+    assert noise.MOST - 1 < most < noise.MOST
+
+
 def test_few_tokens_are_listed_of_what_a_language_model_says() -> None:
     logits = logits_of("normal", 3, 1, 49152)[0]
     place = noise.place(2**40, 9)
@@ -113,7 +121,7 @@ def test_few_tokens_are_listed_of_what_a_language_model_says() -> None:
         assert 0 < len(listed) < 2000
         assert listed.tolist() == sorted({*listed.tolist()})
     assert before.shape == (1, len(likely))
-    assert shortlist.most_likely(logits, 50).tolist() == sorted(logits.topk(50).indices.tolist())
+    assert shortlist.foremost(logits, 50).tolist() == sorted(logits.topk(50).indices.tolist())
 
 
 @pytest.mark.parametrize("damaged", [torch.nan, torch.inf, -torch.inf])
@@ -130,10 +138,10 @@ def test_logits_that_are_not_finite_give_some_token(
     assert 0 <= drawn[1] < 2**14
 
 
-@pytest.mark.parametrize("size", [64, 65, 5000])
-def test_the_largest_is_the_first_of_equals(size: int) -> None:
+@pytest.mark.parametrize("size", [64, 5000, 20001])
+def test_the_most_likely_is_the_first_of_equals(size: int) -> None:
     logits = logits_of("steps", 1, 5, size)
-    top, tokens = shortlist.largest(logits)
+    top, tokens = most_likely(logits)
     assert torch.equal(top, logits.amax(dim=-1))
     firsts = [row.index(max(row)) for row in logits.tolist()]
     assert tokens.tolist() == firsts

@@ -15,9 +15,10 @@ from typing import NamedTuple
 import torch
 
 from trimtab.decoding.generation import Generation
+from trimtab.decoding.large_rows import by_rows
 from trimtab.decoding.mixing import divergence, linear, token_details
 from trimtab.decoding.predictor import Cursor, Prediction, Request
-from trimtab.decoding.sampling import draw, penalized
+from trimtab.decoding.sampling import draw, most_likely, penalized
 from trimtab.models.language_model import LanguageModel
 from trimtab.models.session import Session
 from trimtab.models.steering import Steering
@@ -193,15 +194,16 @@ class LocalPredictor:
         ]
         if not all(measured):
             mixed_NV = mixed_NV[torch.tensor(measured, device=mixed_NV.device)]
-        known = iter(divergence(mixed_NV, logits[role].to(mixed_NV.device)).tolist())
+        reference_NV = logits[role].to(mixed_NV.device)
+        known = iter(by_rows(divergence, mixed_NV, reference_NV).tolist())
         return [next(known) if is_measured else math.nan for is_measured in measured]
 
     def _predictions(
         self, logits_NV: torch.Tensor, divergences: Sequence[float], requests: Sequence[Request]
     ) -> list[Prediction]:
-        top_N, top_tokens_N = logits_NV.max(dim=-1)
+        top_N, top_tokens_N = most_likely(logits_NV)
         # Tensors' exp rounds the last few of a list unlike the others.
-        norms_N = logits_NV.logsumexp(dim=-1)
+        norms_N = by_rows(lambda rows_NV: rows_NV.logsumexp(dim=-1), logits_NV)
         logs = (top_N - norms_N).tolist()
         probabilities = [math.exp(log) for log in logs]
         top_tokens = top_tokens_N.tolist()

@@ -23,7 +23,7 @@ def linear(logits: Mapping[str, torch.Tensor], weights: Mapping[str, float]) -> 
         return logits[used[0]]
     mixed = weights[used[0]] * logits[used[0]]
     for role in used[1:]:
-        mixed = mixed + weights[role] * logits[role]
+        mixed += weights[role] * logits[role]
     return mixed
 
 
@@ -38,10 +38,13 @@ def probabilities(logits: Mapping[str, torch.Tensor], weights: Mapping[str, floa
 
 def divergence(mixed_NV: torch.Tensor, reference_NV: torch.Tensor) -> torch.Tensor:
     """Return `[N]`, KL(softmax(mixed) || softmax(reference)) of each row, in nats."""
-    log_p_NV, log_q_NV = mixed_NV.log_softmax(dim=-1), reference_NV.log_softmax(dim=-1)
+    log_ratio_NV = mixed_NV.log_softmax(dim=-1).sub_(reference_NV.log_softmax(dim=-1))
     p_NV = mixed_NV.softmax(dim=-1)
-    terms_NV = torch.where(p_NV > 0, p_NV * (log_p_NV - log_q_NV), 0.0)
-    return terms_NV.sum(dim=-1).clamp(min=0.0)  # rounding may leave it below 0
+    terms_NV = p_NV * log_ratio_NV
+    sums_N = terms_NV.sum(dim=-1)
+    if sums_N.isnan().any():  # what has no probability has no part, whatever its ratio
+        sums_N = torch.where(p_NV > 0, terms_NV, 0.0).sum(dim=-1)
+    return sums_N.clamp(min=0.0)  # rounding may leave it below 0
 
 
 def token_details(
@@ -63,7 +66,9 @@ def token_details(
     by_method = _at(log_p_NV, tokens)
     models: list[dict[str, float]] = [{} for _ in tokens]
     for role, places in taking_part.items():
-        found = _at(logits[role].log_softmax(dim=-1), [tokens[place] for place in places])
+        alone = logits[role].is_set_to(mixed_NV)
+        own_NV = log_p_NV if alone else logits[role].log_softmax(dim=-1)
+        found = _at(own_NV, [tokens[place] for place in places])
         for place, log_probability in zip(places, found, strict=True):
             models[place][role] = log_probability
     return list(map(TokenDetails, by_method, entropies, models))

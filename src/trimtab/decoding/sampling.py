@@ -13,11 +13,18 @@ import torch
 
 from trimtab.decoding import noise, shortlist
 from trimtab.decoding.filters import LONG, keep_min_p, keep_top_k, keep_top_p
+from trimtab.decoding.large_rows import is_large
 
 # Quotients by these temperatures are finite, and tell any two logits apart, in single precision.
 _ORDINARY = (1e-6, 1e6)
-# On a CPU, a vocabulary of so many tokens is worth a short list of those that a draw is among.
-_MANY = 2**14
+
+
+def most_likely(logits_NV: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return `[N]` and `[N]`, the largest logit of each row and the first token that has it."""
+    if is_large(logits_NV):
+        return shortlist.largest(logits_NV)
+    top_N, tokens_N = logits_NV.max(dim=-1)
+    return top_N, tokens_N
 
 
 def tempered(logits_NV: torch.Tensor, temperature: float) -> torch.Tensor:
@@ -66,21 +73,22 @@ def draw(
     Draws are from the filtered distribution, in the order temperature, top-k, top-p, min-p.
     """
     if temperature == 0:
-        return logits_NV.argmax(dim=-1)
-    logits_NV = tempered(logits_NV, temperature)
-    device, vocabulary_size = logits_NV.device, logits_NV.shape[-1]
+        return most_likely(logits_NV)[1]
     # Several draws may share their noise: those of one sample at several strengths do.
     names = list(zip(keys, positions, strict=True))
     places = {name: noise.place(*name) for name in dict.fromkeys(names)}
-    if device.type == "cpu" and vocabulary_size >= _MANY:
+    if is_large(logits_NV):
+        rows = zip(logits_NV.split(1), names, strict=True)
         drawn = [
-            _draw_one(logits_V, places[name], top_k=top_k, top_p=top_p, min_p=min_p)
-            for logits_V, name in zip(logits_NV, names, strict=True)
+            _draw_one(tempered(row_1V, temperature)[0], places[name], top_k, top_p, min_p)
+            for row_1V, name in rows
         ]
         return torch.stack(drawn)
-    filtered_NV = keep_min_p(keep_top_p(keep_top_k(logits_NV, top_k), top_p), min_p)
+    filtered_NV = keep_top_k(tempered(logits_NV, temperature), top_k)
+    filtered_NV = keep_min_p(keep_top_p(filtered_NV, top_p), min_p)
+    device = logits_NV.device
     place_U1 = torch.tensor([*places.values()], dtype=torch.int32, device=device)[:, None]
-    noise_UV = noise.gumbel(noise.bits(place_U1, noise.mixed_tokens(vocabulary_size, device)))
+    noise_UV = noise.gumbel(noise.bits(place_U1, noise.mixed_tokens(logits_NV.shape[-1], device)))
     if len(places) < len(names):
         order = {name: i for i, name in enumerate(places)}
         noise_UV = noise_UV[torch.tensor([order[name] for name in names], device=device)]
@@ -88,14 +96,14 @@ def draw(
 
 
 def _draw_one(
-    logits_V: torch.Tensor, place: int, *, top_k: int, top_p: float, min_p: float
+    logits_V: torch.Tensor, place: int, top_k: int, top_p: float, min_p: float
 ) -> torch.Tensor:
     """Return the token that is drawn, from a short list of those that it can be."""
     if not logits_V.amax().isfinite():
         return logits_V.argmax()  # who reads its probability refuses it
     before_K = None
     if 0 < top_k < len(logits_V):
-        tokens_K = shortlist.most_likely(logits_V, max(top_k, LONG))
+        tokens_K = shortlist.foremost(logits_V, max(top_k, LONG))
     elif top_p < 1:
         tokens_K, before_K = shortlist.nucleus(logits_V, top_p)
     elif min_p:

@@ -33,7 +33,7 @@ def reaching(logits_V: torch.Tensor, floor: float) -> torch.Tensor:
     return _tokens(blocks_U, logits_BW[blocks_U] >= floor)
 
 
-def most_likely(logits_V: torch.Tensor, least: int) -> torch.Tensor:
+def foremost(logits_V: torch.Tensor, least: int) -> torch.Tensor:
     """Return the `[K]` most likely tokens, at least so many where there are."""
     return reaching(logits_V, logits_V.topk(min(least, len(logits_V))).values[-1].item())
 
