@@ -20,10 +20,10 @@ help: ## List the targets
 install: $(VENV)/.installed ## Install trimtab into .venv, with the tested versions
 
 demo: install ## The three methods on the embedded models, end to end
-	PATH="$(CURDIR)/$(BIN):$$PATH" experiments/demo.sh
+	PATH="$(abspath $(BIN)):$$PATH" experiments/demo.sh
 
 real: $(VENV)/.installed-real ## Two real models from packages, one nudged by the other; 15 minutes
-	PATH="$(CURDIR)/$(BIN):$$PATH" experiments/real.sh
+	PATH="$(abspath $(BIN)):$$PATH" experiments/real.sh
 
 test: $(VENV)/.installed-dev check ## Check, then run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not ray"
