@@ -103,10 +103,14 @@ def test_settings_that_are_not_read_are_said(tmp_path: Path, caplog) -> None:
     assert "does not read llama.logit_scale from a GGUF file" in caplog.text
 
 
-def test_the_package_is_asked_for_where_it_is_absent(tmp_path: Path, monkeypatch) -> None:
+@pytest.mark.parametrize("absent", ["gguf", "accelerate"])
+def test_a_package_is_asked_for_where_it_is_absent(
+    tmp_path: Path, monkeypatch, absent: str
+) -> None:
     gguf_files.write(tmp_path / NAME)
-    monkeypatch.setattr(gguf_file, "find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=r"not installed\. .*pip install 'trimtab\[gguf\]'"):
+    monkeypatch.setattr(gguf_file, "find_spec", lambda name: None if name == absent else name)
+    said = rf"{absent}, which is not installed\. .*pip install 'trimtab\[gguf\]'"
+    with pytest.raises(ValueError, match=said):
         described(tmp_path / NAME)
 
 

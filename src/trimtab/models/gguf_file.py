@@ -23,6 +23,7 @@ SUFFIX = ".gguf"
 _TOKENIZER = {"tokenizer.ggml.model", "tokenizer.ggml.tokens"}
 _PLAIN = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
 _ALONE = "model.gguf"
+_READ_BY = ("gguf", "accelerate")  # transformers takes both
 _log = logging.getLogger(__name__)
 
 
@@ -90,11 +91,12 @@ class GgufFile:
 
 @functools.lru_cache(maxsize=16)  # each model is asked for more than once
 def _opened(path: Path, size: int, changed: int) -> GgufFile:
-    if find_spec("gguf") is None:
-        raise ValueError(
-            f"{str(path)!r} is read by the package gguf, which is not installed. Install it with: "
-            "pip install 'trimtab[gguf]'"
-        )
+    for package in _READ_BY:
+        if find_spec(package) is None:
+            raise ValueError(
+                f"{str(path)!r} is read by the package {package}, which is not installed. Install "
+                "it with: pip install 'trimtab[gguf]'"
+            )
     try:
         header = GgufHeader(path)
         if size < header.end:
