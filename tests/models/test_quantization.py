@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import shutil
 import sys
@@ -14,8 +15,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tests.adapted_models import with_adapter
 from tests.checkpoints import gpt2, saved
 from tests.models.test_ways_of_loading import (
+    BRIEF,
     NAME,
     TOGETHER,
     answered,
@@ -27,7 +30,7 @@ from tests.models.test_ways_of_loading import (
 from torch import nn
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel
 
-from trimtab import AlignmentVector, LanguageModel
+from trimtab import AlignmentVector, LanguageModel, Plain
 from trimtab import zoo as embedded
 from trimtab.config import composition
 from trimtab.models import installed
@@ -87,6 +90,52 @@ def test_answers_are_those_of_the_numbers_that_the_bits_stand_for(kind: str, dty
     assert answered(model) == expected
     assert answered(model, TOGETHER) == expected
     assert model.dtype_in_use == dtype and model.provenance()["quantization"] == kind
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_answer_does_not_depend_on_its_company(kind: str, dtype: str) -> None:
+    model = LanguageModel(path="zoo:a-large-base", prompt="plain", quantization=kind, dtype=dtype)
+    several = [f"{name} has {n} pens." for n, name in enumerate(("Tom", "Ann", "Lee", "Roy"))] * 2
+    asked = [text + " How many?" * (n % 3) for n, text in enumerate(several)]
+    for method in (Plain(model=model), Plain(model=model, draft="prompt-lookup")):
+        texts = [
+            [one.text for one in method.complete(asked, dataclasses.replace(BRIEF, batch_size=n))]
+            for n in (4, 5, 8)
+        ]
+        assert texts[0] == texts[1] == texts[2]
+
+
+# PEFT asks transformers by an old name.
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_adapter_beside_quantized_weights_adds_what_it_adds_to_their_numbers(
+    kind: str, tmp_path: Path
+) -> None:
+    adapter = tmp_path / "adapter"
+    with_adapter(str(embedded.path("a-small-base")), adapter, std=0.06, target_modules="all-linear")
+    same: dict[str, Any] = {"prompt": "plain", "adapter": str(adapter)}
+    beside = LanguageModel(path="zoo:a-small-base", quantization=kind, adapter_mode="live", **same)
+    plain = unpacked(beside.without_adapter.weights)
+    folder = with_tokenizer(saved(plain, tmp_path / "plain"), of="a-small-base")
+    tokens_RT = torch.arange(1, 41).view(2, 20)
+    with torch.no_grad():
+        found, expected = (
+            model.weights(tokens_RT).logits
+            for model in (beside, LanguageModel(path=folder, **same))
+        )
+        bare = plain(tokens_RT).logits
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    assert (expected - bare).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_quantized_weights_are_spread_where_they_have_room(kind: str) -> None:
+    spread = described(quantization=kind, device="balanced", max_memory={"cpu": "1GiB"})
+    assert answered(spread) == answered(described(quantization=kind))
+    crowded = described(quantization=kind, device="balanced", max_memory={"cpu": "200KiB"})
+    with pytest.raises(ValueError, match=r"not kept on the disk.*\(max_memory\)"):
+        _ = crowded.weights
 
 
 def own_weights() -> dict[str, torch.Tensor]:

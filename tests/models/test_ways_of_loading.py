@@ -1,5 +1,6 @@
 """Ways of loading a model: each answers as transformers' own generate() does with such weights."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -91,6 +92,13 @@ def test_every_dtype_and_attention_answers_as_generate_does(dtype: str, attentio
     assert answered(model, TOGETHER) == expected
     used = model.weights.config._attn_implementation
     assert used == ("sdpa" if attention == "auto" else attention)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_an_answer_in_sixteen_bits_does_not_depend_on_its_company(dtype: str) -> None:
+    model = LanguageModel(path="zoo:a-large-base", prompt="plain", dtype=dtype, device="cpu")
+    texts = [answered(model, dataclasses.replace(TOGETHER, batch_size=size)) for size in (4, 5, 8)]
+    assert texts[0] == texts[1] == texts[2]
 
 
 @pytest.mark.parametrize(

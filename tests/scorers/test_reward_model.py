@@ -4,6 +4,7 @@ import json
 import math
 import random
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from transformers import (
 )
 
 from trimtab import Generation, LanguageModel, Plain, zoo
+from trimtab.models.quantized_layers import quantized_layers
 from trimtab.runs.evaluate import Job, evaluate
 from trimtab.scorers import RewardModel
 from trimtab.tasks import WordProblems
@@ -226,6 +228,7 @@ def test_identity_names_what_rewards_depend_on(causal_folder: Path, tmp_path: Pa
         RewardModel(path=path, format="plain", template="{completion}"),
         RewardModel(path=path, dtype="bfloat16"),
         RewardModel(path=path, truncate=True),
+        RewardModel(path=path, attention="eager"),
         RewardModel(path=path, chat_template="{% for m in messages %}{{ m.content }}{% endfor %}"),
     ):
         assert other.identity != before
@@ -234,6 +237,28 @@ def test_identity_names_what_rewards_depend_on(causal_folder: Path, tmp_path: Pa
     content[-1] ^= 1
     weights.write_bytes(content)
     assert RewardModel(path=path).identity != before
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not find_spec("torchao"), reason="torchao is not installed")
+def test_rewards_of_eight_bits_are_those_of_the_numbers_that_they_stand_for(
+    causal_folder: Path,
+) -> None:
+    held, plain = (
+        RewardModel(path=str(causal_folder), quantization=kind) for kind in ("int8", "none")
+    )
+    assert held.identity == plain.identity | {"quantization": "int8"}
+    assert len(quantized_layers(held.weights)) == 2 * 7  # not the head that gives the reward
+    own = dict(held.weights.named_modules())
+    for name, module in plain.weights.named_modules():
+        if own[name] in quantized_layers(held.weights):
+            assert not module.weight.equal(own[name].weight.dequantize())
+            module.weight.data.copy_(own[name].weight.dequantize())
+    found, expected = (
+        {i: verdict.values["reward"] for i, verdict in model.score(LINES)}
+        for model in (held, plain)
+    )
+    assert found == pytest.approx(expected, abs=1e-4)
 
 
 # ---------------------------------------------------------------------------- mistakes
@@ -251,6 +276,9 @@ def test_identity_names_what_rewards_depend_on(causal_folder: Path, tmp_path: Pa
         ({"format": "plain", "template": "{completion} {answr}"}, "'answr' is not known"),
         ({"dtype": "fp32"}, "Accepted: auto, bf"),
         ({"device": "gpu"}, "Accepted: auto, balanced, cpu"),
+        ({"max_memory": {0: "1GiB"}}, "device=auto is one"),
+        ({"attention": "flash_attention_2"}, "takes no mask of ours"),
+        ({"quantization": "int5"}, "Did you mean 'int8'"),
         ({"batch_size": 0}, "batch_size=0"),
         ({"max_length": True}, "max_length=True"),
     ],

@@ -73,8 +73,9 @@ def weights(
 
     kind: torch.dtype = getattr(torch, dtype)
     options |= place.options(at_once=held.by is not None) | held.options(kind)
-    model = _complete(source, factory, dtype=kind, **options)
-    place.settle(model)
+    advice = place.advice if held.by is not None else None
+    model = _complete(source, factory, advice, dtype=kind, **options)
+    place.settle(model, quantized=held.by is not None)
     held.settle(model, kind)
     return model.eval()
 
@@ -93,7 +94,7 @@ def skeleton(source: Source) -> PreTrainedModel:
     return model
 
 
-def _complete(source: Source, factory: Any, **options: Any) -> PreTrainedModel:
+def _complete(source: Source, factory: Any, advice: str | None, **options: Any) -> PreTrainedModel:
     """Return weights that are all there is to the model, and all there is in its files."""
     from transformers import PreTrainedModel
 
@@ -101,6 +102,7 @@ def _complete(source: Source, factory: Any, **options: Any) -> PreTrainedModel:
         source,
         factory,
         "model",
+        advice,
         # True insists on safetensors, None takes what there is.
         use_safetensors=None if source.allow_pickle or source.is_gguf else True,
         output_loading_info=True,
@@ -126,8 +128,11 @@ def _complete(source: Source, factory: Any, **options: Any) -> PreTrainedModel:
     return model
 
 
-def _from_pretrained(source: Source, factory: Any, what: str, **options: Any) -> Any:
-    with _folder(source, weights=what == "model") as (folder, file), _explained(source, what):
+def _from_pretrained(
+    source: Source, factory: Any, what: str, advice: str | None = None, **options: Any
+) -> Any:
+    explained = _explained(source, what, advice)
+    with _folder(source, weights=what == "model") as (folder, file), explained:
         return factory.from_pretrained(
             str(folder),
             trust_remote_code=source.trust_remote_code,
@@ -158,8 +163,14 @@ def _folder(source: Source, *, weights: bool) -> Iterator[tuple[Path, dict[str, 
 
 
 @contextmanager
-def _explained(source: Source, what: str) -> Iterator[None]:
-    """Turn what transformers raises over a damaged or foreign folder into one kind of error."""
+def _explained(source: Source, what: str, advice: str | None = None) -> Iterator[None]:
+    """Turn what transformers raises over a damaged or foreign folder into one kind of error.
+
+    Args:
+        source: the model.
+        what: of it is loaded.
+        advice: ends the message, where the folder may not be the reason.
+    """
     import torch
 
     try:
@@ -180,7 +191,7 @@ def _explained(source: Source, what: str) -> Iterator[None]:
                 f"The {what} of {source.path!r} needs what is not installed here, or is too old: "
                 f"{first_line}"
             ) from error
-        advice = (
+        advice = advice or (
             "Download or write it again."
             if source.local is not None
             else "Check the revision, or remove it from the cache so that it is loaded anew."

@@ -107,8 +107,22 @@ class Placement:
             )
         return {"device_map": "balanced", "max_memory": most}
 
-    def settle(self, model: PreTrainedModel) -> None:
-        """Bring a loaded model to its device; say which parts of it found no room on a GPU."""
+    @property
+    def advice(self) -> str | None:
+        """What is said where quantized weights could not be put in their places."""
+        if self.device != "balanced":
+            return None
+        return (
+            "Quantized weights are not kept on the disk, nor on a CPU beside GPUs: see that there "
+            "is room for them (max_memory), and that the model's files are whole."
+        )
+
+    def settle(self, model: PreTrainedModel, *, quantized: bool) -> None:
+        """Bring a loaded model to its device; say which parts of it found no room on a GPU.
+
+        Raises:
+            ValueError: for quantized weights that found none.
+        """
         if self.device != "balanced":
             if model.device != self.main:
                 model.to(self.main)
@@ -116,16 +130,18 @@ class Placement:
         places = Counter(map(str, (getattr(model, "hf_device_map", None) or {}).values()))
         elsewhere = ["disk"] if self.main.type == "cpu" else ["cpu", "disk"]
         for place in elsewhere:
-            if places[place]:
-                _log.warning(
-                    "%s: %d of its %d parts are on the %s, as there was no room for them "
-                    "elsewhere; each pass brings them to %s anew, and is slow.",
-                    self.path,
-                    places[place],
-                    places.total(),
-                    place,
-                    self.main,
-                )
+            if not places[place]:
+                continue
+            found = f"{places[place]} of its {places.total()} parts are on the {place}"
+            if quantized:
+                raise ValueError(f"{self.path}: {found}. {self.advice}")
+            _log.warning(
+                "%s: %s, as there was no room for them elsewhere; each pass brings them to %s "
+                "anew, and is slow.",
+                self.path,
+                found,
+                self.main,
+            )
 
 
 def _in_bytes(max_memory: Any, path: str) -> dict[int | str, int]:
