@@ -196,6 +196,8 @@ def test_columns_are_chosen_and_named(tmp_path: Path) -> None:
     head = next(line for line in tables.latex(found, choice).splitlines() if "method" in line)
     assert head.strip() == r"method & threshold & Acc. (\%) \\"
     assert "| method | threshold | Acc. (%) |" in tables.markdown(found, choice)
+    chosen_ratio = tables.markdown(found, chosen("guide_ratio"))
+    assert re.search(r"\| \d+\.\d % \[\d+\.\d %, \d+\.\d %\] \|", chosen_ratio)
     with pytest.raises(ValueError, match=r"'accurcy' is not known\. Did you mean 'accuracy'"):
         tables.require_columns(found, chosen("accurcy"))
     with pytest.raises(ValueError, match="a name is missing"):

@@ -154,6 +154,7 @@ def test_columns_are_chosen_and_named_as_in_a_report(
     assert "'accurcy' is not known. Did you mean 'accuracy'" in said("accurcy")
     assert "two columns have the head 'x'" in said("dial=x,n=x")
     assert "two columns have the head 'run'" in said("run,n")
+    assert "two columns have the head 'n'" in said("n,dial,n")
 
 
 def test_one_run_of_several_is_named_by_its_id(

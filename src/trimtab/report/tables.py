@@ -117,11 +117,12 @@ def _cell(name: str, with_interval: bool, run: Run) -> str:
     reading = quantities.read(run, name)
     if reading is None:
         return ""
-    value = quantities.text(name, reading.value)
+    parts = [quantities.text(name, reading.value)]
     if with_interval:
-        return f"{value} {quantities.interval_text(name, reading)}".rstrip()
-    unscored = run.unscored(name)
-    return f"{value} ({unscored} unscored)" if unscored else value
+        parts.append(quantities.interval_text(name, reading))
+    if name != run.metric and (unscored := run.unscored(name)):  # of that one, `n` says it
+        parts.append(f"({unscored} unscored)")
+    return " ".join(filter(None, parts))
 
 
 def csv(runs: Iterable[Run], studies: Iterable[Study] = ()) -> str:
@@ -250,16 +251,18 @@ def require_columns(studies: Sequence[Study], choice: Choice) -> None:
 
 
 def _columns(study: Study, choice: Choice) -> list[Column]:
-    """Return the chosen columns, as far as the study has them."""
+    """Return the chosen columns, as far as the study has them, each number with its interval."""
     every = list(_every_column(study))
     if choice is None:
         return [column for column in every if not column.spare]
     known = {column.name: column for column in every}
-    return [
-        known[name] if title is None else replace(known[name], title=title)
-        for name, title in choice
-        if name in known
-    ]
+    measured = set(quantities.every(study.runs))
+    found = []
+    for name, title in choice:
+        if column := known.get(name):
+            cell = partial(_cell, name, True) if name in measured else column.cell
+            found.append(replace(column, cell=cell, title=column.title if title is None else title))
+    return found
 
 
 def _every_column(study: Study) -> Iterator[Column]:

@@ -52,7 +52,7 @@ def render(found: Sequence[Run], against: Run | None = None, columns: Choice = N
 
 
 def _require(columns: Choice, groups: Sequence[Sequence[Run]]) -> None:
-    heads = ["run", *(title or name for name, title in columns or ())]
+    heads = ["run", *(_head(name, title) for name, title in columns or ())]
     if twice := next((head for head in heads if heads.count(head) > 1), None):
         raise ValueError(
             f"--columns: two columns have the head {twice!r}. Name each once, with a head of its "
@@ -74,7 +74,7 @@ def _task_table(runs: Sequence[Run], against: Run | None, columns: Choice) -> Fi
             zip(runs, short_ids(runs), differing(runs), strict=True)
         )
     ]
-    heads = {name: title for name, title in columns or () if title}
+    heads = {name: _head(name, title) for name, title in columns or ()}
     return FittingTable(
         [f"{first.task} ({first.source}): {first.metric} [95 % interval]"],
         [_headed(_wide(row), heads) for row in rows],
@@ -96,6 +96,10 @@ def _narrow(row: Mapping[str, Sequence[str]]) -> dict[str, str]:
     names = "\n".join(_wrapped(row[name], _NARROW) for name in _TEXTS if row.get(name))
     others = {name: "\n".join(parts) for name, parts in row.items() if name not in _TEXTS}
     return {"run": names} | others
+
+
+def _head(name: str, title: str | None) -> str:
+    return title or quantities.label(name, short=True)
 
 
 def _headed(row: Mapping[str, str], heads: Mapping[str, str]) -> dict[str, str]:
@@ -143,7 +147,10 @@ def _quantity(run: Run, name: str) -> list[str]:
     reading = quantities.read(run, name)
     if reading is None:
         return []
-    return [quantities.text(name, reading.value), quantities.interval_text(name, reading)]
+    parts = [quantities.text(name, reading.value), quantities.interval_text(name, reading)]
+    if unscored := run.unscored(name):
+        parts.append(f"({unscored} unscored)")
+    return [part for part in parts if part]
 
 
 def _guide_ratio(run: Run) -> list[str]:
