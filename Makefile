@@ -12,7 +12,7 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python
 PIP := PIP_CONSTRAINT=$(CURDIR)/constraints.txt PIP_BUILD_CONSTRAINT=$(CURDIR)/constraints.txt \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help install demo real test test-quick test-ray check format benchmark clean
+.PHONY: help install demo real test test-quick test-ray test-real check format benchmark clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -41,6 +41,11 @@ test-ray: ## The launcher for Ray clusters, in an environment of its own: a larg
 		$(VENV)-ray/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,ray]'
 	OMP_NUM_THREADS=1 $(VENV)-ray/bin/python -m pytest -m ray
 
+test-real: $(VENV)/.installed-dev $(VENV)/.installed-real ## The tests on real models, and in 8 and 4 bits
+	# Libraries in a folder of their own: transformers does other things where they are installed.
+	test -d $(VENV)-bits || $(PIP) --no-deps --target $(VENV)-bits bitsandbytes torchao
+	OMP_NUM_THREADS=1 PYTHONPATH=$(abspath $(VENV)-bits) $(BIN)/python -m pytest -m real
+
 check: $(VENV)/.installed-dev ## Lint, check the format, the types and which room imports which
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -55,7 +60,7 @@ benchmark: install ## Speed and memory against named peers, half an hour on an i
 	for name in decoding nudging dera growth sweep vectors; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 clean: ## Remove the environment and everything that tools left
-	rm -rf $(VENV) $(VENV)-ray .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(VENV)-ray $(VENV)-bits .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps make a second installation free until the requirements change.

@@ -63,6 +63,16 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         return (yield)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what takes real models, or libraries of few, unless it is asked for by its mark."""
+    if "real" not in config.option.markexpr:
+        for item in items:
+            if item.get_closest_marker("real"):
+                item.add_marker(
+                    pytest.mark.skip(reason="real models and libraries: make test-real")
+                )
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Count what was skipped, by reason."""
     reasons = Counter(
