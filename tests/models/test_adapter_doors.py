@@ -97,6 +97,21 @@ def test_a_dial_on_the_vector_is_the_adapter_at_strength_1(adapter: str) -> None
     assert text(method) == text(Plain(model=live(adapter)))
 
 
+def test_what_is_saved_of_a_live_adapter_is_not_taken_for_its_base(
+    adapter: str, tmp_path: Path
+) -> None:
+    model = live(adapter)
+    model.weights.save_pretrained(tmp_path / "saved")
+    model.tokenizer.save_pretrained(tmp_path / "saved")
+    with pytest.raises(ValueError, match="belong to its layers and would be left out"):
+        _ = LanguageModel(path=str(tmp_path / "saved"), prompt="plain").weights
+    held = [
+        LanguageModel.of(each.weights, each.tokenizer, prompt="plain").identity
+        for each in (model, model.without_adapter)
+    ]
+    assert held[0] != held[1]
+
+
 # ---------------------------------------------------------------------------- lm-eval
 
 
@@ -267,7 +282,18 @@ def test_weights_of_fewer_bits_are_shared_below_live_adapters(
     torch.testing.assert_close(found, own + 2 * given @ a.mT @ b.mT, atol=1e-5, rtol=1e-4)
 
 
-# ---------------------------------------------------------------------------- its tokenizer
+# ---------------------------------------------------------------------------- what lies beside it
+
+
+def test_an_adapter_that_fits_and_names_another_base_is_taken_and_said(
+    adapter: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _ = live(adapter).weights
+    assert "says that it is of" not in caplog.text
+    other = live(adapter, "zoo:a-small-sft")
+    _ = other.weights
+    said = f"zoo:a-small-sft: the adapter {adapter} fits, and says that it is of "
+    assert f"{said}'{zoo.path(ZOO)}'" in caplog.text
 
 
 def test_a_tokenizer_beside_the_adapter_is_not_read_and_that_is_said(

@@ -321,3 +321,16 @@ def test_sums_that_are_not_of_finite_numbers_are_refused(
     vector = Vector({name: Dense(torch.full_like(base.weights.state_dict()[name], delta))})
     with pytest.raises(ValueError, match=rf"{name}: the sum is not of finite numbers"):
         move(base, {"v": vector}, {"v": strength})
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # torch warns of itself
+def test_a_model_that_is_to_be_compiled_moves_as_one_that_is_not() -> None:
+    """What was compiled is the base, which its moved copy must not go on to run."""
+    start, end = models("a-small-sft", "a-small-expert")
+    compiled = LanguageModel(path="zoo:a-small-sft", prompt="chat", device="cpu", compile=True)
+    tokens = torch.arange(1, 21)[None]
+    with torch.no_grad():
+        expected = end.weights(tokens).logits
+        moved = move(compiled, {"v": between(start, end)}, {"v": 1.0})
+        assert torch.equal(moved.weights(tokens).logits, expected)

@@ -66,6 +66,8 @@ class CausalModel(DescribedModel):
         from transformers import AutoModelForCausalLM
 
         _ = self._generation_config  # before transformers overlooks what is damaged
+        if self.adapter is not None and (remark := self._adapter.of_another_name()):
+            _log.warning("%s", remark)
         if self.has_live_adapter:
             self.require_loadable()
             model = self._adapter.beside(self.without_adapter.weights)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trimtab.machine import whole_files
+from trimtab.machine.printable import printable
 from trimtab.models import hub_files, loading
 from trimtab.models.adapters import peft_adapter
 from trimtab.models.adapters.stored_base import Misfits, stored_misfits
@@ -122,6 +123,20 @@ class Adapter:
             f"Adapter {self.path!r} is for another base than {self.base.path!r}{of}. It does not "
             f"fit in {len(misfits)} weights, such as {name}: {shapes}. Give the model that "
             "it was trained on, or an adapter of this one."
+        )
+
+    def of_another_name(self) -> str | None:
+        """Return what is to be said of an adapter that fits and names another base; None of none.
+
+        Its base may have been moved or renamed since, so that is no mistake.
+        """
+        said = peft_adapter.read_config(self.folder).get("base_model_name_or_path")
+        known = {self.base.path, str(self.base.local)}
+        if not isinstance(said, str) or {Path(each).name for each in known} >= {Path(said).name}:
+            return None
+        return (
+            f"{self.base.path}: the adapter {self.path} fits, and says that it is of "
+            f"{printable(said)!r}."
         )
 
     def left_out(self, tokenizer: PreTrainedTokenizerBase, *, chats: bool) -> str | None:
