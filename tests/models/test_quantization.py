@@ -36,6 +36,7 @@ from trimtab.config import composition
 from trimtab.models import installed
 from trimtab.models.quantized_layers import import_bitsandbytes, quantized_layers
 from trimtab.scorers import RewardModel
+from trimtab.vectors.live.dial import between, move
 
 LIBRARIES = {"int8": "torchao", "nf4": "bitsandbytes", "fp4": "bitsandbytes"}
 
@@ -273,6 +274,18 @@ def test_a_way_of_quantizing_that_runs_downloaded_code_is_refused(tmp_path: Path
     folder = packed_by({"quant_method": "eetq"}, tmp_path / "packed")
     with pytest.raises(ValueError, match=r"by eetq.*Accepted: awq, bitsandbytes, .* torchao"):
         described(folder)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_in_memory_that_are_quantized_make_no_vector_and_take_none(kind: str) -> None:
+    plain, held = described(), described(quantization=kind)
+    aligned = LanguageModel(path="zoo:a-large-base", prompt="plain")
+    packed = LanguageModel(path="zoo:a-large-base", prompt="plain", quantization=kind)
+    for one, other in ((held, plain), (plain, held), (held, packed)):
+        with pytest.raises(ValueError, match=r"quantized weights|do not match"):
+            between(one, other)
+    with pytest.raises(ValueError, match=r"quantized weights|does not fit"):
+        move(held, {"v": between(plain, aligned)}, {"v": 0.5})
 
 
 @pytest.mark.usefixtures("all_installed")

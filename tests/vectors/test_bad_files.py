@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -89,6 +90,18 @@ def test_quantized_weights_are_refused(tmp_path: Path, dtype: torch.dtype) -> No
     vector = extract(base=exact, aligned=moved, out=tmp_path / "v")
     with pytest.raises(ValueError, match="quantized"):
         apply(base=folders[0], vectors={"v": vector}, strengths={"v": 1.0}, out=tmp_path / "out")
+
+
+def test_a_model_that_says_it_is_quantized_is_refused_by_that(tmp_path: Path, models) -> None:
+    packed = shutil.copytree(models[1], tmp_path / "packed")
+    config = json.loads((packed / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "gptq", "bits": 4}
+    (packed / "config.json").write_text(json.dumps(config))
+    refused(r"is quantized \(by gptq", models[0], str(packed), tmp_path / "v")
+    with pytest.raises(ValueError, match=r"is quantized \(by gptq.*before it was quantized"):
+        apply(
+            base=str(packed), vectors={"v": models[2]}, strengths={"v": 0.5}, out=tmp_path / "out"
+        )
 
 
 def test_pickled_weights_are_not_opened(tmp_path: Path, models) -> None:

@@ -103,26 +103,12 @@ class RewardModel(Scorer):
                 "id of a sequence classifier with one output."
             )
         require_choice(f"format of {self.path}:", self.format, FORMATS)
-        self._check_template()
+        _check_template(self.template, self.format)
         for name in ("batch_size", "max_length"):
             value = getattr(self, name)
             if value is not None:
                 require_whole(name, value, 1)
         _ = self._described
-
-    def _check_template(self) -> None:
-        if (self.template is not None) != (self.format == "plain"):
-            raise ValueError(
-                f"format={self.format} with template={self.template!r}: format=plain needs a "
-                "template, such as '{question}\\n{completion}', and format=chat takes none."
-            )
-        if self.template is None:
-            return
-        places = _PLACE.findall(self.template)
-        for name in places:
-            require_choice("Field of the template:", name, _FIELDS)
-        if "completion" not in places:
-            raise ValueError(f"template={self.template!r} has no {{completion}} to be scored.")
 
     @cached_property
     def _described(self) -> DescribedModel:
@@ -283,3 +269,19 @@ class RewardModel(Scorer):
         from transformers import AutoModelForSequenceClassification
 
         return self._described.load(AutoModelForSequenceClassification, config=self._config)
+
+
+def _check_template(template: str | None, form: str) -> None:
+    """Refuse a template that has no place for the answer or other places, and one where none is."""
+    if (template is not None) != (form == "plain"):
+        raise ValueError(
+            f"format={form} with template={template!r}: format=plain needs a "
+            "template, such as '{question}\\n{completion}', and format=chat takes none."
+        )
+    if template is None:
+        return
+    places = _PLACE.findall(template)
+    for name in places:
+        require_choice("Field of the template:", name, _FIELDS)
+    if "completion" not in places:
+        raise ValueError(f"template={template!r} has no {{completion}} to be scored.")

@@ -97,9 +97,14 @@ def labelled(label: str) -> NumberFormat:
     raise ValueError(f"Numbers of type {label} have no place in safetensors files.")
 
 
+def is_plain(tensor: torch.Tensor) -> bool:
+    """Whether a tensor holds its elements itself, and is not made of others as quantized ones."""
+    return not hasattr(tensor, "__tensor_flatten__")  # torch's sign for these
+
+
 def kind_of(tensor: torch.Tensor) -> NumberFormat:
     """Return how a tensor's elements are stored; of one made of others, by what class."""
-    if hasattr(tensor, "__tensor_flatten__"):  # torch's sign for these: its dtype is a pretence
+    if not is_plain(tensor):  # whose dtype is a pretence
         return NumberFormat(type(tensor).__name__, np.dtype("u1"))
     return labelled(str(tensor.dtype).removeprefix("torch."))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from trimtab.tensors.delta import Between, Deltas, Dense
 from trimtab.tensors.low_rank import added
-from trimtab.tensors.number_format import kind_of
+from trimtab.tensors.number_format import is_plain, kind_of
 from trimtab.vectors import provenance
 from trimtab.vectors.disk import vector_folder
 from trimtab.vectors.facts import VectorFacts
@@ -56,10 +56,16 @@ class Vector:
                 and for integers that differ; equal ones, such as buffers, are left out.
         """
         require_same_tensors(base, aligned, names)
-        weights = {name: tensor for name, tensor in base.items() if kind_of(tensor).is_of_weights}
+        weights = {
+            name: tensor
+            for name, tensor in base.items()
+            if kind_of(tensor).is_of_weights and kind_of(aligned[name]).is_of_weights
+        }
         for name in base.keys() - weights.keys():
-            if not base[name].equal(aligned[name].to(base[name].device)):
-                raise quantized(name, base[name].dtype, aligned[name].dtype)
+            start, end = base[name], aligned[name]
+            plain = is_plain(start) and is_plain(end) and start.dtype == end.dtype
+            if not (plain and start.equal(end.to(start.device))):
+                raise quantized(name, kind_of(start).label, kind_of(end).label)
         return cls({name: Between(start, aligned[name]) for name, start in weights.items()})
 
     @classmethod

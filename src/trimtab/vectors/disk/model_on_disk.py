@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trimtab.machine.json_file import read_object
+from trimtab.models import quantized_checkpoint
 from trimtab.models.content_hash import content_sha256, vocabulary_sha256
 from trimtab.models.source import Source
 from trimtab.models.tokenizer_file import tokens_in
@@ -46,7 +47,17 @@ class ModelOnDisk:
 
     @cached_property
     def tensors(self) -> dict[str, StoredTensor]:
-        """The weights by name."""
+        """The weights by name.
+
+        Raises:
+            ValueError: for a model whose config.json says that they are quantized.
+        """
+        if method := quantized_checkpoint.method_in(self.config):
+            raise ValueError(
+                f"{self.name!r} is quantized (by {method}, as its config.json says): there are no "
+                "differences of quantized weights, and nothing is added to them. Give the model "
+                "before it was quantized."
+            )
         return TensorFolder(self.path).tensors
 
     @cached_property
