@@ -15,7 +15,16 @@ from safetensors.torch import load_file
 from tests.adapted_models import ZOO, base_folder, with_adapter
 from tests.commands import command
 
-from trimtab import AlignmentVector, AlignmentVectors, DeRa, Generation, LanguageModel, Plain, zoo
+from trimtab import (
+    AlignmentVector,
+    AlignmentVectors,
+    Conversation,
+    DeRa,
+    Generation,
+    LanguageModel,
+    Plain,
+    zoo,
+)
 from trimtab.config import composition
 from trimtab.vectors import extract
 
@@ -326,3 +335,20 @@ def test_a_tokenizer_beside_the_adapter_is_not_read_and_that_is_said(
     with caplog.at_level(logging.WARNING):
         assert named.tokenizer.chat_template == "{{ messages }}"
     assert not caplog.text
+
+
+def test_a_base_without_a_template_chats_by_the_one_beside_its_adapter(
+    adapter: str, tmp_path: Path
+) -> None:
+    own = shutil.copytree(adapter, tmp_path / "own")
+    for file in zoo.path("a-small-chat").iterdir():
+        if "token" in file.name or file.suffix == ".jinja":
+            shutil.copyfile(file, own / file.name)
+    given = {"path": EMBEDDED, "prompt": "chat", "adapter": str(own), "adapter_mode": "live"}
+    with pytest.raises(ValueError, match=r"no chat template.*tokenizer_path.*beside an adapter"):
+        LanguageModel(**given)
+    model = LanguageModel(**given, tokenizer_path=str(own))
+    asked = Conversation(system="Be brief.", question="Why?")
+    chat = LanguageModel(path="zoo:a-small-chat", prompt="chat")
+    assert model.render(asked) == chat.render(asked)
+    assert torch.equal(logits(model), logits(live(adapter)))

@@ -113,7 +113,8 @@ def no_template(path: str) -> str:
     """Return the message for a model that is to chat and has no template."""
     return (
         f"prompt=chat, but {path!r} has no chat template. Give one with "
-        "chat_template=<file.jinja>, or use prompt=plain if it is a base model."
+        "chat_template=<file.jinja>, name a tokenizer that has one by tokenizer_path (as may lie "
+        "beside an adapter), or use prompt=plain if it is a base model."
     )
 
 

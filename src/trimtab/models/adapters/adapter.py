@@ -64,9 +64,8 @@ class Adapter:
     @cached_property
     def identity(self) -> dict[str, str | None]:
         """What tells two contents under one name apart: of the factors, and how they are added."""
-        files = (peft_adapter.CONFIG, peft_adapter.WEIGHTS, peft_adapter.PICKLED)
-        there = [self.folder / name for name in files if (self.folder / name).is_file()]
-        known = "".join(f"{file.name} {whole_files.sha256(file)}\n" for file in there)
+        files = (self.folder / peft_adapter.CONFIG, peft_adapter.factors_file(self.folder))
+        known = "".join(f"{file.name} {whole_files.sha256(file)}\n" for file in files)
         return {"adapter_sha256": text_sha256(known)}
 
     # ------------------------------------------------------------------ whether it fits

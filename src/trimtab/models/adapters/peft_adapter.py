@@ -131,18 +131,25 @@ def read(folder: Path, *, allow_pickle: bool = False) -> dict[str, LowRank]:
     return found
 
 
+def factors_file(folder: Path) -> Path:
+    """Return the file that an adapter's factors are in: one of safetensors before a pickle."""
+    safe, pickled = folder / WEIGHTS, folder / PICKLED
+    return pickled if pickled.is_file() and not safe.is_file() else safe
+
+
 def _tensors(folder: Path, allow_pickle: bool) -> Mapping[str, Stored]:
-    if (folder / WEIGHTS).is_file():
-        return TensorFile(folder / WEIGHTS).tensors
-    if not (folder / PICKLED).is_file():
+    file = factors_file(folder)
+    if not file.is_file():
         raise ValueError(f"{str(folder)!r} has no {WEIGHTS}; other formats are not read.")
+    if file.name == WEIGHTS:
+        return TensorFile(file).tensors
     if not allow_pickle:
         raise ValueError(
             f"{str(folder)!r} has no {WEIGHTS}, but factors stored as a pickle ({PICKLED}), which "
             "can run code when it is read. Save them as safetensors (save_pretrained of PEFT); a "
             "model reads them with allow_pickle=true; set that if you trust who made them."
         )
-    return unpickled(folder / PICKLED)
+    return unpickled(file)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
