@@ -109,8 +109,8 @@ class Session:
         if not self.model.has_all_rows:
             for new in news:
                 self.model.require_rows(new)
-        read, wanted = [], dict[int, range]()
-        offset = 0
+        read: list[torch.Tensor] = []
+        wanted: dict[int, tuple[int, slice]] = {}
         for group, step in self._passes.groups(
             widths=[len(new) for new in news],
             lengths=[len(tokens) for tokens in sequences],
@@ -124,16 +124,16 @@ class Session:
                 keep=keep,
                 step=step,
             )
+            for i, end in zip(group, range(keep, keep * len(group) + 1, keep), strict=True):
+                wanted[i] = len(read), slice(end - last[i], end)
             read.append(logits_RKV.flatten(0, 1))
-            for i in group:
-                offset += keep
-                wanted[i] = range(offset - last[i], offset)
         for slot, tokens in zip(slots, sequences, strict=True):
             self._cached[slot] = tokens
-        logits_NV = torch.cat(read) if len(read) > 1 else read[0]
-        order = [place for i in range(len(slots)) for place in wanted[i]]
-        if order != list(range(offset)):
-            logits_NV = logits_NV[torch.tensor(order, device=logits_NV.device)]
+        if len(read) == 1 and len(read[0]) == sum(last):
+            (logits_NV,) = read
+        else:
+            own = [wanted[i] for i in range(len(slots))]
+            logits_NV = torch.cat([read[number][places] for number, places in own])
         return logits_NV[:, : self.model.vocabulary_size].float()
 
     def _turn(self, slots: Sequence[int], strengths: Sequence[tuple[float, ...]]) -> None:
