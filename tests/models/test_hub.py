@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from huggingface_hub import constants
 from tests.models import hub_server
 
-from trimtab import Conversation, LanguageModel
+from trimtab import Conversation, LanguageModel, Plain
 from trimtab import zoo as embedded
 from trimtab.machine import network
 from trimtab.runs.preconditions import require_same
@@ -91,6 +92,18 @@ def test_of_a_repository_what_is_needed_is_downloaded_once(
         assert model.identity["commit"] == hub_server.COMMIT
         with pytest.raises(ValueError, match=r"'somebody/none': .*the hub gives none: .*404"):
             _ = LanguageModel(path="somebody/none", prompt="plain").tokenizer
+
+
+def test_a_quantized_repository_is_refused_before_its_weights_are_downloaded(cache: Path) -> None:
+    snapshot = cache / "models--somebody--small/snapshots" / COMMIT
+    (snapshot / "model.safetensors").unlink()
+    config = json.loads((snapshot / "config.json").read_text())
+    (snapshot / "config.json").unlink()
+    config["quantization_config"] = {"quant_method": "eetq"}
+    (snapshot / "config.json").write_text(json.dumps(config))
+    model = LanguageModel(path="somebody/small", prompt="chat")
+    with pytest.raises(ValueError, match=r"'somebody/small' is quantized already \(by eetq"):
+        Plain(model=model).complete(["Hi"])
 
 
 def test_a_run_that_did_not_record_the_commit_goes_on(tmp_path: Path) -> None:

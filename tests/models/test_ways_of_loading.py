@@ -19,7 +19,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from trimtab import Generation, LanguageModel, Plain
+from trimtab import Generation, LanguageModel, Nudging, Plain
 from trimtab import zoo as embedded
 from trimtab.config import composition
 from trimtab.config.check import check
@@ -190,6 +190,13 @@ def test_a_device_that_is_not_there_is_refused(settings: dict[str, Any], message
     model = described(**settings)
     with pytest.raises(ValueError, match=message):
         _ = model.weights
+
+
+def test_what_is_not_there_is_told_before_any_model_is_loaded() -> None:
+    base, guide = described(), described("zoo:a-small-chat", device="cuda:99")
+    with pytest.raises(ValueError, match=r"device of zoo:a-small-chat: 'cuda:99', but torch sees"):
+        Nudging(base=base, guide=guide).complete(ASKED, BRIEF)
+    assert "weights" not in vars(base)
 
 
 def test_balanced_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

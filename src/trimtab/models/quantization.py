@@ -32,7 +32,6 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
 """The packages that bring weights into fewer bits when they are loaded, by the setting."""
 QUANTIZATIONS = (UNPACKED, PACKED, *LIBRARIES)
 
-
 _log = logging.getLogger(__name__)
 
 
@@ -78,19 +77,16 @@ class Quantization:
         Raises:
             ValueError: that says why, and what to install or choose.
         """
-        quantized_checkpoint.check(self._config, self.source.path, wanted=self._wanted)
-
-    @property
-    def _wanted(self) -> str | None:
-        return self.kind if self.kind in LIBRARIES else None
+        wanted = self.kind if self.kind in LIBRARIES else None
+        quantized_checkpoint.check(self._config, self.source.path, wanted=wanted)
 
     @property
     def by(self) -> str | None:
         """What the weights in memory are held by in fewer bits; None for plain numbers."""
+        if self.kind != UNPACKED:
+            return self.kind
         own = quantized_checkpoint.method_in(self._config)
-        return (None if self.kind == UNPACKED else self.kind) or (
-            None if own in quantized_checkpoint.WIDENED else own
-        )
+        return None if own in quantized_checkpoint.WIDENED else own
 
     @property
     def known(self) -> str | None:
