@@ -14,6 +14,8 @@ from transformers import (
     GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
+    OPTConfig,
+    OPTForCausalLM,
     PreTrainedModel,
 )
 
@@ -43,7 +45,15 @@ def _gpt2(rows: int) -> PreTrainedModel:
     )
 
 
-MAKERS = {"llama": _llama, "gemma3": _gemma3, "gpt2": _gpt2}
+def _opt(rows: int) -> PreTrainedModel:
+    sizes = {"hidden_size": 32, "ffn_dim": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = OPTConfig(
+        vocab_size=rows, max_position_embeddings=256, word_embed_proj_dim=32, **sizes
+    )
+    return OPTForCausalLM(config)
+
+
+MAKERS = {"llama": _llama, "gemma3": _gemma3, "gpt2": _gpt2, "opt": _opt}
 
 
 def base_folder(folder: Path, kind: str = "llama", *, seed: int = 0, **settings: Any) -> str:

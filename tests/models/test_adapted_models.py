@@ -76,6 +76,19 @@ def test_a_model_with_an_adapter_says_what_pefts_merged_model_says(
     assert [list(a.token_ids) for a in answers] == [generated(merged, adapted, q) for q in ASKED]
 
 
+def test_a_module_that_does_more_than_look_up_takes_a_merged_adapter_alone(tmp_path: Path) -> None:
+    """OPT's table of positions begins two rows late."""
+    base = base_folder(tmp_path / "base", "opt")
+    settings = {"target_modules": ["q_proj", "embed_positions"]}
+    merged = with_adapter(base, tmp_path / "adapter", **settings)
+    tokens = torch.arange(1, 61).view(3, 20)
+    with torch.no_grad():
+        found = model(base, tmp_path / "adapter", "merged").weights(tokens).logits
+        torch.testing.assert_close(found, merged(tokens).logits, atol=1e-4, rtol=1e-4)
+    with pytest.raises(ValueError, match=r"embed_positions.*Embedding: .*adapter_mode=merged"):
+        _ = model(base, tmp_path / "adapter", "live").weights
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_sixteen_bits_are_rounded_once(tmp_path: Path, mode: str) -> None:
     base = base_folder(tmp_path / "base")

@@ -22,6 +22,7 @@ from trimtab.tensors.low_rank import LowRank
 
 # Buffers of the modules that have products: what is saved or hashed of such a model has them too.
 INTO, OUT = "adapter_into", "adapter_out"
+_PLAIN = (nn.Linear, Conv1D, nn.Embedding)
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 
@@ -41,14 +42,14 @@ def with_products(weights: PreTrainedModel, parts: Sequence[Placed], *, of: str)
     dtype = weights.dtype if weights.dtype in _DTYPES else torch.float32
     for name, delta, uses in parts:
         for use in uses:
-            factors = into_and_out(delta, use.like)
-            if factors is None:
+            factors, module = into_and_out(delta, use.like), adapted.get_submodule(use.module)
+            if factors is None or not _multiplies(module, use.like):
                 raise ValueError(
                     f"Adapter {of!r} changes {name}, which belongs to a module of type "
                     f"{type(use.like).__name__}: adapter_mode=live adds to linear layers and "
                     "embeddings. Use adapter_mode=merged."
                 )
-            _add(adapted.get_submodule(use.module), *factors, dtype)
+            _add(module, *factors, dtype)
     return adapted
 
 
@@ -62,10 +63,38 @@ def into_and_out(delta: object, module: nn.Module) -> tuple[torch.Tensor, torch.
 
     None for what has no factors, and for a module that does not multiply its input by its weight.
     """
-    if not isinstance(delta, LowRank) or not isinstance(module, nn.Linear | Conv1D | nn.Embedding):
+    if not isinstance(delta, LowRank) or not isinstance(module, _PLAIN):
         return None
     left_MK, right_KN = delta.factors
     return (right_KN.mT, left_MK.mT) if isinstance(module, nn.Linear) else (left_MK, right_KN)
+
+
+@torch.no_grad()
+def _multiplies(module: nn.Module, like: nn.Module) -> bool:
+    """Whether a module of a class of its own does what a plain one does, but for a scale.
+
+    Args:
+        module: the module, as it is loaded.
+        like: as it is where nothing is quantized.
+    """
+    weight = getattr(module, "weight", None)
+    if type(like) in _PLAIN or not isinstance(weight, torch.Tensor) or weight.dtype not in _DTYPES:
+        return True
+    if weight.is_meta:
+        return True
+    inputs = torch.arange(2, device=weight.device)[None]
+    if isinstance(like, nn.Embedding):
+        expected = weight[inputs] * _scale(module, weight.dtype)
+    else:
+        matrix_HO = weight.mT if isinstance(like, nn.Linear) else weight
+        inputs = inputs.to(weight.dtype)[..., None].expand(1, 2, len(matrix_HO))
+        bias = getattr(module, "bias", None)
+        expected = inputs @ matrix_HO + (0 if bias is None else bias)
+    try:
+        found = module.forward(inputs)
+    except (TypeError, ValueError, IndexError, RuntimeError):  # it takes something else
+        return False
+    return found.shape == expected.shape and torch.allclose(found, expected, rtol=1e-2, atol=1e-4)
 
 
 def _add(
