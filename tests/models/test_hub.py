@@ -106,6 +106,30 @@ def test_a_quantized_repository_is_refused_before_its_weights_are_downloaded(cac
         Plain(model=model).complete(["Hi"])
 
 
+def test_a_gguf_file_of_a_repository_is_downloaded_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = shutil.copytree(embedded.path("a-small-chat"), tmp_path / "there")
+    gguf_files = pytest.importorskip("tests.models.gguf_files")
+    gguf_files.write(there / "small-F16.gguf", packing="F16")
+    gguf_files.write(there / "small-Q8_0.gguf", packing="Q8_0")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    with hub_server.serving(there) as (address, downloaded):
+        monkeypatch.setattr(constants, "ENDPOINT", address)
+        files = f"{address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", files)
+        asked = {"path": hub_server.NAME, "prompt": "chat"}
+        model = LanguageModel(**asked, gguf_file="small-F16.gguf")
+        assert model.weights.num_parameters() and model.tokenizer.chat_template
+        assert downloaded == ["small-F16.gguf"]
+        assert model.identity["commit"] == hub_server.COMMIT
+        with pytest.raises(ValueError, match=r"has no file 'other\.gguf'"):
+            _ = LanguageModel(**asked, gguf_file="other.gguf").tokenizer
+
+
 def test_a_run_that_did_not_record_the_commit_goes_on(tmp_path: Path) -> None:
     """One that did is compared by it."""
     now = {"models": {"model": {"content_sha256": None, "commit": COMMIT}}, "data": "d"}
