@@ -11,6 +11,7 @@ from tests.models import gguf_files
 
 from trimtab import LanguageModel
 from trimtab.models import gguf_file
+from trimtab.scorers import RewardModel
 from trimtab.vectors import extract
 
 NAME = "model.gguf"
@@ -135,6 +136,8 @@ def test_what_needs_a_folder_says_so(tmp_path: Path) -> None:
     file = gguf_files.write(tmp_path / NAME)
     with pytest.raises(ValueError, match=r"is a GGUF file; a folder of safetensors is needed"):
         extract(base=str(file), aligned="zoo:a-small-chat", out=tmp_path / "v")
+    with pytest.raises(ValueError, match="a GGUF file holds none"):
+        RewardModel(path=str(file))
 
 
 def test_packed_weights_are_refused_where_nothing_computes_on_them(tmp_path: Path) -> None:

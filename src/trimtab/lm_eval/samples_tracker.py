@@ -7,7 +7,7 @@ from typing import Any
 from lm_eval.loggers import EvaluationTracker
 from lm_eval.utils import sanitize_model_name
 
-from trimtab import zoo
+from trimtab.models.source import name_of
 
 
 class Tracker(EvaluationTracker):
@@ -35,4 +35,4 @@ class Tracker(EvaluationTracker):
 def model_name(method: str, models: dict[str, dict[str, Any]]) -> str:
     """Return what tells a method and its models from others, as in `nudging__large__small`."""
     paths = (model["path"] for role, model in models.items() if role != "draft")
-    return "__".join([method, *(zoo.name_in(path) or path for path in paths)])
+    return "__".join([method, *map(name_of, paths)])

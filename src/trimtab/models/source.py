@@ -35,6 +35,11 @@ _FILE = {"Model": "a GGUF file (*.gguf), ", "Vector": "", "Adapter": ""}
 _EMBEDDED = {"Model": zoo.path, "Vector": zoo.vector_path}
 
 
+def name_of(path: str) -> str:
+    """Return NAME of `zoo:NAME` and of `pip:NAME`, and any other path as it is."""
+    return zoo.name_in(path) or packaged.name_in(path) or path
+
+
 def local_folder(path: str, what: Kind) -> Path | None:
     """Return the folder of this machine that a path names, or None for what can be a hub id.
 

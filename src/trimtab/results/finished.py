@@ -11,8 +11,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from trimtab import zoo
 from trimtab.config.wording import not_a_choice
+from trimtab.models.source import name_of
 from trimtab.runs import draws, reader
 from trimtab.runs.measures import ended
 from trimtab.runs.record_types import (
@@ -276,7 +276,7 @@ def _names(node: Any) -> Iterator[str]:
 def _name(model: dict[str, Any]) -> str:
     """Return a model's path, and what makes it another model than that of its path alone."""
     path = str(model["path"])
-    name = zoo.name_in(path) or path
+    name = name_of(path)
     if file := model.get("gguf_file"):
         name = f"{name}/{file}"
     if adapter := model.get("adapter"):

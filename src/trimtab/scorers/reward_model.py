@@ -108,7 +108,11 @@ class RewardModel(Scorer):
             value = getattr(self, name)
             if value is not None:
                 require_whole(name, value, 1)
-        _ = self._described
+        if self._described.source.is_gguf:
+            raise ValueError(
+                f"Reward model {self.path!r}: a GGUF file holds none. Give a folder or a hub id "
+                "of a sequence classifier with one output."
+            )
 
     @cached_property
     def _described(self) -> DescribedModel:
