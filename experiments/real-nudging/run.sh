@@ -12,14 +12,14 @@ models=(base=gemma-3-270m guide=smollm2-135m-instruct)
 [ $# -eq 0 ] || models=("$@")
 results=../../results/real-nudging
 run=(trimtab run --config-dir conf --multirun "results=$results" "${models[@]}"
-    limit=200 limit_seed=0 generation.batch_size=32 scorers=manner)
+    limit=200 limit_seed=0 generation.max_new_tokens=96 generation.batch_size=32 scorers=manner)
 
 for task in ${TASKS:-commonsense-qa strategyqa date svamp harmless harmful}; do
-    length=96
-    case $task in harmless | harmful) length=128 ;; esac
-    asked=("task=$task" "generation.max_new_tokens=$length")
+    thresholds=0,0.2,0.4,0.6,0.8
+    [ "$task" != harmful ] || thresholds=0,0.4,0.8
+    asked=("task=$task")
     [ -z "${DATA:-}" ] || asked+=("task.data_dir=$DATA/$task")
     "${run[@]}" "${asked[@]}" method=base,guide
     "${run[@]}" "${asked[@]}" method=first_words
-    "${run[@]}" "${asked[@]}" method=nudging method.threshold=0,0.2,0.4,0.6,0.8
+    "${run[@]}" "${asked[@]}" method=nudging "method.threshold=$thresholds"
 done
