@@ -57,6 +57,7 @@ def write(
     if tokenizer:
         _add_tokenizer(writer, json.loads((folder / "tokenizer.json").read_text()), model)
     for key, value in (settings or {}).items():
+        writer.kv_data[0].pop(key, None)
         (writer.add_string if isinstance(value, str) else writer.add_uint32)(key, value)
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config.num_hidden_layers)
     kind = gguf.GGMLQuantizationType[packing]

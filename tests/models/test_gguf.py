@@ -95,3 +95,11 @@ def test_a_tokenizer_needs_no_model_beside_it(tmp_path: Path, zoo) -> None:
     assert again.identity["words_sha256"] != before
     with pytest.raises(ValueError, match="no tokenizer"):
         LanguageModel(path="zoo:a-small-base", prompt="plain", tokenizer_path=str(tmp_path.parent))
+
+
+def test_answers_end_where_the_file_says_that_a_turn_ends(tmp_path: Path, zoo) -> None:
+    turn = {"tokenizer.ggml.eot_token_id": 4}
+    file = gguf_files.write(tmp_path / "model.gguf", settings=turn)
+    model = LanguageModel(path=str(file), prompt="chat")
+    assert model.stop_tokens == zoo("a-small-chat").stop_tokens | {4}
+    assert not model.codec.is_text(4)

@@ -61,6 +61,10 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
         r"architecture 'rwkv6'.* reads: .*llama",
     ),
     "tokenizer": (written(tokenizer=False), "has no tokenizer .*Name a folder .*tokenizer_path"),
+    "words": (
+        written(settings={"tokenizer.ggml.model": "t5"}),
+        "of the kind 't5' .*Name a folder .*tokenizer_path",
+    ),
     "template": (written(name="a-small-base"), "has no chat template"),
     "part": (written(settings={"split.count": 3}), "is one of 3 parts.*llama-gguf-split --merge"),
     "stretched": (

@@ -21,6 +21,7 @@ from trimtab.models.model_folder import no_template
 
 SUFFIX = ".gguf"
 _TOKENIZER = {"tokenizer.ggml.model", "tokenizer.ggml.tokens"}
+_KINDS = ("gpt2", "llama")
 _PLAIN = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
 _ALONE = "model.gguf"
 _READ_BY = ("gguf", "accelerate")  # transformers takes both
@@ -53,10 +54,16 @@ class GgufFile:
         return _opened(path, status.st_size, status.st_mtime_ns)
 
     def check_tokenizer(self, *, needs_template: bool) -> None:
-        """Raise ValueError for a file without a tokenizer, or a chat template if needed."""
+        """Raise ValueError for a file without a known tokenizer, or a chat template if needed."""
         if not self.settings.keys() >= _TOKENIZER:
             raise ValueError(
                 f"{str(self.path)!r} has no tokenizer (tokenizer.ggml.tokens). Name a folder that "
+                "has the model's by tokenizer_path."
+            )
+        if (kind := self.settings["tokenizer.ggml.model"]) not in _KINDS:
+            raise ValueError(
+                f"{str(self.path)!r} has a tokenizer of the kind {kind!r} (tokenizer.ggml.model), "
+                f"and only {' and '.join(_KINDS)} are read from a GGUF file. Name a folder that "
                 "has the model's by tokenizer_path."
             )
         if needs_template and not self.settings.get("tokenizer.chat_template"):

@@ -32,6 +32,7 @@ def tokenizer(source: Source) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     if source.is_gguf:
+        source.gguf.check_tokenizer(needs_template=False)  # which nobody has of a hub id
         with _explained(source, "tokenizer"):
             return gguf_tokenizer.read(source.gguf.path)
     loaded: PreTrainedTokenizerBase = _from_pretrained(source, AutoTokenizer, "tokenizer")
