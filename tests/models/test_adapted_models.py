@@ -401,6 +401,12 @@ def test_a_mode_is_one_of_two_and_belongs_to_an_adapter(adapters: list[Path]) ->
         _ = LanguageModel(path=EMBEDDED, prompt="plain", adapter_mode="live").weights
 
 
+def test_a_live_adapter_is_not_compiled(adapters: list[Path]) -> None:
+    with pytest.raises(ValueError, match=r"compile=true of .*adapter_mode=merged"):
+        model(EMBEDDED, adapters[0], "live", compile=True)
+    assert model(EMBEDDED, adapters[0], "merged", compile=True).compile
+
+
 def test_quantized_weights_take_a_live_adapter_alone(adapters: list[Path]) -> None:
     weights = LanguageModel(path=EMBEDDED, prompt="plain").weights
     layer = weights.model.layers[0].mlp.up_proj

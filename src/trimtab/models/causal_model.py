@@ -38,7 +38,7 @@ class CausalModel(DescribedModel):
         adapter_mode: `merged` changes the weights once, when they are loaded, and costs nothing
             after; `live` leaves them as they are, quantized ones too, and adds two narrow products
             to each pass. The two are equal up to rounding. Models that differ in a live adapter
-            alone share one copy of the weights where a method has both.
+            alone share one copy of the weights where a method has both; they are not compiled.
 
     Other args are those of `DescribedModel`.
 
@@ -58,6 +58,13 @@ class CausalModel(DescribedModel):
         require_choice(f"adapter_mode of {self.path}:", self.adapter_mode, MODES)
         if self.adapter is not None:
             self._require_mergeable(self.held.known)
+            if self.compile and self.has_live_adapter:
+                # What was compiled for one is run for the other: hooks are not told apart.
+                raise ValueError(
+                    f"compile=true of {self.path!r}: torch does not tell a model with a live "
+                    "adapter from the one that it shares weights with. Use adapter_mode=merged, or "
+                    "compile=false."
+                )
             _ = self._adapter
 
     @cached_property
