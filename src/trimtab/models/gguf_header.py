@@ -90,8 +90,7 @@ class GgufHeader:
         if kind == _TEXT:
             if whole:
                 return [self._text() for _ in range(count)]
-            for _ in range(count):
-                self._skip(self._number("Q"))
+            self._pass_over(count)
             return count
         if whole or count <= _LONG:
             return [self._scalar(kind) for _ in range(count)]
@@ -104,6 +103,12 @@ class GgufHeader:
         if kind not in _NUMBERS:
             raise ValueError(f"has a setting of the unknown kind {kind}. Download it again.")
         return self._number(_NUMBERS[kind])
+
+    def _pass_over(self, texts: int) -> None:
+        length, data, place = struct.Struct("<Q").unpack_from, self._data, self._place
+        for _ in range(texts):  # hundreds of thousands
+            place += 8 + length(data, place)[0]
+        self._skip(place - self._place)
 
     def _text(self) -> str:
         start = self._place + 8
