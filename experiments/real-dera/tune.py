@@ -28,7 +28,7 @@ from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dic
 from trimtab import Conversation, Generation, LanguageModel, Plain
 
 _DRAWS, _TOKENS, _SEED = 8, 96, 1
-_RANK, _RATE, _ROWS, _EPOCHS, _WARMUP = 4, 1e-3, 16, 3, 10
+_RANK, _RATE, _ROWS, _EPOCHS, _WARMUP = 4, 3e-4, 16, 3, 10
 _MODULES = ["q_proj", "k_proj", "v_proj", "o_proj"]
 
 
