@@ -45,7 +45,7 @@ def made(scores: Mapping[float, Sequence[float]]) -> frames.Curve:
                     "metrics": {"score": estimates.mean(column).to_dict()},
                 },
                 lines=[
-                    {"id": i, "scores": {"score": score}, "measures": {}}
+                    {"id": i, "scores": {"score": score}, "measures": {}, "stop_reason": "end"}
                     for i, score in enumerate(column)
                 ],
             )
