@@ -127,7 +127,8 @@ def settings(config: DictConfig, choices: dict[str, str]) -> dict[str, Any]:
 def container(config: DictConfig, *, resolve: bool) -> dict[str, Any]:
     """Return the configuration as plain data, references resolved or as they are written."""
     # Hydra's own node refers to the fingerprint: resolving it here would go in circles.
-    config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    if "hydra" in config:
+        config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     return cast(dict[str, Any], OmegaConf.to_container(config, resolve=resolve))
 
 

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from trimtab.config import composition
 from trimtab.launch import errors
 from trimtab.launch.job import job_of
 from trimtab.launch.sweep_groups import alike, sharing
@@ -100,7 +99,7 @@ class Application:
 
 def _task(cfg: DictConfig) -> str:
     """Return the task's settings as text: two of one folder may differ in what they report."""
-    return json.dumps(composition.container(cfg, resolve=True)["task"], sort_keys=True)
+    return json.dumps(OmegaConf.to_container(cfg.task, resolve=True), sort_keys=True)
 
 
 def _remove_if_empty(folder: Path) -> None:

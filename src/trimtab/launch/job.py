@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -48,7 +48,8 @@ def job_of(
     from trimtab.runs.evaluate import Job
 
     choices = dict(HydraConfig.get().runtime.choices if choices is None else choices)
-    run_id = composition.fingerprint(cfg)
+    parts = composition.relevant(cfg)
+    run_id = composition.digest(parts, users=True)
     tracker = composition.build(cfg.tracker)
     if sweep and getattr(tracker, "group", sweep) is None:
         tracker = dataclasses.replace(tracker, group=sweep)
@@ -61,7 +62,7 @@ def job_of(
         folder=folder,
         scorers=like.scorers if like else scorers(cfg),
         day=day,
-        config=composition.relevant(cfg),
+        config=parts,
         launch=_launch(cfg, choices, command or shlex.join(["trimtab", *sys.argv[1:]])),
         start_tracker=functools.partial(
             tracker.start,
@@ -77,12 +78,11 @@ def job_of(
 
 def _launch(cfg: DictConfig, choices: Mapping[str, str], command: str) -> LaunchRecord:
     """Return what `trimtab rerun` needs beside the config, and how the run was asked for."""
-    resolved = composition.container(cfg, resolve=True)
     return {
         "command": command,
         "directory": os.getcwd(),
         "choices": {name: choices[name] for name in ("task", "method")},
-        "scorers": resolved["scorers"],
+        "scorers": cast(dict[str, Any], OmegaConf.to_container(cfg.scorers, resolve=True)),
     }
 
 
