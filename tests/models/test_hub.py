@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,20 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@contextmanager
+def _hub(there: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Make a folder a hub's only repository; yield what is downloaded."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    with hub_server.serving(there) as (address, downloaded):
+        monkeypatch.setattr(constants, "ENDPOINT", address)
+        files = f"{address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", files)
+        yield downloaded
+
+
 def test_a_cached_model_loads_without_a_hub(cache: Path, tmp_path: Path, zoo) -> None:
     model, twin = LanguageModel(path="somebody/small", prompt="chat"), zoo("a-small-chat")
     asked = Conversation(system="Be brief.", question="Hi")
@@ -72,14 +88,7 @@ def test_of_a_repository_what_is_needed_is_downloaded_once(
     for name in ("original/model.safetensors", "pytorch_model.bin", "own.py"):
         (there / name).parent.mkdir(exist_ok=True)
         (there / name).write_text("x")
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    with hub_server.serving(there) as (address, downloaded):
-        monkeypatch.setattr(constants, "ENDPOINT", address)
-        files = f"{address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", files)
+    with _hub(there, tmp_path / "cache", monkeypatch) as downloaded:
         model = LanguageModel(path=hub_server.NAME, prompt="chat")
         model.render(Conversation(question="Hi"))
         assert "tokenizer.json" in downloaded
@@ -113,14 +122,7 @@ def test_a_gguf_file_of_a_repository_is_downloaded_alone(
     gguf_files = pytest.importorskip("tests.models.gguf_files")
     gguf_files.write(there / "small-F16.gguf", packing="F16")
     gguf_files.write(there / "small-Q8_0.gguf", packing="Q8_0")
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    with hub_server.serving(there) as (address, downloaded):
-        monkeypatch.setattr(constants, "ENDPOINT", address)
-        files = f"{address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", files)
+    with _hub(there, tmp_path / "cache", monkeypatch) as downloaded:
         asked = {"path": hub_server.NAME, "prompt": "chat"}
         model = LanguageModel(**asked, gguf_file="small-F16.gguf")
         assert model.weights.num_parameters() and model.tokenizer.chat_template
