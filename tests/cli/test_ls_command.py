@@ -20,6 +20,31 @@ def test_listings_have_a_line_for_each_choice(trimtab):
     assert "from a-small-mixed to a-small-law" in out and out in everything
 
 
+def test_methods_say_for_which_models_they_are(trimtab, tmp_path, monkeypatch):
+    (tmp_path / "method").mkdir()
+    (tmp_path / "method" / "mine.yaml").write_text("# Mine\n_target_: my_method.Mine\n")
+    (tmp_path / "method" / "lost.yaml").write_text("# Lost\n_target_: nowhere_at_all.Lost\n")
+    (tmp_path / "method" / "like.yaml").write_text("# Like\ndefaults: [mine, _self_]\n")
+    (tmp_path / "my_method.py").write_text(
+        "from trimtab.methods import Mixture\nclass Mine(Mixture): needs = 'one model'\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    _, out, _ = trimtab("ls", "methods", "--config-dir", str(tmp_path))
+    heading, *rows = out.splitlines()
+    assert heading.split() == ["methods", "needs"]
+    said = {row.split()[0]: row for row in rows}
+    for name, needs in {
+        "base": "one model",
+        "nudging": "any models",
+        "dera": "one vocabulary",
+        "vectors": "one architecture",
+        "mine": "one model",
+        "like": "one model",
+    }.items():
+        assert said[name].rstrip().endswith(f" {needs}")
+    assert said["lost"].rstrip().endswith(f"({tmp_path})"), "what cannot be found is no error here"
+
+
 def test_listings_have_scorers_launchers_and_choices_of_ones_own(trimtab, tmp_path):
     _, everything, _ = trimtab("ls")
     for row in (

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from omegaconf import OmegaConf
 from rich.table import Table
 from rich.text import Text
 
@@ -14,12 +15,13 @@ from trimtab.cli.output import show
 from trimtab.config import composition
 from trimtab.config.launchers import LAUNCHERS, installed_by
 from trimtab.config.overrides import Source
+from trimtab.config.working_directory import get_object
 from trimtab.machine.printable import printable
 
-_VECTORS, _LAUNCHERS = "vectors", "launchers"
+_VECTORS, _METHODS, _LAUNCHERS = "vectors", "methods", "launchers"
 _GROUPS = {
     "models": "model",
-    "methods": "method",
+    _METHODS: "method",
     "tasks": "task",
     "generations": "generation",
     "scorers": "scorer",
@@ -40,14 +42,15 @@ def main(arguments: Sequence[str]) -> int:
     if options.config_dir:
         Source(further=(options.config_dir,))  # says if there is none
     for kind in [options.kind] if options.kind else _KINDS:
-        table = Table(kind, "", box=None, padding=(0, 2, 0, 0), title_justify="left")
-        for name, what in _rows(kind, options.config_dir):
-            table.add_row(Text(printable(name)), Text(printable(what)))
+        further = ["needs"] if kind == _METHODS else []
+        table = Table(kind, "", *further, box=None, padding=(0, 2, 0, 0), title_justify="left")
+        for row in _rows(kind, options.config_dir):
+            table.add_row(*(Text(printable(cell)) for cell in row))
         show(table)
     return 0
 
 
-def _rows(kind: str, further: Path | None) -> Iterator[tuple[str, str]]:
+def _rows(kind: str, further: Path | None) -> Iterator[tuple[str, ...]]:
     if kind == _VECTORS:
         for name in zoo.vector_names():
             yield f"zoo:{name}", _origin(name)
@@ -59,7 +62,8 @@ def _rows(kind: str, further: Path | None) -> Iterator[tuple[str, str]]:
         for folder in (composition.DIRECTORY, *([further] if further else [])):
             own = f" ({folder})" if folder == further else ""
             for file in sorted((folder / _GROUPS[kind]).glob("*.yaml")):
-                yield file.stem, _description(file) + own
+                row = file.stem, _description(file) + own
+                yield (*row, _needs(file)) if kind == _METHODS else row
 
 
 def _description(file: Path) -> str:
@@ -67,6 +71,22 @@ def _description(file: Path) -> str:
     lines = file.read_text("utf-8", errors="replace").splitlines()
     comments = (line[1:].strip() for line in lines if line.startswith("#"))
     return next((text for text in comments if not text.startswith("@")), "")  # @package is Hydra's
+
+
+def _needs(file: Path) -> str:
+    """Return what a method's models must have in common, as its class says; "" if it is not found.
+
+    A file without a class of its own goes by the first that it is made from.
+    """
+    try:
+        node = OmegaConf.load(file)
+        named = OmegaConf.select(node, "_target_")
+        if named is None:
+            above = [name for name in node.defaults if isinstance(name, str) and name != "_self_"]
+            return _needs(file.with_name(f"{above[0]}.yaml"))
+        return str(getattr(get_object(named), "needs", ""))
+    except Exception:  # of a user's own, which a run will name
+        return ""
 
 
 def _origin(name: str) -> str:

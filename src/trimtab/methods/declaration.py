@@ -22,9 +22,13 @@ class Declaration(ABC):
 
     Attributes:
         without_effect: fields that change no answer.
+        needs: what its models must have in common, for who chooses a method: `one vocabulary`,
+            `one architecture` (with the tensors of one another), `one model`, `any models`, or
+            `black box`, where texts are all that a model gives.
     """
 
     without_effect: ClassVar[frozenset[str]] = frozenset()
+    needs: ClassVar[str] = "any models"
 
     @abstractmethod
     def speakers(self) -> Mapping[str, Speaker]:

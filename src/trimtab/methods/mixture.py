@@ -48,6 +48,7 @@ class Mixture(Method):
     reference_role: ClassVar[str | None] = None
     measure_kl: bool = False
     without_effect = frozenset({"draft"})
+    needs = "one vocabulary"
 
     @property
     @abstractmethod

@@ -19,6 +19,7 @@ class MovedWeights(Mixture):
 
     dial = "strength"
     reference_role = "reference"
+    needs = "one architecture"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -18,6 +18,8 @@ class Plain(Mixture):
     model: LanguageModel
     draft: DraftSource = None
 
+    needs = "one model"
+
     @property
     def mixture(self) -> dict[str, tuple[LanguageModel, float]]:
         """The one model."""
