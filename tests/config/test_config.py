@@ -49,6 +49,10 @@ GROUPS = ["method", "task", "generation", "tracker", "scorers", "experiment"]
 NEEDED = {
     "task=local": ["task.path=rows.jsonl"],
     "method=vectors": ["method.vectors={mine:.}"],
+    "method=best_of_n": [
+        "+scorer@method.reward=function_reward",
+        "method.reward.function=builtins.max",
+    ],
     "task=stored-responses": [
         "task.path=rows.jsonl",
         "task.levels=[question,answer]",

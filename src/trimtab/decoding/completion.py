@@ -35,6 +35,21 @@ class Work:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Try:
+    """One of several answers to a sample, of which the best was given.
+
+    Attributes:
+        text: the answer.
+        score: what it was chosen by; None where it got none.
+        stop_reason: why it stops, as `Completion.stop_reason` says.
+    """
+
+    text: str
+    score: float | None
+    stop_reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Completion:
     """An answer.
 
@@ -56,6 +71,7 @@ class Completion:
         measures: numbers the method reports of its own working, such as the guide ratio.
         by_token: lists as long as `token_ids`, where they are asked for: `ids`, and in nats
             `log_probability`, `entropy`, `kl` and, by role, `models`.
+        tries: all answers that were made, where this is the best of several.
     """
 
     id: str = ""
@@ -68,3 +84,4 @@ class Completion:
     token_ids: tuple[int, ...] = ()
     measures: dict[str, float] = field(default_factory=dict)
     by_token: dict[str, Any] = field(default_factory=dict)
+    tries: tuple[Try, ...] = ()

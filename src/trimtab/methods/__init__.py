@@ -2,6 +2,7 @@
 
 from trimtab.methods.alignment_vector import AlignmentVector
 from trimtab.methods.alignment_vectors import AlignmentVectors
+from trimtab.methods.best_of_n import BestOfN
 from trimtab.methods.dera import DeRa
 from trimtab.methods.ensemble import Ensemble
 from trimtab.methods.method import Method
@@ -13,6 +14,7 @@ from trimtab.methods.proxy_tuning import ProxyTuning
 __all__ = [
     "AlignmentVector",
     "AlignmentVectors",
+    "BestOfN",
     "DeRa",
     "Ensemble",
     "Method",

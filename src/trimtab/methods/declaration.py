@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
 from trimtab.config.parts import parts
 from trimtab.config.user_code import declared, named
-from trimtab.decoding import Generation, Speaker
+from trimtab.decoding import Completion, Generation, Speaker
 from trimtab.decoding.predictor import Answer, Cursors
 from trimtab.machine.stopwatch import Stopwatch
 from trimtab.methods.prompts import Prompts
@@ -51,6 +51,22 @@ class Declaration(ABC):
             prompts: the sample's, by the models' roles.
             generation: how long an answer is, and what stops it.
         """
+
+    @property
+    def tries(self) -> int:
+        """How many answers are made to a sample, of which `best` gives one."""
+        return 1
+
+    def best(self, answers: Sequence[Completion], prompts: Prompts) -> Completion:
+        """Return the answer that is given, of all that were made to a sample.
+
+        The models' work for all of them is put into it afterwards.
+
+        Args:
+            answers: as many as `tries`, the first being that which a single try would make.
+            prompts: the sample's, by the models' roles.
+        """
+        return answers[0]
 
     def asked(self, role: str, conversation: Conversation) -> Conversation:
         """Return what a model is asked, by its role: by default what all are."""

@@ -9,10 +9,10 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from trimtab.config.user_code import is_own, named
 from trimtab.decoding import Completion, Generation
 from trimtab.decoding.batching import decode
-from trimtab.decoding.completion import Work
 from trimtab.decoding.predictor import Answer, Cursors
 from trimtab.methods.declaration import Declaration
 from trimtab.methods.prompts import Prompts, require_room
+from trimtab.methods.tries import Try, added_up, best_of, tries_at
 from trimtab.models import Conversation
 
 _log = logging.getLogger(__name__)
@@ -48,28 +48,29 @@ def answered(
             f"draws={generation.draws!r}: a run draws so often. Here each id is answered once; "
             "ask under several ids for several draws."
         )
-    generation = generation.for_samples(len(whole))
+    tries = tries_at(whole, max(method.tries for method in methods))
+    generation = generation.for_samples(len(tries))
     _say_what_is_left_out(first, generation)
     with first.loading.running():
         from trimtab.decoding.speaking import Speaking  # imports torch
 
         speaking = Speaking([method.speakers() for method in methods], generation)
-    begun: dict[int, tuple[int, str, Cursors]] = {}  # by slot: method, sample, who speaks
+    begun: dict[int, tuple[int, Try, Cursors]] = {}  # by slot: method, sample, who speaks
 
-    def begin(sample_id: str) -> Callable[[Sequence[int]], dict[int, Answer]]:
+    def begin(one: Try) -> Callable[[Sequence[int]], dict[int, Answer]]:
         asked = {
-            number: own[sample_id]._replace(sample_id=sample_id)
+            number: own[one.sample_id]._replace(sample_id=one.name)
             for number, own in enumerate(prompts)
-            if sample_id in own
+            if one.sample_id in own and one.number < methods[number].tries
         }
 
         def answers(free: Sequence[int]) -> dict[int, Answer]:
             slots = dict(zip(asked, free, strict=False))
             strengths = {number: methods[number].strengths_for(asked[number]) for number in slots}
             tokens = {number: asked[number].tokens for number in slots}
-            cursors = speaking.cursors(sample_id, tokens, slots, strengths)
+            cursors = speaking.cursors(one.name, tokens, slots, strengths)
             for number, slot in slots.items():
-                begun[slot] = number, sample_id, cursors[number]
+                begun[slot] = number, one, cursors[number]
             return {
                 slot: _whole(methods[number], cursors[number], asked[number], generation)
                 for number, slot in slots.items()
@@ -77,22 +78,23 @@ def answered(
 
         return answers
 
+    made: dict[tuple[int, str], dict[int, Completion]] = {}  # by method and sample: by try
     before = [dict(method.forward_passes) for method in methods]
     rows = generation.batch_size
-    for slot, completion in decode(map(begin, whole), speaking.predictors, rows, len(methods)):
-        for earlier, method in zip(before, methods, strict=True):
+    for slot, completion in decode(map(begin, tries), speaking.predictors, rows, len(methods)):
+        for earlier, each in zip(before, methods, strict=True):
             for role, passes in speaking.forward_passes().items():
-                method.forward_passes[role] = earlier.get(role, 0) + passes
-        number, sample_id, cursors = begun[slot]
-        work: dict[str, Work] = {}
-        for cursor in cursors.values():
-            for role, did in cursor.work.items():
-                work[role] = work[role] + did if role in work else did
-        texts = prompts[number][sample_id].text
-        yield (
-            number,
-            dataclasses.replace(completion, id=sample_id, prompts=texts, work=work),
+                each.forward_passes[role] = earlier.get(role, 0) + passes
+        number, one, cursors = begun[slot]
+        method, asked = methods[number], prompts[number][one.sample_id]
+        answers = made.setdefault((number, one.sample_id), {})
+        work = added_up(cursor.work for cursor in cursors.values())
+        answers[one.number] = dataclasses.replace(
+            completion, id=one.sample_id, prompts=asked.text, work=work
         )
+        if len(answers) == method.tries:
+            del made[number, one.sample_id]
+            yield number, best_of(method, [answers[i] for i in sorted(answers)], asked)
 
 
 def _whole(

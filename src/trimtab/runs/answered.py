@@ -198,6 +198,11 @@ def sample_record(
             for role, work in completion.work.items()
         },
     }
+    if completion.tries:
+        line["tries"] = [
+            {"completion": one.text, "score": one.score, "stop_reason": one.stop_reason}
+            for one in completion.tries
+        ]
     if not sample.also_right:
         del line["also_right"]
     if not completion.by_token:

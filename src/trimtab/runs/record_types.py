@@ -51,6 +51,14 @@ class WorkRecord(TypedDict):
     tokens: Count  # that it read
 
 
+class TryRecord(TypedDict):
+    """One of several answers to a sample, of which the best was given."""
+
+    completion: str  # the answer
+    score: float | None  # what it was chosen by; None: it got none
+    stop_reason: str  # why it ends
+
+
 class SampleRecord(TypedDict):
     """A line of `samples.jsonl`: one answer to one sample."""
 
@@ -71,6 +79,7 @@ class SampleRecord(TypedDict):
     tokens: dict[str, Count]  # how many each speaker said
     by_token: NotRequired[TokensRecord]  # where it was asked for
     work: NotRequired[dict[str, WorkRecord]]  # of each model, by role
+    tries: NotRequired[list[TryRecord]]  # of which the answer is the best
     of: NotRequired[Id]  # the sample's id, where it is answered several times
     draw: NotRequired[Count]  # which of these answers this is, from 1
     verdicts: NotRequired[dict[str, VerdictRecord]]  # by the scorer's name

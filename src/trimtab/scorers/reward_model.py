@@ -86,6 +86,7 @@ class RewardModel(Scorer):
     max_memory: Mapping[str | int, str] | None = field(default=None, hash=False)
     attention: str = "auto"
     quantization: str = "none"
+    without_effect: ClassVar[frozenset[str]] = DescribedModel.without_effect | {"batch_size"}
     since: ClassVar[Mapping[str, Any]] = MappingProxyType(
         {
             "trust_remote_code": False,
