@@ -23,6 +23,7 @@ _VERBS = {
     "rerun": "repeat a run from its folder, and compare the answers",
     "search": "look for the best value of a dial (trimtab search --help)",
     "vector": "extract, show and apply alignment vectors (trimtab vector --help)",
+    "token-map": "how the tokens of two vocabularies map to each other",
     "lm-eval": "lm-evaluation-harness, with trimtab's methods as a model (trimtab lm-eval --help)",
     "ls": "list what can be chosen: models, methods, tasks, scorers, launchers ...",
     "table": "what was run, with intervals",
@@ -82,6 +83,8 @@ def dispatch(arguments: Sequence[str]) -> int:
             from trimtab.cli.search_command import main as verb
         case "vector":
             from trimtab.cli.vector_command import main as verb
+        case "token-map":
+            from trimtab.cli.token_map_command import main as verb
         case "lm-eval":
             from trimtab.lm_eval.__main__ import main as verb
         case "ls":
