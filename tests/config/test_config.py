@@ -80,6 +80,7 @@ def test_a_choice_is_called_as_its_class():
     """
     others = {"base": "Plain", "guide": "Plain", "vectors": "AlignmentVectors"}
     others |= {"local": "QuestionAnswer"}
+    others |= {"mixture": "Formula"}  # where Mixture is what all of them are
     others |= dict.fromkeys(("correctness", "quality", "safety"), "Judge")  # a rubric each
     for group in ("method", "task", "scorer"):
         for option in options(group):

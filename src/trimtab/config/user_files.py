@@ -60,7 +60,8 @@ def behind(*wholes: Any) -> set[Path]:
     Beside the code these are the files, and the code, that settings of a user's class name.
     """
     held = [*wholes, *(part for whole in wholes for _, part in parts(whole))]
-    files = {*sources(*map(type, held))}
+    functions = filter(inspect.isfunction, held)
+    files = {*sources(*map(type, held), *functions)}
     for whole in held:
         if is_users(type(whole)):
             files |= {file for value in _settings(whole) for file in _of_setting(value)}

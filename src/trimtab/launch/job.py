@@ -109,5 +109,5 @@ def place(cfg: DictConfig) -> tuple[Path, DictConfig]:
 def _turned(method: Method, node: DictConfig) -> Method:
     values = {dial: node[dial] for dial in method.dials}
     return method.turned(
-        {n: OmegaConf.to_object(v) if OmegaConf.is_config(v) else v for n, v in values.items()}
+        {n: composition.build(v) if OmegaConf.is_config(v) else v for n, v in values.items()}
     )

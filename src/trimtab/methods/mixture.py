@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from trimtab.config.signature import require_types
 from trimtab.config.user_code import named
@@ -40,12 +40,10 @@ class Mixture(Method):
 
     Attributes:
         draft: where drafts come from; they change speed, never the answers.
-        reference_role: the model from which an answer's KL divergence is measured, where it is run.
         measure_kl: whether it is run for that alone where it has no weight.
     """
 
     draft: DraftSource = None
-    reference_role: ClassVar[str | None] = None
     measure_kl: bool = False
     without_effect = frozenset({"draft"})
     needs = "one vocabulary"
@@ -54,6 +52,11 @@ class Mixture(Method):
     @abstractmethod
     def mixture(self) -> Mapping[str, tuple[LanguageModel, float]]:
         """The models and their weights, by role; one of weight 0 is not run."""
+
+    @property
+    def reference_role(self) -> str | None:
+        """The model from which an answer's KL divergence is measured, where it is run."""
+        return None
 
     @property
     def steering(self) -> Mapping[str, Callable[[], Steering]]:

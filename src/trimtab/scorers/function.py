@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import inspect
 import math
 import os
@@ -14,15 +13,18 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from trimtab.config import user_files, working_directory
+from trimtab.config import user_files
+from trimtab.config.named_function import find, require_takes
 from trimtab.config.signature import require_types
 from trimtab.config.user_code import described
-from trimtab.config.wording import not_a_choice
 from trimtab.machine import whole_files
 from trimtab.scorers.scorer import Scorer, Verdict
 
 Reward = Callable[[str, str, str | None], float | Mapping[str, float]]
 """Takes the answer, the question and the target (None where there is none)."""
+
+_ARGUMENTS = ("completion", "question", "target")
+_EXAMPLE = "my_rewards.brevity"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,13 +52,15 @@ class FunctionReward(Scorer):
 
     @cached_property
     def _reward(self) -> Reward:
-        found = _find(self.function) if isinstance(self.function, str) else self.function
+        given = self.function
+        found = find("function", given, _EXAMPLE) if isinstance(given, str) else given
         if not callable(found):
             raise ValueError(
-                f"function={self.function!r} is of type {type(found).__name__}. Accepted is a "
+                f"function={given!r} is of type {type(found).__name__}. Accepted is a "
                 "function of (completion, question, target)."
             )
-        _require_three(found, self.function)
+        also = "three; target is None where a sample has none"
+        require_takes("function", given, found, _ARGUMENTS, also)
         return found
 
     @property
@@ -113,44 +117,6 @@ class FunctionReward(Scorer):
     @property
     def _called(self) -> str:
         return f"Reward function {self.identity['function']}"
-
-
-def _find(name: str) -> Any:
-    module_name, _, attribute = name.rpartition(".")
-    if not module_name or not all(part.isidentifier() for part in name.split(".")):
-        raise ValueError(
-            f"function={name!r}: accepted is module.name, as in my_rewards.brevity, where the "
-            "module may lie in the working directory."
-        )
-    working_directory.allow(name)
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:  # whatever importing a user's module raises
-        raise ValueError(
-            f"function={name!r}: {module_name} cannot be imported: {described(error)}. It is "
-            f"looked for in the working directory, {os.getcwd()}, too."
-        ) from error
-    if not hasattr(module, attribute):
-        public = [other for other in vars(module) if not other.startswith("_")]
-        where = getattr(module, "__file__", None) or module_name
-        raise ValueError(not_a_choice(f"Function of {where}:", attribute, public))
-    return getattr(module, attribute)
-
-
-def _require_three(function: Reward, given: str | Reward) -> None:
-    """Refuse a function that cannot be called with completion, question and target."""
-    try:
-        signature = inspect.signature(function)
-    except ValueError:  # some built-ins have none
-        return
-    try:
-        signature.bind("completion", "question", "target")
-    except TypeError as error:
-        raise ValueError(
-            f"function={given!r} takes {signature}, and is called with completion, question and "
-            f"target ({error}). Accepted is a function of these three; target is None where a "
-            "sample has none."
-        ) from None
 
 
 def _file(function: Any) -> Path | None:
