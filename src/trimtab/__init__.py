@@ -12,10 +12,12 @@ from trimtab.machine.lazy_names import lazily
 if TYPE_CHECKING:
     from trimtab.decoding import Completion, Generation, Span
     from trimtab.methods import (
+        ActivationAddition,
         AlignmentVector,
         AlignmentVectors,
         DeRa,
         Ensemble,
+        InferAligner,
         Method,
         Mixture,
         Nudging,
@@ -30,6 +32,7 @@ __version__ = "0.1.0"
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
 __all__ = [
+    "ActivationAddition",
     "AlignmentVector",
     "AlignmentVectors",
     "Completion",
@@ -37,6 +40,7 @@ __all__ = [
     "DeRa",
     "Ensemble",
     "Generation",
+    "InferAligner",
     "LanguageModel",
     "Method",
     "Mixture",
@@ -50,8 +54,8 @@ __all__ = [
 _ROOMS = {
     "trimtab.decoding": ("Completion", "Generation", "Span"),
     "trimtab.methods": (
-        *("AlignmentVector", "AlignmentVectors", "DeRa", "Ensemble", "Method", "Mixture"),
-        *("Nudging", "Plain", "ProxyTuning"),
+        *("ActivationAddition", "AlignmentVector", "AlignmentVectors", "DeRa", "Ensemble"),
+        *("InferAligner", "Method", "Mixture", "Nudging", "Plain", "ProxyTuning"),
     ),
     "trimtab.models": ("Conversation", "LanguageModel"),
 }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from activations.steered_models import hand_made
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import get_class
@@ -46,7 +47,10 @@ def options(group):
 
 
 GROUPS = ["method", "task", "generation", "tracker", "scorers", "experiment"]
+DIRECTIONS = "directions.safetensors"
 NEEDED = {
+    "method=activation_addition": [f"method.directions={DIRECTIONS}"],
+    "method=inferaligner": [f"method.directions={DIRECTIONS}", f"method.own={DIRECTIONS}"],
     "task=local": ["task.path=rows.jsonl"],
     "method=vectors": ["method.vectors={mine:.}"],
     "method=best_of_n": [
@@ -67,6 +71,7 @@ NEEDED = {
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_option_composes_and_builds(group, tmp_path, monkeypatch):
     (tmp_path / "rows.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n')
+    hand_made(tmp_path / DIRECTIONS)
     monkeypatch.chdir(tmp_path)
     for option in options(FOLDERS.get(group, group)):
         choice = f"{group}={option}"

@@ -64,4 +64,4 @@ def weigh(cursor: Cursor, continuations: Sequence[Sequence[int]]) -> Steps[Likel
             pairs = zip(predictions, targets, strict=True)
             greedy &= all(each.top_token == token for each, token in pairs)
         found.append(Likelihood(math.fsum(log_probabilities), len(continuation), greedy))
-    return Likelihoods(found, cursor.work)
+    return Likelihoods(found, cursor.whole_work)

@@ -19,6 +19,7 @@ from trimtab.decoding.large_rows import by_rows
 from trimtab.decoding.mixing import divergence, linear, token_details
 from trimtab.decoding.predictor import Cursor, Prediction, Request
 from trimtab.decoding.sampling import draw, most_likely, penalized
+from trimtab.models.gates import Row, read
 from trimtab.models.language_model import LanguageModel
 from trimtab.models.session import Session
 from trimtab.models.steering import Steering
@@ -150,34 +151,28 @@ class LocalPredictor:
         if not rows:
             return _Logits({}, torch.empty(0))
         session = self._sessions[role]
-        slots = [request.cursor.slot for request in rows.values()]
-        last = [request.last for request in rows.values()]
-        try:
-            logits_NV = session.read(
-                slots,
-                [request.tokens(role) for request in rows.values()],
-                last,
-                opening=[slot for slot in slots if slot in opening],
-                siblings=[request.cursor.siblings for request in rows.values()],
-                strengths=[request.cursor.strengths for request in rows.values()]
-                if role in self._steering
-                else (),
+        asked = [
+            Row(
+                slot=request.cursor.slot,
+                tokens=request.tokens(role),
+                last=request.last,
+                siblings=request.cursor.siblings,
+                strengths=request.cursor.strengths if role in self._steering else (),
+                gate=request.cursor.gates.get(role),
             )
+            for request in rows.values()
+        ]
+        try:
+            logits_NV = read(session, asked, opening)
         except RuntimeError as error:
-            self._say_out_of_memory(error, session.model.path)
+            _say_out_of_memory(error, session.model.path, self._generation.batch_size)
             raise
-        ends = itertools.accumulate(last)
-        places = {row: range(end - n, end) for row, n, end in zip(rows, last, ends, strict=True)}
+        ends = itertools.accumulate(row.last for row in asked)
+        places = {
+            row: range(end - own.last, end) for row, own, end in zip(rows, asked, ends, strict=True)
+        }
         common_NV = logits_NV[:, : self.vocabulary_size]
         return _Logits({slot: places[row] for slot, row in placed.items()}, common_NV)
-
-    def _say_out_of_memory(self, error: RuntimeError, path: str) -> None:
-        if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
-            raise MemoryError(
-                f"{path!r} ran out of memory with generation.batch_size="
-                f"{self._generation.batch_size}. Lower it (the answers stay the same), or take a "
-                "smaller dtype. What is finished is kept: the same command resumes."
-            ) from error
 
     def _divergences(
         self,
@@ -263,6 +258,15 @@ class LocalPredictor:
         ):
             weights = ", ".join(f"{w:g}" for w in request.cursor.weights.values() if w != 0)
             _require_finite(own_NV, f"The mixture with weights {weights}", request)
+
+
+def _say_out_of_memory(error: RuntimeError, path: str, batch_size: int) -> None:
+    if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+        raise MemoryError(
+            f"{path!r} ran out of memory with generation.batch_size={batch_size}. Lower it (the "
+            "answers stay the same), or take a smaller dtype. What is finished is kept: the same "
+            "command resumes."
+        ) from error
 
 
 class _Logits(NamedTuple):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Hashable, Mapping, Sequence
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from trimtab.decoding.completion import Completion, Work
@@ -16,6 +17,7 @@ from trimtab.decoding.memo import Memo
 from trimtab.decoding.noise_key import noise_key
 from trimtab.models.language_model import LanguageModel
 from trimtab.models.prefix import kept_length
+from trimtab.models.steering import Gate
 
 T = TypeVar("T")
 
@@ -144,6 +146,7 @@ class Cursor:
         memo: what is known of answers that ask the same.
         siblings: the slots of all answers to this sample.
         strengths: of the directions that the models are steered in.
+        gates: how far the prompts let that through, by the role of the model that is steered.
         said_before: the prompts whose tokens a repetition penalty counts.
     """
 
@@ -160,13 +163,14 @@ class Cursor:
         memo: Memo[Prediction] | None = None,
         siblings: tuple[int, ...] = (),
         strengths: tuple[float, ...] = (),
+        gates: Mapping[str, Gate] = MappingProxyType({}),
         said_before: Collection[Sequence[int]] = (),
     ) -> None:
         self.predictor = predictor
         self.slot = slot
         self.siblings = siblings
         self.sample_id = sample_id
-        self.strengths = strengths
+        self.strengths, self.gates = strengths, gates
         self.weights = dict.fromkeys(predictor.models, 1.0) if weights is None else dict(weights)
         self.combine = combine
         # Alike for cursors whose models' logits become one in the same way.
@@ -247,6 +251,19 @@ class Cursor:
         answer = request.sequences[0][len(self.prompts[0]) :]
         lengths = range(len(answer) - request.last + 1, len(answer) + 1)
         return [frozenset(answer[:length]).union(*self._said_before) for length in lengths]
+
+    @property
+    def whole_work(self) -> dict[str, Work]:
+        """What each model did for an answer that is alone, by role.
+
+        A prompt whose gate lets something through is read twice: to decide, and as it is steered.
+        """
+        found = dict(self.work)
+        for role, gate in self.gates.items():
+            through = zip(self.strengths, gate.shares or (), strict=False)
+            if any(strength and share for strength, share in through):
+                found[role] = found[role] + Work(passes=1, tokens=len(gate.prompt))
+        return found
 
     def _count(self, sequences: tuple[list[int], ...], last: int) -> bool:
         """Count what a request costs an answer that is alone; return whether it is its first.

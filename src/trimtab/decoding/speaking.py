@@ -12,6 +12,7 @@ from trimtab.decoding.predictor import Cursor, Cursors, Prediction, Predictor
 from trimtab.decoding.speakers import Speaker
 from trimtab.models.language_model import LanguageModel
 from trimtab.models.shared_weights import share
+from trimtab.models.steering import Gate
 
 
 class Speaking:
@@ -83,12 +84,14 @@ class Speaking:
             strengths: how much each answer's models are steered, by the number of its method.
         """
         memos: dict[Hashable, Memo[Prediction]] = {}  # of those who say the same
+        gates: dict[Hashable, Gate] = {}  # of those who are asked the same, at any strength
 
         def cursor(method: int, name: str, speaker: Speaker) -> Cursor:
             steered = strengths[method] if speaker.steering else ()
             whose = self._speakers[method][speaker.draws_like or name]
             weights, own = speaker.weights, prompts[method]
             asked = tuple(tuple(own[role]) for role in weights)
+            shut = {role: tuple(own[role]) for role in speaker.steering}
             alike = name, tuple(weights.items()), id(speaker.combine), steered, asked
             return Cursor(
                 self._predictors[name],
@@ -100,6 +103,7 @@ class Speaking:
                 weights=weights,
                 combine=speaker.combine,
                 strengths=steered,
+                gates={r: gates.setdefault((name, r, p), Gate(p)) for r, p in shut.items()},
                 memo=memos.setdefault(alike, Memo()),
                 said_before=[own[role] for role in whose.models],
             )

@@ -88,7 +88,7 @@ def answered(
         number, one, cursors = begun[slot]
         method, asked = methods[number], prompts[number][one.sample_id]
         answers = made.setdefault((number, one.sample_id), {})
-        work = added_up(cursor.work for cursor in cursors.values())
+        work = added_up(cursor.whole_work for cursor in cursors.values())
         answers[one.number] = dataclasses.replace(
             completion, id=one.sample_id, prompts=asked.text, work=work
         )

@@ -1,7 +1,7 @@
 """A batch of growing token sequences of one model, over a KV cache addressed by slot and position.
 
 Legend: R rows of a call, T new tokens of a row, L cached positions, K positions kept of each row, V
-vocabulary, N positions that are read.
+vocabulary, N positions that are read; of hidden states, D layers and H width.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 from trimtab.models.attention import AttentionMask, require_attention
+from trimtab.models.hidden_states import HiddenStates
 from trimtab.models.kv_cache import PositionCache
 from trimtab.models.language_model import LanguageModel
 from trimtab.models.passes import FEW, Passes
 from trimtab.models.prefix import common_prefix, kept_length
-from trimtab.models.steering import Steering
+from trimtab.models.steering import Gated, Steering
 
 # Fewer tokens than this are computed again rather than shared between strangers.
 _WORTH_SHARING = 8
@@ -33,6 +34,10 @@ class Session:
         slots: how many sequences.
         drafts: whether a step may read several tokens.
         steering: what moves the model, for each sequence by strengths of its own.
+        hidden: the hidden states that can be looked at; None for those that `steering` decides by.
+
+    Attributes:
+        seen: hidden states `[D, H]` of the slots that were looked at, by slot.
     """
 
     def __init__(
@@ -42,9 +47,12 @@ class Session:
         *,
         drafts: bool = False,
         steering: Steering | None = None,
+        hidden: HiddenStates | None = None,
     ) -> None:
         self.model = model
-        self._steering = steering
+        self.steering = steering
+        self.seen: dict[int, torch.Tensor] = {}
+        self._hidden = steering.hidden if isinstance(steering, Gated) else hidden
         self._strengths: list[tuple[float, ...]] = [()] * slots
         self.forward_passes = 0
         self._cached: list[list[int]] = [[] for _ in range(slots)]
@@ -72,6 +80,7 @@ class Session:
         opening: Collection[int] = (),
         siblings: Sequence[Sequence[int]] = (),
         strengths: Sequence[tuple[float, ...]] = (),
+        looked_at: Collection[int] = (),
     ) -> torch.Tensor:
         """Return logits after each of the last tokens of some sequences, in one forward pass.
 
@@ -87,6 +96,8 @@ class Session:
             siblings: for each of the slots, those that continued the same prompt, from which it
                 takes over what its sequence has in common with theirs.
             strengths: of the directions of `steering`, for each of the slots.
+            looked_at: those of the slots whose hidden states are kept in `seen`, after the first of
+                their positions that are read.
 
         Returns:
             `logits_NV` in fp32, row after row, cut to the tokenizer's vocabulary.
@@ -117,13 +128,18 @@ class Session:
             opening=[slot in opening for slot in slots],
         ):
             keep = max(last[i] for i in group)
-            logits_RKV = self._forward(
-                [slots[i] for i in group],
-                [sequences[i] for i in group],
-                [news[i] for i in group],
-                keep=keep,
-                step=step,
-            )
+            watched = [row for row, i in enumerate(group) if slots[i] in looked_at]
+            states: dict[int, torch.Tensor] = {}
+            with self._hidden.looking(keep, states) if self._hidden and watched else nullcontext():
+                logits_RKV = self._forward(
+                    [slots[i] for i in group],
+                    [sequences[i] for i in group],
+                    [news[i] for i in group],
+                    keep=keep,
+                    step=step,
+                )
+            for row in watched:
+                self.seen[slots[group[row]]] = _stacked(states, row, -last[group[row]])
             for i, end in zip(group, range(keep, keep * len(group) + 1, keep), strict=True):
                 wanted[i] = len(read), slice(end - last[i], end)
             read.append(logits_RKV.flatten(0, 1))
@@ -141,9 +157,9 @@ class Session:
 
         Keys and values that were computed at one strength serve no other.
         """
-        if self._steering is None:
+        if self.steering is None:
             return
-        names = self._steering.names
+        names = self.steering.names
         for slot, own in zip(slots, strengths or [()] * len(slots), strict=True):
             if len(own) != len(names):
                 raise ValueError(
@@ -238,9 +254,14 @@ class Session:
 
     def _turned(self, slots: Sequence[int]) -> AbstractContextManager[None]:
         """Turn the dials for the rows of a pass; rows behind the slots are idle."""
-        if self._steering is None:
+        if self.steering is None:
             return nullcontext()
-        idle = (0.0,) * len(self._steering.names)
+        idle = (0.0,) * len(self.steering.names)
         own = [self._strengths[slot] if slot < len(self._strengths) else idle for slot in slots]
         rows = [strengths or idle for strengths in own]
-        return self._steering.at(torch.tensor(rows, device=self._device))
+        return self.steering.at(torch.tensor(rows, device=self._device))
+
+
+def _stacked(states: dict[int, torch.Tensor], row: int, position: int) -> torch.Tensor:
+    """Return one row's states at one position, `[D, H]`; layers may lie on several devices."""
+    return torch.stack([states[place][row, position].float().cpu() for place in sorted(states)])

@@ -1,16 +1,19 @@
 """The seam of what moves a model while it runs, for each row of a batch by strengths of its own.
 
-Legend: R rows of a pass, D directions.
+Legend: R rows of a pass, D directions, L layers, H width.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import torch
+
+    from trimtab.models.hidden_states import HiddenStates
 
 
 class Steering(Protocol):
@@ -33,3 +36,38 @@ class Steering(Protocol):
                 own.
         """
         ...
+
+
+@runtime_checkable
+class Gated(Steering, Protocol):
+    """A steering of which the model's own states after a prompt decide how far it goes.
+
+    What it decides holds for all of the answer to that prompt, at every strength.
+    """
+
+    @property
+    def hidden(self) -> HiddenStates:
+        """The states that it decides by."""
+        ...
+
+    def opened(self, states_LH: torch.Tensor) -> tuple[float, ...]:
+        """Return how far each direction is let through, from 0 to 1.
+
+        Args:
+            states_LH: `hidden` at the prompt's last token, of the model as it is.
+        """
+        ...
+
+
+@dataclass(eq=False)
+class Gate:
+    """How far a prompt lets a steering through: one for all answers to the same prompt.
+
+    Attributes:
+        prompt: its tokens.
+        shares: of each direction, from 0 to 1; None until the prompt is read, and for good where
+            the steering asks nothing of prompts.
+    """
+
+    prompt: Sequence[int]
+    shares: tuple[float, ...] | None = None
