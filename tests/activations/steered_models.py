@@ -8,7 +8,6 @@ from pathlib import Path
 
 import oracles
 import torch
-from conftest import zoo_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
 
@@ -66,13 +65,14 @@ def hand_made(path: Path) -> str:
 def steered_model(kind: str, seed: int = 0) -> LanguageModel:
     """Return a tiny random model, or one of the zoo."""
     if kind == "zoo":
-        return zoo_model("a-small-mixed" if seed == 0 else "a-small-sft")
+        name = "a-small-mixed" if seed == 0 else "a-small-sft"
+        return LanguageModel(path=f"zoo:{name}", prompt="chat")
     torch.manual_seed(seed)
     weights = AutoModelForCausalLM.from_config(CONFIGS[kind])
     for parameter in weights.parameters():
         if parameter.dim() == 2:
             torch.nn.init.normal_(parameter, std=0.2)
-    words = zoo_model("a-small-base").tokenizer
+    words = LanguageModel(path="zoo:a-small-base", prompt="plain").tokenizer
     return LanguageModel.of(weights, words, prompt="plain", name=f"random-{kind}-{seed}")
 
 

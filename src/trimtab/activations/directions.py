@@ -108,6 +108,18 @@ class Directions:
         """The place of each layer among those that there are directions of."""
         return {layer: place for place, layer in enumerate(self.facts["layers"])}
 
+    @property
+    def lengths(self) -> list[float]:
+        """The length of each layer's direction."""
+        return [float(length) for length in np.linalg.norm(self.directions_LH, axis=-1)]
+
+    @property
+    def relative(self) -> list[float]:
+        """The same in shares of the length of the point half way, by which states are as long."""
+        middle = np.linalg.norm(self.middle_LH, axis=-1)
+        pairs = zip(self.lengths, middle, strict=True)
+        return [length / float(whole) if whole else math.inf for length, whole in pairs]
+
     def chosen(self, layers: Sequence[int] | None, path: str) -> list[int]:
         """Return the layers that are asked for; None asks for all.
 

@@ -24,6 +24,7 @@ _VERBS = {
     "search": "look for the best value of a dial (trimtab search --help)",
     "vector": "extract, show and apply alignment vectors (trimtab vector --help)",
     "token-map": "how the tokens of two vocabularies map to each other",
+    "direction": "extract and show directions of hidden states (trimtab direction --help)",
     "lm-eval": "lm-evaluation-harness, with trimtab's methods as a model (trimtab lm-eval --help)",
     "ls": "list what can be chosen: models, methods, tasks, scorers, launchers ...",
     "table": "what was run, with intervals",
@@ -53,7 +54,7 @@ def main() -> None:
             sys.stdout.flush()  # meets a reader that has left before Python's own end does
         sys.exit(code)
     except KeyboardInterrupt as interrupt:
-        whole = sys.argv[1:2] == ["vector"]  # which writes a folder whole, or not at all
+        whole = sys.argv[1:2] in (["vector"], ["direction"])  # which write whole, or not at all
         after = "Nothing is left behind." if whole else "The same command resumes."
         print(f"Interrupted. {after}", file=sys.stderr)
         if interrupt.args == (signal.SIGTERM,):  # who sent it should see that it was the cause
@@ -85,6 +86,8 @@ def dispatch(arguments: Sequence[str]) -> int:
             from trimtab.cli.vector_command import main as verb
         case "token-map":
             from trimtab.cli.token_map_command import main as verb
+        case "direction":
+            from trimtab.cli.direction_command import main as verb
         case "lm-eval":
             from trimtab.lm_eval.__main__ import main as verb
         case "ls":

@@ -1,8 +1,4 @@
-"""What follows `trimtab vector`: its actions and their settings, read and checked.
-
-An action is a class: its fields are the settings, and its docstring is the help. Nothing here
-imports torch: mistakes in a command and its help should not wait for it.
-"""
+"""What follows `trimtab vector`: its actions and their settings; nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -15,95 +11,22 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from trimtab import zoo
+from trimtab.cli.actions import Action
 from trimtab.config.composition import ConfigError
-from trimtab.config.explained import arguments as documented
-from trimtab.config.signature import Signature, in_words
 from trimtab.config.wording import not_a_choice
 
 COMMAND = "trimtab vector"
 _PICTURES = (".png", ".svg")
 
 
-class Action:
-    """What can be done with vectors.
+class VectorAction(Action):
+    """What can be done with vectors."""
 
-    Attributes:
-        usage: what follows its name.
-        spelled: fields that are spelled otherwise on the command line.
-    """
-
-    usage: ClassVar[str]
-    spelled: ClassVar[Mapping[str, str]] = {}
-
-    @classmethod
-    def name(cls) -> str:
-        """Return its name on the command line."""
-        return cls.__name__.lower()
-
-    @classmethod
-    def summary(cls) -> str:
-        """Return what it does."""
-        return (cls.__doc__ or "").partition("\n")[0]
-
-    @classmethod
-    def meanings(cls) -> dict[str, str]:
-        """Return what each of its settings means, as they are spelled."""
-        return {cls.spelled.get(name, name): text for name, text in documented(cls).items()}
-
-    @classmethod
-    def manual(cls) -> str:
-        """Return its help."""
-        meanings = cls.meanings()
-        width = max(map(len, meanings)) + 2
-        lines = [f"  {key:{width}}{meaning}" for key, meaning in meanings.items()]
-        return "\n".join([f"{COMMAND} {cls.name()} {cls.usage}", "", cls.summary(), "", *lines])
-
-    @classmethod
-    def of(cls, arguments: Sequence[str]) -> Self:
-        """Read arguments `key=value`.
-
-        Raises:
-            ConfigError: a ValueError that lists every mistake, with the nearest valid key.
-        """
-        said = _Said(cls)
-        given: dict[str, str] = {}
-        torn: dict[str, str] = {}
-        for argument in arguments:
-            key, _, value = argument.partition("=")
-            if key in given:
-                torn[key] = f"{said.by} {key} is given twice: {given[key]!r} and {value!r}."
-            elif not value and key in cls.meanings():
-                meaning = cls.meanings()[key]
-                torn[key] = f"{said.by} {key} needs a value: {key}=... ({meaning})."
-            given.setdefault(key, value)
-        found = Signature(cls).mistakes(given, said) | torn
-        if found:
-            raise ConfigError([found[key] for key in {**given, **found} if key in found])
-        return cls(**given)
-
-
-@dataclass(frozen=True)
-class _Said:
-    """What is said of an action's settings, which are `key=value`."""
-
-    action: type[Action]
-
-    @property
-    def by(self) -> str:
-        return f"{COMMAND} {self.action.name()}:"
-
-    def misfit(self, name: str, value: Any, hint: Any) -> str:
-        return f"{self.by} {name}={value!r}: accepted is {in_words(hint)}."
-
-    def unknown(self, name: str) -> str:
-        return not_a_choice(self.by, name, self.action.meanings())
-
-    def missing(self, name: str) -> str:
-        return f"{self.by} {name}=... is missing: {self.action.meanings()[name]}."
+    command = COMMAND
 
 
 @dataclass(frozen=True, kw_only=True)
-class Extract(Action):
+class Extract(VectorAction):
     """Subtract a base model's weights from an aligned model's.
 
     Args:
@@ -141,7 +64,7 @@ class Extract(Action):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Apply(Action):
+class Apply(VectorAction):
     """Add vectors to a model's weights and write an ordinary checkpoint.
 
     Args:
@@ -191,7 +114,7 @@ class Apply(Action):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Show(Action):
+class Show(VectorAction):
     """Say where vectors come from, what they change, and how alike they are.
 
     Args:
@@ -244,18 +167,6 @@ class Show(Action):
         if mistakes:
             raise ConfigError(mistakes)
         return cls(paths=tuple(paths), picture=picture, as_json=as_json)
-
-
-ACTIONS: Mapping[str, type[Action]] = {kind.name(): kind for kind in (Extract, Apply, Show)}
-
-
-def overview() -> str:
-    """Return the help of the command."""
-    lines = [f"{COMMAND} ACTION ...", "", "Alignment vectors: differences of weights."]
-    for name, action in ACTIONS.items():
-        lines += ["", f"  {name:9}{action.summary()}"]
-        lines.append(f"  {'':9}{COMMAND} {name} {action.usage}")
-    return "\n".join([*lines, "", f"{COMMAND} ACTION --help names every setting."])
 
 
 def named(paths: Sequence[str]) -> dict[str, str]:

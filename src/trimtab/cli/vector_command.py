@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from trimtab.cli import vector_arguments as read
+from trimtab.cli.actions import bar, run
 from trimtab.cli.output import say, say_json, show
 from trimtab.config import working_directory
-from trimtab.config.composition import ConfigError
-from trimtab.config.wording import not_a_choice
 from trimtab.machine.numbers_as_text import percent, size
 
-_HELP = ("-h", "--help")
 _MILLION = 1e6
 
 
@@ -26,17 +23,8 @@ def main(arguments: Sequence[str]) -> int:
         ValueError: for models and vectors that do not fit or are broken.
         OSError: for files that cannot be read or written.
     """
-    name, *rest = arguments or ["--help"]
-    if name in _HELP:
-        print(read.overview())
-        return 0
-    if name not in _RUN:
-        raise ConfigError([not_a_choice(f"{read.COMMAND}:", name, _RUN)])
-    if any(argument in _HELP for argument in rest):
-        print(read.ACTIONS[name].manual())
-        return 0
-    _RUN[name](rest)
-    return 0
+    about = "Alignment vectors: differences of weights."
+    return run(arguments, about, {read.Extract: _extract, read.Apply: _apply, read.Show: _show})
 
 
 def _extract(arguments: Sequence[str]) -> None:
@@ -45,7 +33,7 @@ def _extract(arguments: Sequence[str]) -> None:
     from trimtab.vectors.files.extraction import extract
     from trimtab.vectors.show.shown_vector import ShownVector
 
-    with _bar("subtracting") as progress:
+    with bar("subtracting", "million weights", _MILLION) as progress:
         vector = extract(**asked.given, progress=progress)
     (shown,) = ShownVector.open({asked.out: asked.out})
     if not vector.deltas:
@@ -73,7 +61,7 @@ def _apply(arguments: Sequence[str]) -> None:
     from trimtab.vectors.vector import Vector
 
     vectors = {name: Vector.open(at) for name, at in asked.paths.items()}
-    with _bar("adding") as progress:
+    with bar("adding", "million weights", _MILLION) as progress:
         out = apply(
             base=asked.base,
             vectors=vectors,
@@ -117,30 +105,3 @@ def _show(arguments: Sequence[str]) -> None:
     show(render(shown, angles), wraps=False)
     if asked.picture is not None:
         say(str(asked.picture))
-
-
-@contextmanager
-def _bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Show how far the work is, where somebody sits at the terminal."""
-    from rich.console import Console
-
-    if not Console().is_terminal:
-        yield None
-        return
-    from trimtab.runs.progress import bars
-
-    with bars() as shown:
-        task = shown.add_task(what, total=None, status="million weights")
-        shown.start()
-
-        def progress(done: int, total: int) -> None:
-            shown.update(task, advance=done / _MILLION, total=total / _MILLION)
-
-        yield progress
-
-
-_RUN: Mapping[str, Callable[[Sequence[str]], None]] = {
-    "extract": _extract,
-    "apply": _apply,
-    "show": _show,
-}

@@ -65,14 +65,19 @@ class Running:
             self._sum += record["scores"][self._metric]
 
 
-@contextmanager
-def bars() -> Iterator[Progress]:
-    """Show bars for the length of the block, and none of the libraries' own."""
+def hide_those_of_libraries() -> None:
+    """Let datasets and transformers show no bars of their own."""
     from datasets.utils.logging import disable_progress_bar as hide_datasets
     from transformers.utils.logging import disable_progress_bar as hide_transformers
 
     hide_datasets()
     hide_transformers()
+
+
+@contextmanager
+def bars() -> Iterator[Progress]:
+    """Show bars for the length of the block, and none of the libraries' own."""
+    hide_those_of_libraries()
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
