@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 from activations.steered_models import hand_made
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -20,6 +21,7 @@ from trimtab.config.check import check
 from trimtab.config.composition import ConfigError, build, digest, fingerprint, settings
 from trimtab.config.overrides import Source, check_command
 from trimtab.config.shared_choices import FOLDERS
+from trimtab.datastore import store_file
 from trimtab.models import packaged
 
 
@@ -46,12 +48,19 @@ def options(group):
 # ---------------------------------------------------------------------------- the tree
 
 
+def write_store(folder):
+    facts = {"path": "x", "model": {}, "positions": "all"}
+    facts["examples"] = {"source": "x", "answers": "x", "samples": 1, "sha256": "x"}
+    store_file.write(folder, torch.zeros(1, 64), torch.zeros(1, dtype=torch.long), facts)
+
+
 GROUPS = ["method", "task", "generation", "tracker", "scorers", "experiment"]
 DIRECTIONS = "directions.safetensors"
 NEEDED = {
     "method=activation_addition": [f"method.directions={DIRECTIONS}"],
     "method=inferaligner": [f"method.directions={DIRECTIONS}", f"method.own={DIRECTIONS}"],
     "task=local": ["task.path=rows.jsonl"],
+    "method=rtd": ["method.store=store"],
     "method=vectors": ["method.vectors={mine:.}"],
     "method=best_of_n": [
         "+scorer@method.reward=function_reward",
@@ -70,6 +79,7 @@ NEEDED = {
 @pytest.mark.slow
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_option_composes_and_builds(group, tmp_path, monkeypatch):
+    write_store(tmp_path / "store")
     (tmp_path / "rows.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n')
     hand_made(tmp_path / DIRECTIONS)
     monkeypatch.chdir(tmp_path)

@@ -25,6 +25,7 @@ _VERBS = {
     "vector": "extract, show and apply alignment vectors (trimtab vector --help)",
     "token-map": "how the tokens of two vocabularies map to each other",
     "direction": "extract and show directions of hidden states (trimtab direction --help)",
+    "datastore": "build what method=rtd looks up (trimtab datastore --help)",
     "lm-eval": "lm-evaluation-harness, with trimtab's methods as a model (trimtab lm-eval --help)",
     "ls": "list what can be chosen: models, methods, tasks, scorers, launchers ...",
     "table": "what was run, with intervals",
@@ -88,6 +89,8 @@ def dispatch(arguments: Sequence[str]) -> int:
             from trimtab.cli.token_map_command import main as verb
         case "direction":
             from trimtab.cli.direction_command import main as verb
+        case "datastore":
+            from trimtab.cli.datastore_command import main as verb
         case "lm-eval":
             from trimtab.lm_eval.__main__ import main as verb
         case "ls":

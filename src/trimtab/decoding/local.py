@@ -10,15 +10,17 @@ import math
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
-from typing import NamedTuple
 
 import torch
 
+from trimtab.decoding.followers import follow
 from trimtab.decoding.generation import Generation
 from trimtab.decoding.large_rows import by_rows
-from trimtab.decoding.mixing import divergence, linear, token_details
-from trimtab.decoding.predictor import Cursor, Prediction, Request
+from trimtab.decoding.mixing import divergence, token_details
+from trimtab.decoding.predictor import Prediction, Request
+from trimtab.decoding.said import Said, mixed, refuse_not_finite, say_out_of_memory
 from trimtab.decoding.sampling import draw, most_likely, penalized
+from trimtab.decoding.speakers import leader
 from trimtab.models.gates import Row, read
 from trimtab.models.language_model import LanguageModel
 from trimtab.models.session import Session
@@ -59,9 +61,20 @@ class LocalPredictor:
         self._generation = generation
         self._together = together
         slots = together * generation.batch_size
+        found = {role: model.follower(slots) for role, model in models.items()}
+        self._followers = {role: each for role, each in found.items() if each is not None}
+        self._leader = leader(models)
+        stated = any(follower.reads_states for follower in self._followers.values())
         self._sessions = {
-            role: Session(model, slots, drafts=reads_ahead, steering=steering.get(role))
+            role: Session(
+                model,
+                slots,
+                drafts=reads_ahead,
+                steering=steering.get(role),
+                reads_states=stated and role == self._leader,
+            )
             for role, model in models.items()
+            if role not in self._followers
         }
 
     @property
@@ -76,7 +89,8 @@ class LocalPredictor:
 
     def forward_passes(self) -> dict[str, int]:
         """Forward passes run so far, by role."""
-        return {role: session.forward_passes for role, session in self._sessions.items()}
+        own = {role: session.forward_passes for role, session in self._sessions.items()}
+        return own | {role: each.forward_passes for role, each in self._followers.items()}
 
     def predict(self, requests: Sequence[Request]) -> list[list[Prediction]]:
         """Answer several requests, with one forward pass per model; a prediction per position."""
@@ -105,6 +119,8 @@ class LocalPredictor:
     ) -> list[list[Prediction]]:
         """Run the models, mix what they say, and draw."""
         said = {role: self._run(role, requests, opening) for role in self._sessions}
+        for role, follower in self._followers.items():
+            said[role] = follow(follower, role, requests, said[self._leader])
         alike: dict[Hashable, list[int]] = {}
         for i, request in enumerate(requests):
             alike.setdefault(request.cursor.mixture, []).append(i)
@@ -112,29 +128,29 @@ class LocalPredictor:
         ordered = [requests[i] for i in order]
         logits = {
             role: said[role].of([request for request in ordered if role in request.cursor.weights])
-            for role in self._sessions
+            for role in self.models
         }
         taken = dict.fromkeys(logits, 0)
-        mixed = []
+        parts = []
         for members in alike.values():
             count = sum(requests[i].last for i in members)
             cursor = requests[members[0]].cursor
             own = {r: logits[r][taken[r] : taken[r] + count] for r in cursor.weights}
             taken |= {role: taken[role] + count for role in own}
-            mixed.append(_mixed(cursor, own))
-        mixed_NV = torch.cat(mixed) if len(mixed) > 1 else mixed[0]
+            parts.append(mixed(cursor, own))
+        mixed_NV = torch.cat(parts) if len(parts) > 1 else parts[0]
         divergences = self._divergences(mixed_NV, logits, ordered)
         predictions = self._predictions(mixed_NV, divergences, ordered)
         if self._generation.token_records:
             predictions = self._detailed(predictions, mixed_NV, logits, ordered)
         # A probability is a number exactly where every logit is finite, or where some are -inf.
         if any(each.top_probability != each.top_probability for each in predictions):
-            self._refuse_not_finite(said, mixed_NV, ordered)
+            refuse_not_finite(self.models, said, mixed_NV, ordered)
         following = iter(predictions)
         read = {i: list(itertools.islice(following, requests[i].last)) for i in order}
         return [read[i] for i in range(len(requests))]
 
-    def _run(self, role: str, requests: Sequence[Request], opening: Collection[int]) -> _Logits:
+    def _run(self, role: str, requests: Sequence[Request], opening: Collection[int]) -> Said:
         """Run one model for those whom it speaks to, once where several ask the same."""
         rows: dict[Hashable, Request] = {}
         placed: dict[int, Hashable] = {}
@@ -149,7 +165,7 @@ class LocalPredictor:
             placed[cursor.slot] = row
             rows.setdefault(row, request)
         if not rows:
-            return _Logits({}, torch.empty(0))
+            return Said({}, torch.empty(0))
         session = self._sessions[role]
         asked = [
             Row(
@@ -165,14 +181,15 @@ class LocalPredictor:
         try:
             logits_NV = read(session, asked, opening)
         except RuntimeError as error:
-            _say_out_of_memory(error, session.model.path, self._generation.batch_size)
+            say_out_of_memory(error, session.model.path, self._generation.batch_size)
             raise
         ends = itertools.accumulate(row.last for row in asked)
         places = {
             row: range(end - own.last, end) for row, own, end in zip(rows, asked, ends, strict=True)
         }
         common_NV = logits_NV[:, : self.vocabulary_size]
-        return _Logits({slot: places[row] for slot, row in placed.items()}, common_NV)
+        rows_of = {slot: places[row] for slot, row in placed.items()}
+        return Said(rows_of, common_NV, session.states_NH)
 
     def _divergences(
         self,
@@ -246,71 +263,3 @@ class LocalPredictor:
         tokens = [prediction.token for prediction in predictions]
         found = token_details(tokens, mixed_NV, logits, taking_part)
         return [r._replace(details=own) for r, own in zip(predictions, found, strict=True)]
-
-    def _refuse_not_finite(
-        self, said: Mapping[str, _Logits], mixed_NV: torch.Tensor, requests: Sequence[Request]
-    ) -> None:
-        for request in requests:
-            for role in request.cursor.weights:
-                _require_finite(said[role].of([request]), repr(self.models[role].path), request)
-        for request, own_NV in zip(
-            requests, mixed_NV.split([request.last for request in requests]), strict=True
-        ):
-            weights = ", ".join(f"{w:g}" for w in request.cursor.weights.values() if w != 0)
-            _require_finite(own_NV, f"The mixture with weights {weights}", request)
-
-
-def _say_out_of_memory(error: RuntimeError, path: str, batch_size: int) -> None:
-    if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
-        raise MemoryError(
-            f"{path!r} ran out of memory with generation.batch_size={batch_size}. Lower it (the "
-            "answers stay the same), or take a smaller dtype. What is finished is kept: the same "
-            "command resumes."
-        ) from error
-
-
-class _Logits(NamedTuple):
-    """What one model said: logits `[N, V]`, and which rows of them are whose, by slot."""
-
-    rows: Mapping[int, range]
-    logits_NV: torch.Tensor
-
-    def of(self, requests: Sequence[Request]) -> torch.Tensor:
-        """Return the logits that answer some requests, row after row."""
-        places = [place for request in requests for place in self.rows[request.cursor.slot]]
-        if places == list(range(len(self.logits_NV))):
-            return self.logits_NV
-        with torch.inference_mode():  # nobody may change them, as those that a model has given
-            return self.logits_NV[torch.tensor(places, device=self.logits_NV.device)]
-
-
-def _mixed(cursor: Cursor, logits: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """Return the logits `[N, V]` of a speaker, from those of its models."""
-    combine, first_NV = cursor.combine or linear, next(iter(logits.values()))
-    alike = {role: own_NV.to(first_NV.device) for role, own_NV in logits.items()}
-    whose = getattr(combine, "__qualname__", combine)
-    try:
-        mixed_NV = combine(alike, cursor.weights)
-    except RuntimeError as error:
-        if "update to inference tensor" not in str(error):
-            raise
-        raise ValueError(
-            f"{whose} changes the logits that it is given, which others read too. Accepted are new "
-            "ones, as z + 1 is, and z.clone()."
-        ) from error
-    if not isinstance(mixed_NV, torch.Tensor) or mixed_NV.shape != first_NV.shape:
-        shape = list(getattr(mixed_NV, "shape", ())) or type(mixed_NV).__name__
-        raise ValueError(
-            f"{whose} returned {shape} from logits of {list(first_NV.shape)}. Accepted are logits "
-            "of the same shape."
-        )
-    return mixed_NV
-
-
-def _require_finite(logits_NV: torch.Tensor, whose: str, request: Request) -> None:
-    if not torch.isfinite(logits_NV.amax(dim=-1)).all():
-        raise FloatingPointError(
-            f"{whose} gave logits that are not finite for sample {request.cursor.sample_id!r}: the "
-            "weights are damaged, the dtype overflows (try dtype=float32), or the strength is too "
-            "large."
-        )

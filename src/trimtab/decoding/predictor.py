@@ -271,9 +271,11 @@ class Cursor:
         What others share with it is not taken off, so a record is the same in any company.
         """
         first, held = not self._held, self._held or ([],) * len(sequences)
-        for work, tokens, before in zip(self.work.values(), sequences, held, strict=True):
-            work.passes += 1
-            work.tokens += len(tokens) - kept_length(before, tokens, last)
+        for (role, work), tokens, before in zip(self.work.items(), sequences, held, strict=True):
+            new = len(tokens) - kept_length(before, tokens, last)
+            passes, read = self.models[role].cost(new, last)
+            work.passes += passes
+            work.tokens += read
         self._held = sequences
         return first
 

@@ -78,5 +78,24 @@ class Speaker:
         weights = {role: float(weight) for role, (_, weight) in self.mixture.items()}
         if not any(weights.values()):
             raise ValueError("All weights of the mixture are 0: nobody is left to speak.")
-        measured = self.reference if self.measured else None
-        return {r: weight for r, weight in weights.items() if weight != 0 or r == measured}
+        run = {role for role, weight in weights.items() if weight != 0}
+        if self.measured and self.reference is not None:
+            run.add(self.reference)
+        if any(self.mixture[role][0].follows for role in run):
+            run.add(leader(self.models))
+        return {role: weight for role, weight in weights.items() if role in run}
+
+
+def leader(models: Mapping[str, LanguageModel]) -> str:
+    """Return the role of the model that others of a mixture follow: the first that does not.
+
+    Raises:
+        ValueError: where each waits for another.
+    """
+    for role, model in models.items():
+        if not model.follows:
+            return role
+    raise ValueError(
+        f"{', '.join(models)}: each tells of tokens only once another model has. Add one that "
+        "speaks by itself."
+    )

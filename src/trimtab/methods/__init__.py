@@ -13,9 +13,11 @@ from trimtab.methods.mixture import Mixture
 from trimtab.methods.nudging import Nudging
 from trimtab.methods.plain import Plain
 from trimtab.methods.proxy_tuning import ProxyTuning
+from trimtab.methods.rtd import RTD
 from trimtab.methods.terms import STRENGTH, Term, voice
 
 __all__ = [
+    "RTD",
     "STRENGTH",
     "ActivationAddition",
     "AlignmentVector",

@@ -196,6 +196,12 @@ class Mixture(Method):
                 "generate(..., custom_generate=method) takes every method."
             )
         for role, (model, _) in self.mixture.items():
+            if model.follows:
+                raise ValueError(
+                    f"{role} ({model.path}) tells of tokens only once another model has, which a "
+                    "logits processor leaves no time for: generate(..., custom_generate=method) "
+                    "takes every method."
+                )
             if model.predictor(role, SPEAKER, Generation()) is not None:
                 raise ValueError(
                     f"{role} ({model.path}) predicts by itself ({type(model).__name__}), which a "

@@ -104,6 +104,11 @@ class Conversation:
         """The turns before the user's last message, examples first."""
         return self.examples + self.earlier
 
+    def followed_by(self, text: str) -> str:
+        """Return an answer as it follows the prompt, which ends in white space or a sign."""
+        start = self.answer_start
+        return f" {text}" if start and not start[-1].isspace() else text
+
     @property
     def asked(self) -> str:
         """What an answer is judged against: the question, with what was said before it."""

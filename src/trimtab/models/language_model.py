@@ -7,13 +7,14 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from trimtab.models import generation_file, sizes
 from trimtab.models.causal_model import CausalModel
 from trimtab.models.codec import Codec
 from trimtab.models.content_hash import in_memory_sha256, vocabulary_sha256
 from trimtab.models.conversation import Conversation
+from trimtab.models.following import Follower
 from trimtab.models.placement import device_of
 from trimtab.models.prompt import as_text, as_turns
 
@@ -29,6 +30,9 @@ class LanguageModel(CausalModel):
     Args and errors are those of `DescribedModel` and `CausalModel`. Describing one is free;
     tokenizer and weights load at their first use.
     """
+
+    follows: ClassVar[bool] = False
+    """Whether it tells of tokens only once another model of a mixture has; see `follower`."""
 
     @classmethod
     def of(
@@ -68,7 +72,7 @@ class LanguageModel(CausalModel):
         held = [one.__dict__.get("_in_memory", ()) for one in (self, other)]
         return alike and [*map(id, held[0])] == [*map(id, held[1])]
 
-    # ------------------------------------------------------------------ prompts and text
+    # ------------------------------------------------------------------ who speaks for it
 
     def predictor(self, role: str, name: str, generation: Any) -> Any:
         """Return who predicts in place of the weights; None, as here, for the weights themselves.
@@ -82,6 +86,25 @@ class LanguageModel(CausalModel):
             generation: how answers are drawn, a `trimtab.Generation`.
         """
         return None
+
+    def follower(self, slots: int) -> Follower | None:
+        """Return who speaks for this model once the first of its mixture has; None for its weights.
+
+        Args:
+            slots: how many answers are made at a time.
+        """
+        return None
+
+    def cost(self, new: int, last: int) -> tuple[int, int]:
+        """Return how many forward passes a reading takes an answer alone, and of how many tokens.
+
+        Args:
+            new: tokens that were not read before.
+            last: positions that are asked about.
+        """
+        return 1, new
+
+    # ------------------------------------------------------------------ prompts and text
 
     def render(self, conversation: Conversation) -> str:
         """Return the prompt text of `conversation` in this model's way (see `Conversation`)."""

@@ -15,6 +15,7 @@ from trimtab.models.attention import AttentionMask, require_attention
 from trimtab.models.hidden_states import HiddenStates
 from trimtab.models.kv_cache import PositionCache
 from trimtab.models.language_model import LanguageModel
+from trimtab.models.last_states import LastStates
 from trimtab.models.passes import FEW, Passes
 from trimtab.models.prefix import common_prefix, kept_length
 from trimtab.models.steering import Gated, Steering
@@ -35,9 +36,11 @@ class Session:
         drafts: whether a step may read several tokens.
         steering: what moves the model, for each sequence by strengths of its own.
         hidden: the hidden states that can be looked at; None for those that `steering` decides by.
+        reads_states: whether a reading keeps the last hidden states as well.
 
     Attributes:
         seen: hidden states `[D, H]` of the slots that were looked at, by slot.
+        states_NH: the last hidden states at the N positions of the latest reading, where kept.
     """
 
     def __init__(
@@ -48,11 +51,14 @@ class Session:
         drafts: bool = False,
         steering: Steering | None = None,
         hidden: HiddenStates | None = None,
+        reads_states: bool = False,
     ) -> None:
         self.model = model
         self.steering = steering
         self.seen: dict[int, torch.Tensor] = {}
         self._hidden = steering.hidden if isinstance(steering, Gated) else hidden
+        self.states_NH: torch.Tensor | None = None
+        self._looks = LastStates(model) if reads_states else None
         self._strengths: list[tuple[float, ...]] = [()] * slots
         self.forward_passes = 0
         self._cached: list[list[int]] = [[] for _ in range(slots)]
@@ -111,7 +117,7 @@ class Session:
                 self._inherit(slot, tokens, others)
         if opening:  # after the others have taken what it overwrites
             wanted_by = dict(zip(slots, sequences, strict=True))
-            for group in self._alike(opening):
+            for group in _alike(opening, self._strengths):
                 self._share(wanted_by, group)
         news = [
             tokens[kept_length(self._cached[slot], tokens, n) :]
@@ -150,6 +156,8 @@ class Session:
         else:
             own = [wanted[i] for i in range(len(slots))]
             logits_NV = torch.cat([read[number][places] for number, places in own])
+        if self._looks is not None:
+            logits_NV, self.states_NH = self._looks.parted(logits_NV)
         return logits_NV[:, : self.model.vocabulary_size].float()
 
     def _turn(self, slots: Sequence[int], strengths: Sequence[tuple[float, ...]]) -> None:
@@ -169,13 +177,6 @@ class Session:
                 )
             if own != self._strengths[slot]:
                 self._strengths[slot], self._cached[slot] = own, []
-
-    def _alike(self, opening: Collection[int]) -> list[list[int]]:
-        """Return the slots in which sequences begin, those of the same strengths together."""
-        groups: dict[tuple[float, ...], list[int]] = {}
-        for slot in opening:
-            groups.setdefault(self._strengths[slot], []).append(slot)
-        return list(groups.values())
 
     def _shared(self, slot: int, tokens: list[int], others: Iterable[int]) -> dict[int, int]:
         """Return how much of `tokens` other slots of the same strengths have cached, by slot."""
@@ -240,7 +241,8 @@ class Session:
             cache.rows_R1 = torch.tensor(planned.slots, device=device)[:, None]
             cache.places_RT = torch.tensor(planned.places(scratch=cache.capacity), device=device)
         positions_RT = torch.tensor(planned.positions, device=device)
-        with self._turned(planned.slots):
+        looking = self._looks.looking() if self._looks is not None else nullcontext()
+        with self._turned(planned.slots), looking:
             logits_RKV: torch.Tensor = self.model.weights(
                 input_ids=torch.tensor(planned.tokens, device=device),
                 position_ids=positions_RT,
@@ -250,7 +252,8 @@ class Session:
                 logits_to_keep=planned.kept,
             ).logits
         self.forward_passes += 1
-        return logits_RKV[: len(slots), -keep:]
+        logits_RKV = logits_RKV[: len(slots), -keep:]
+        return logits_RKV if self._looks is None else self._looks.joined(logits_RKV)
 
     def _turned(self, slots: Sequence[int]) -> AbstractContextManager[None]:
         """Turn the dials for the rows of a pass; rows behind the slots are idle."""
@@ -265,3 +268,11 @@ class Session:
 def _stacked(states: dict[int, torch.Tensor], row: int, position: int) -> torch.Tensor:
     """Return one row's states at one position, `[D, H]`; layers may lie on several devices."""
     return torch.stack([states[place][row, position].float().cpu() for place in sorted(states)])
+
+
+def _alike(slots: Collection[int], strengths: Sequence[tuple[float, ...]]) -> Collection[list[int]]:
+    """Return slots in which sequences begin, those of the same strengths together."""
+    groups: dict[tuple[float, ...], list[int]] = {}
+    for slot in slots:
+        groups.setdefault(strengths[slot], []).append(slot)
+    return groups.values()

@@ -9,7 +9,6 @@ from trimtab.decoding import Completion, Generation, Span
 from trimtab.decoding.completion import Work
 from trimtab.decoding.likelihood import Likelihood
 from trimtab.methods import Method
-from trimtab.models import Conversation
 from trimtab.tasks import Sample, Score
 from trimtab.tasks.task import COMPARISONS
 
@@ -40,7 +39,7 @@ def answer(
     """
     asked = {i: sample.conversation for i, sample in samples.items()}
     options = {
-        i: [_after(sample.conversation, text) for text in sample.choices.values()]
+        i: [sample.conversation.followed_by(text) for text in sample.choices.values()]
         for i, sample in samples.items()
     }
     unasked = {
@@ -99,9 +98,3 @@ def _work(*read: Sequence[Likelihood]) -> dict[str, Work]:
         for role, own in works.items():
             total[role] = total.get(role, Work()) + own
     return total
-
-
-def _after(conversation: Conversation, text: str) -> str:
-    """Return an option as it follows the prompt, which ends in white space or a template's sign."""
-    start = conversation.answer_start
-    return f" {text}" if start and not start[-1].isspace() else text

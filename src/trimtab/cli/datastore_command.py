@@ -1,0 +1,123 @@
+"""The command `trimtab datastore`: what followed a model's states in the examples of a task."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trimtab.cli.output import say
+from trimtab.config import composition, former
+from trimtab.config.overrides import Source, check_command
+from trimtab.machine.numbers_as_text import size
+
+if TYPE_CHECKING:
+    from trimtab.datastore.building import Example
+    from trimtab.models import LanguageModel
+    from trimtab.tasks import Sample, Task
+
+_WHOLE = ("end", "guide", "base")  # ways to stop that are an answer's own
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Build a datastore, and return the exit code.
+
+    Raises:
+        ConfigError: a ValueError that lists every mistake in the command.
+        ValueError: for examples without answers, and a folder that is there already.
+    """
+    options = _parser().parse_intermixed_args(arguments)
+    source = Source(further=(options.config_dir,) if options.config_dir else ())
+    config = check_command(former.as_now(options.overrides), source)
+    assert config is not None
+    model, task = composition.build(config.base), composition.build(config.task)
+
+    from trimtab.datastore.building import build
+
+    store = build(
+        model,
+        examples(model, task, task.samples(config.limit, config.limit_seed), options.answers),
+        options.out,
+        source=task.source,
+        answers=str(options.answers or "the task's own"),
+        positions=options.positions,
+        dtype=options.dtype,
+    )
+    what = f"{store.entries:,} entries of {store.width} numbers"
+    read = f"{store.facts['examples']['samples']:,} examples of {task.source}"
+    say(f"{options.out}: datastore, {size(store.size)}, {what}, {read} as {model.path} reads them")
+    return 0
+
+
+def examples(
+    model: LanguageModel, task: Task, samples: Sequence[Sample], run: Path | None
+) -> list[Example]:
+    """Return samples with their answers: the task's own, or those of a run on the same samples.
+
+    Raises:
+        ValueError: where there are none.
+    """
+    from trimtab.datastore.building import Example
+    from trimtab.runs.reader import read_samples
+
+    given = {}
+    if run is not None:
+        given = {line["id"]: line for line in read_samples(run)}
+        if missing := [each.id for each in samples if each.id not in given]:
+            raise ValueError(
+                f"--answers {run}: {len(missing)} of {len(samples)} samples of {task.source} have "
+                f"no answer there, such as {missing[0]!r}. Give a run on the same samples."
+            )
+    found = []
+    for sample in samples:
+        prompt = model.render(sample.conversation)
+        if run is not None:
+            line = given[sample.id]
+            whole = line["stop_reason"] in _WHOLE
+            found.append(Example(sample.id, prompt, line["completion"], whole))
+            continue
+        if sample.target is None:
+            raise ValueError(
+                f"Sample {sample.id!r} of {task.source} has no answer of its own. Give those of a "
+                "run on these samples: --answers FOLDER."
+            )
+        answer = sample.choices[sample.target] if task.likelihood else sample.target
+        found.append(Example(sample.id, prompt, sample.conversation.followed_by(answer)))
+    return found
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="trimtab datastore",
+        description="Build a datastore for method=rtd: which token followed which hidden state of "
+        "the base model, in examples with answers.",
+        epilog="Example: trimtab datastore base=a-large-base task=word-problems "
+        "task.split=validation limit=200 --answers results/word-problems/guide/0123456789ab "
+        "--out stores/word-problems",
+    )
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="base=MODEL, task=TASK, limit=N and their settings, as in trimtab run",
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FOLDER", help="the folder to write"
+    )
+    parser.add_argument(
+        "--answers", type=Path, metavar="RUN", help="the folder of a run that answered [the task's]"
+    )
+    parser.add_argument(
+        "--positions",
+        choices=("all", "first"),
+        default="all",
+        help="all tokens of the answers, or the first of each, as for options' letters [all]",
+    )
+    parser.add_argument(
+        "--dtype", choices=("float32", "float16"), default="float32", help="of states [float32]"
+    )
+    parser.add_argument(
+        "-cd", "--config-dir", type=Path, metavar="DIR", help="a folder of further choices"
+    )
+    return parser

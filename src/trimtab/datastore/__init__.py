@@ -1,0 +1,1 @@
+"""Datastores: what followed which of a model's states, in examples."""
