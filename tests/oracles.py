@@ -286,13 +286,16 @@ def _mixed(
 
 
 def words_of(text: str) -> list[str]:
-    """Cut before each run of spaces that follows something else."""
-    words: list[str] = []
-    for before, character in zip(" " + text, text, strict=False):
-        if not words or (character == " " and before != " "):
-            words.append("")
-        words[-1] += character
-    return words
+    """Cut as the authors do: at every space, but where another space follows, nobody is asked."""
+    lead = len(text) - len(text.lstrip(" "))
+    parts = text[lead:].split(" ")
+    words = [" " * lead + parts[0]]
+    for i, part in enumerate(parts[1:], 1):
+        if part or i == len(parts) - 1:
+            words.append(" " + part)
+        else:
+            words[-1] += " "
+    return words if text else []
 
 
 def nudge(
@@ -306,8 +309,13 @@ def nudge(
     sample_id: str = "0",
     agreement: bool = True,
     lookahead: int = 16,
+    guard: bool = False,
 ) -> Told:
-    """Nudging by the rules of the authors' released API code (without their repetition guards)."""
+    """Nudging by the rules of the authors' released API code.
+
+    As there, each model is asked for `lookahead` tokens at a time. Left out are their limit of
+    rounds and what they remove from a whole answer; the budget is counted token by token.
+    """
     answer = ""
     trace: list[Said] = []
     would_end: list[str] = []  # the answers so far that the base would have left at that
@@ -319,14 +327,21 @@ def nudge(
         if text:
             trace.append(Said(text, who, probability))
 
-    def draw(reader: Reader, role: str, tokens: list[int], start: int) -> int:
-        return choose(
-            reader.logits(tuple(tokens)),
-            generation,
-            sample_id=sample_id,
-            role=role,
-            position=len(tokens) - start,
-        )
+    def request(reader: Reader, role: str, tokens: list[int], start: int) -> tuple[list[int], str]:
+        """What a model says next, and why that is less than `lookahead` tokens, if it is."""
+        new: list[int] = []
+        while len(new) < lookahead:
+            try:
+                logits = reader.logits((*tokens, *new))
+            except Full:
+                return new, "full"
+            place = {"role": role, "position": len(tokens) + len(new) - start}
+            token = choose(logits, generation, sample_id=sample_id, **place)
+            # Other signs than an end are no text: the guide goes on behind them.
+            if token in (reader.signs if role == "base" else reader.ends):
+                return new, "end"
+            new.append(token)
+        return new, ""
 
     def ask(tokens: list[int], said: str) -> tuple[float, int]:
         """The base's most likely token after some text, and its probability."""
@@ -341,41 +356,62 @@ def nudge(
 
     def base_speaks(doubt: float) -> tuple[float, str | None]:
         """The base's turn; return its last probability, and the reason if the answer ends."""
-        tokens, spoken, sure, reason = base.tokens(base_prompt + answer), [], [], None
-        while True:
-            try:
-                if spoken:  # its first word was asked for before it was given the turn
-                    doubt, _ = ask(tokens + spoken, answer + base.text(spoken))
-            except Full:
+        tokens, reason = base.tokens(base_prompt + answer), None
+        room = generation.max_new_tokens - (len(tokens) - base_start)
+        new, ending = request(base, "base", tokens, base_start)
+        if new and room <= 0:
+            return doubt, "length"
+        spoken, sure, new = new[:1], [doubt], new[1:]  # of the first it was sure enough
+        while spoken:
+            said = base.text(spoken)
+            doubts = []
+            for i in range(len(new) + 1):
+                try:
+                    doubts.append(surest(base.logits((*tokens, *spoken, *new[:i])))[0])
+                except Full:
+                    break
+            doubt = doubts[0] if doubts else doubt
+            kept = range(next((i for i in range(len(new)) if doubts[i] < threshold), len(new)))
+            piece, sure_piece = (
+                base.text(spoken + n)[len(said) :] for n in (new, new[: len(kept)])
+            )
+            full = ending == "full" and len(kept) == len(new)
+            known = sure_piece in answer + said and len(sure_piece.split(" ")) > 5
+            if guard and not full and len(spoken) < room and (piece in said or known):
+                ask(tokens + spoken, answer + said)
+                break
+            for i in kept:
+                if len(spoken) >= room:
+                    reason = "length"
+                    break
+                ask(tokens + spoken, answer + base.text(spoken))
+                spoken.append(new[i])
+                sure.append(doubts[i])
+            if reason:
+                ask(tokens + spoken, answer + base.text(spoken))
+                break
+            if full and (len(kept) == len(doubts) or doubts[len(kept)] >= threshold):
                 reason = "context"
                 break
-            if spoken and doubt < threshold:
+            doubt = doubts[len(kept)]
+            if len(kept) < len(new) or ending:
+                ask(tokens + spoken, answer + base.text(spoken))
                 break
-            token = draw(base, "base", tokens + spoken, base_start)
-            if token in base.signs:
-                break
-            if len(tokens) + len(spoken) - base_start >= generation.max_new_tokens:
-                reason = "length"
-                break
-            spoken.append(token)
-            sure.append(doubt)
+            new, ending = request(base, "base", tokens + spoken, base_start)
         for text, first in base.pieces(spoken):
             say("base", text, sure[first])
         return doubt, reason
 
     # What the base was last asked, if that was where the next word begins.
     doubt: float | None = None
+    turns: list[str] = []  # of the guide
     while True:
-        start, new, ended = guide.tokens(guide_prompt + answer), [], False
-        while len(new) < lookahead and not ended:
-            try:
-                token = draw(guide, "guide", start + new, guide_start)
-            except Full:
-                return told("context")
-            ended = token in guide.ends
-            new += [] if ended else [token]
+        start = guide.tokens(guide_prompt + answer)
+        new, ending = request(guide, "guide", start, guide_start)
+        if ending == "full":
+            return told("context")
         chunk = guide.text(new)
-        if ended:
+        if ending:
             say("guide", chunk, None)
             return told("guide")
         words = words_of(chunk)
@@ -383,6 +419,9 @@ def nudge(
             return told("stalled")
         doubts, taken = [doubt], False
         for word in words[1:]:
+            if word == " ":  # the space of a word to come, of which the base is not asked
+                doubt = None
+                break
             tokens = base.tokens(base_prompt + answer + "".join(words[: len(doubts)]))
             try:
                 doubt, top = ask(tokens, answer + "".join(words[: len(doubts)]))
@@ -395,8 +434,11 @@ def nudge(
             doubts.append(doubt)
         if len(words) == 1:
             doubt = None
-        elif not taken:
+        elif not taken and len(doubts) == len(words):
             doubts.pop()
+        turns.append("".join(words[: len(doubts)]))
+        if guard and len(turns) > 3 and len(set(turns[-4:])) == 1:
+            return told("repetition")
         for word, asked in zip(words, doubts, strict=False):
             say("guide", word, asked)
         if len(base.tokens(base_prompt + answer)) - base_start >= generation.max_new_tokens:

@@ -16,7 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import get_class
 from omegaconf import OmegaConf
 
-from trimtab.config import composition
+from trimtab.config import composition, later_settings
 from trimtab.config.check import check
 from trimtab.config.composition import ConfigError, build, digest, fingerprint, settings
 from trimtab.config.overrides import Source, check_command
@@ -442,6 +442,18 @@ def test_what_does_not_change_results_keeps_the_fingerprint(same):
 )
 def test_what_changes_results_changes_the_fingerprint(other):
     assert fingerprint(composed(other)) != fingerprint(composed())
+
+
+def test_nudging_of_before_is_another_run():
+    """Runs of before say no `method.rules`; a configuration that says none now means today's."""
+    now = composed()
+    recorded = composition.relevant(composed("method.rules=blocks"))
+    del recorded["method"]["rules"]  # as it was written then
+    assert digest(recorded) == fingerprint(composed("method.rules=blocks")) != fingerprint(now)
+    assert fingerprint(composed("~method.rules")) == fingerprint(now)
+    assert composition.relevant(composed("~method.rules"))["method"]["rules"] == "api"
+    then = later_settings.written_out(recorded, recorded=True)
+    assert build(then["method"]).rules == "blocks"
 
 
 def test_a_benchmarks_scoring_keeps_the_fingerprint_and_that_of_a_users_own_task_does_not():

@@ -166,27 +166,40 @@ def test_nudging_is_exact(zoo, pair: str, drawn: dict) -> None:
         require_told(given, told[: len(given)])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("drawn", [GREEDY, SAMPLED], ids=["greedy", "sampled"])
-@pytest.mark.parametrize("kind", ["llama2", "qwen"])
-def test_a_guard_that_cuts_a_turn_is_exact(kind: str, drawn: dict) -> None:
-    """The oracle knows no guard: an answer alone and without drafts takes its place."""
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("llama2", {"threshold": 0.15, "lookahead": 3}),
+        pytest.param("qwen", {"threshold": 0.15, "lookahead": 3}, marks=pytest.mark.slow),
+        pytest.param("llama2", {"threshold": 0.05, "lookahead": 4}, marks=pytest.mark.slow),
+    ],
+    ids=["llama2-3", "qwen-3", "llama2-4"],
+)
+def test_the_guard_is_exact(kind: str, settings: dict, drawn: dict) -> None:
     base, guide = real.model(kind), real.twin(kind, distance=0.15)
-    nudging = Nudging(base=base, guide=guide, threshold=0.15, lookahead=3)
+    nudging = Nudging(base=base, guide=guide, **settings)
     asked = prompts(len(PAIRS) + len(VOICES), short=True)
     length = {"max_new_tokens": 40, **drawn}
-    one, *others = (
-        nudging.complete(asked, Generation(draft_length=draft, batch_size=size, **length))
-        for draft, size in ((0, 1), (16, 1), (0, 8), (16, 8))
-    )
-    told = [
-        oracles.Told(a.text, a.stop_reason, list(a.trace), a.measures["ends_suppressed"])
-        for a in one
+    answers = [
+        nudging.complete(asked[:count], Generation(draft_length=draft, batch_size=size, **length))
+        for draft in (0, 16)
+        for size, count in ((8, len(asked)), (1, ALONE))
     ]
-    for answers in others:
-        require_told(answers, told)
-    free = Nudging(base=base, guide=guide, threshold=0.15, lookahead=3, repetition_guard=False)
-    assert [a.text for a in one] != [a.text for a in free.complete(asked, Generation(**length))]
+    told = []
+    for i, (conversation, expected) in enumerate(zip(asked, answers[0], strict=True)):
+        base_prompt, guide_prompt = base.render(conversation), guide.render(conversation)
+        reader(base).foresee(base_prompt, expected.text)
+        reader(guide).foresee(guide_prompt, expected.text)
+        drawn_so = {"generation": Generation(**length), "sample_id": str(i), "guard": True}
+        two = reader(base), base_prompt, reader(guide), guide_prompt
+        told.append(oracles.nudge(*two, **drawn_so, **settings))
+    for given in answers:
+        require_told(given, told[: len(given)])
+    free = Nudging(base=base, guide=guide, repetition_guard=False, **settings)
+    assert [a.text for a in answers[0]] != [
+        a.text for a in free.complete(asked, Generation(**length))
+    ]
 
 
 # ------------------------------------------------------------------ one voice

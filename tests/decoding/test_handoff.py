@@ -1,5 +1,6 @@
 """Nudging against a slow, cache-free oracle, and against rules scripted by hand."""
 
+import dataclasses
 import json
 from typing import Any
 
@@ -74,6 +75,28 @@ def test_equals_the_oracle(zoo, base_name: str, guide_name: str, agreement: bool
             assert got.stop_reason == told.stop_reason
             assert [(span.speaker, span.text) for span in got.trace] == told.turns
             assert got.measures["ends_suppressed"] == told.ends_suppressed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("threshold", [0.2, 0.6])
+@pytest.mark.parametrize("guide_name", ["a-small-base", "a-small-sft"])
+def test_the_guard_equals_the_oracle_on_texts_that_repeat(
+    zoo, guide_name: str, threshold: float
+) -> None:
+    """Stories by models of which none ends one: they come round to the same sentences."""
+    base, guide = zoo("a-large-base"), zoo(guide_name)
+    oracle = Oracle(base, guide)
+    asked = [sample.conversation for sample in Stories().samples(6)]
+    generation = Generation(max_new_tokens=160)
+    nudging = Nudging(base=base, guide=guide, threshold=threshold)
+    guarded = nudging.complete(asked, generation)
+    for conversation, got in zip(asked, guarded, strict=True):
+        settings = {"threshold": threshold, "generation": generation, "guard": True}
+        told = oracle.tell(conversation, got.text, **settings)
+        assert (got.text, got.stop_reason) == (told.text, told.stop_reason)
+        assert [(span.speaker, span.text) for span in got.trace] == told.turns
+    unguarded = dataclasses.replace(nudging, repetition_guard=False).complete(asked, generation)
+    assert any(one.text != other.text for one, other in zip(guarded, unguarded, strict=True))
 
 
 @pytest.mark.parametrize(("base_name", "guide_name"), PAIRS)

@@ -237,6 +237,53 @@ def test_a_turn_of_the_base_that_repeats_itself_is_ended() -> None:
     assert (answer.text, answer.stop_reason) == ("Go abcdefghijklmno", "guide")
 
 
+def test_a_piece_that_the_answer_holds_is_taken_back() -> None:
+    """Six words up to the first token that is unsure, where the whole piece is longer."""
+    base = {">a b c d e f": (" a b c d e f", 0.9), " f a b c d e f": (" g", 0.1)}
+    base |= {letter: ("~", 0.0) for letter in ("a", " b", " c", " d", " e")}
+    guide = {">": ("a b c d e f x y z", 1.0), "z": (END, 1.0)}
+    answer = play(base, guide, agreement=False, lookahead=17)
+    # The first token of a turn, here a space, is kept.
+    assert spoken(answer) == [("guide", "a b c d e f"), ("base", " "), ("guide", "x y z")]
+    guide |= {" f a b c d e f": (END, 1.0)}
+    for other in ({"repetition_guard": False}, {"by_blocks": True}):
+        free = play(base, guide, agreement=False, lookahead=17, **other)
+        assert free.text == "a b c d e f a b c d e f"
+
+
+def test_what_a_turn_holds_is_not_said_in_it_again_however_short() -> None:
+    """The second piece is all that the base says before its end: a mark that the turn holds."""
+    base = {"Go": (" a.bcdefghijklmn", 0.9), "klmn": (".", 0.9), "n.": (END, 0.9)}
+    guide = {">": ("Go on and on and on", 1.0), "klmn": (END, 1.0), "klmn.": (END, 1.0)}
+    assert play(base, guide, agreement=False).text == "Go a.bcdefghijklmn"
+    assert play(base, guide, agreement=False, by_blocks=True).text == "Go a.bcdefghijklmn."
+    # What follows the first unsure token belongs to the piece, which is then more than the mark.
+    base |= {"n.": ("pqrst", 0.1)}
+    assert play(base, guide, agreement=False).text == "Go a.bcdefghijklmn."
+
+
+def test_of_several_spaces_the_last_is_the_next_words() -> None:
+    """The base is asked after "Well ", not after "Well"."""
+    base = {"Well": ("! fish swim", 0.9), "Well ": (" elk run", 0.9)}
+    base |= {"swim": ("!", 0.0), "run": ("!", 0.0)}
+    guide = {">": ("Well  then it is", 1.0), "swim": (END, 1.0), "run": (END, 1.0)}
+    assert play(base, guide, agreement=False).text == "Well  elk run"
+    assert play(base, guide, agreement=False, by_blocks=True).text == "Well! fish swim"
+
+
+def test_before_a_lone_space_at_the_chunks_end_the_base_is_not_asked() -> None:
+    """A guide whose space is a token of its own says the number that follows it, too."""
+    base = {word: ("~", 0.0) for word in ("We", "have", "it")}
+    base |= {"now": (" seventy", 0.9), "seventy": ("!", 0.0), "12": (".", 0.9), ".": ("!", 0.0)}
+    guide = {">": ("We have it now 12 and so on it goes", 1.0)}
+    guide |= {"seventy": (END, 1.0), ".": (END, 1.0)}
+    answer = play(base, guide, agreement=False, lookahead=15)
+    assert spoken(answer) == [("guide", "We have it now 12"), ("base", ".")]
+    assert answer.trace[4].text == " 12" and answer.trace[4].probability is None
+    before = play(base, guide, agreement=False, lookahead=15, by_blocks=True)
+    assert spoken(before) == [("guide", "We have it now"), ("base", " seventy")]
+
+
 def test_the_budget_ends_a_turn_of_the_base() -> None:
     base = {"Go": (" " + "abcdefghijklmnopqrstuvwxyz" * 3, 0.9)}
     answer = play(base, {">": ("Go on and on and on", 1.0)}, budget=30, repetition_guard=False)

@@ -13,6 +13,7 @@ import yaml
 
 from trimtab import zoo
 from trimtab.cli import main
+from trimtab.config import composition
 from trimtab.launch import job, repetition
 from trimtab.runs import reader
 
@@ -76,6 +77,16 @@ def test_a_copied_folder_gives_the_same_answers(
     facts = reader.read_facts(moved)
     assert facts and facts["launch"]["command"] == f"trimtab {' '.join(RUN)} generation=sampling"
     assert facts["launch"]["directory"] == str(tmp_path)
+
+
+def test_what_came_later_is_as_it_was_then(moved: Path) -> None:
+    """Nudging's rules had no name once, and were those of blocks."""
+    config = reader.read_config(moved)
+    assert config["method"].pop("rules") == "api"
+    (moved / "config.yaml").write_text(yaml.safe_dump(config))
+    cfg = repetition.read(moved)
+    assert cfg.method.rules == "blocks"
+    assert composition.fingerprint(cfg) == composition.digest(config) != moved.name
 
 
 def test_answers_that_are_others_are_counted(trimtab: Command, moved: Path) -> None:

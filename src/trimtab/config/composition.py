@@ -12,7 +12,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.utils import instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from trimtab.config import canonical, shared_choices, working_directory
+from trimtab.config import canonical, later_settings, shared_choices, working_directory
 
 # The parts that decide a run's results. The roles (base, guide, untuned) count only as far as
 # the method refers to them.
@@ -104,7 +104,7 @@ def effective(parts: Mapping[str, Any]) -> dict[str, Any]:
 def relevant(config: DictConfig) -> dict[str, Any]:
     """Return the resolved parts of `config` that decide the results."""
     resolved = container(config, resolve=True)
-    return {part: resolved[part] for part in PARTS}
+    return {part: later_settings.written_out(resolved[part], recorded=False) for part in PARTS}
 
 
 def settings(config: DictConfig, choices: dict[str, str]) -> dict[str, Any]:

@@ -7,36 +7,20 @@ tokens of their prompt and that text.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from trimtab.decoding.base_turn import BaseTurn
 from trimtab.decoding.completion import Completion, Span
 from trimtab.decoding.generation import Generation
+from trimtab.decoding.nudging_rules import Rules
 from trimtab.decoding.predictor import Answer, ContextFull, Cursor, Prediction, Steps
 from trimtab.decoding.stop_strings import STOPPED
 from trimtab.decoding.turns import Turns
 
-_WORDS = {"space": re.compile(r" *[^ ]+| +"), "whitespace": re.compile(r"\s*\S+|\s+")}
 # The authors' guard against loops: the same guide turn this many times in a row.
 _SAME_TURNS = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rules:
-    """Who speaks when; the options of `trimtab.methods.Nudging`, where they are explained."""
-
-    threshold: float
-    agreement: bool
-    boundary: str
-    stop: str
-    lookahead: int
-    repetition_guard: bool
-
-    def words(self, text: str) -> list[str]:
-        """Cut a guide's continuation into words; each keeps its leading space."""
-        return _WORDS[self.boundary].findall(text)
 
 
 @dataclass
@@ -70,6 +54,7 @@ class _Nudged:
     def __init__(self, turns: Turns, rules: Rules, generation: Generation) -> None:
         self.turns, self.rules = turns, rules
         self.base, self.guide = turns.speakers["base"], turns.speakers["guide"]
+        self._ends = self.base.model.stop_tokens
         self.budget = generation.max_new_tokens
         self.drafts = generation.draft_length > 0
         self.guide_turns: list[str] = []
@@ -118,16 +103,20 @@ class _Nudged:
             doubt = None  # at its end the base is not asked
         chunk_tokens = self.base.tokens(self.text + chunk)
         for word in words[1:]:
+            if not self.rules.asks_before(word):
+                doubt = None
+                break
             tokens = self.base.tokens(self.text + "".join(spoken))
             prediction = yield from self.base.read(tokens, lambda t: self._rest(t, chunk_tokens))
-            self._note_end(prediction, self.text + "".join(spoken))
+            if prediction.top_token in self._ends:
+                self.base_ends.append(len(self.text + "".join(spoken)))
             doubt = prediction.top_probability
             if self._takes_over(tokens, prediction, word):
                 opening = (tokens, prediction)
                 break
             spoken.append(word)
             doubts.append(doubt)
-        if opening is None and len(spoken) > 1:
+        if opening is None and len(spoken) == len(words) > 1:
             # The chunk may end inside its last word, so that word opens the next chunk instead.
             spoken.pop()
             doubts.pop()
@@ -157,7 +146,7 @@ class _Nudged:
         return self.guide.model.continuation(context, chunk), ended
 
     def _takes_over(self, tokens: list[int], prediction: Prediction, next_word: str) -> bool:
-        if prediction.top_probability >= self.rules.threshold:
+        if self.rules.is_sure(prediction.top_probability):
             return True
         if not self.rules.agreement:
             return False
@@ -192,66 +181,46 @@ class _Nudged:
 
     def _base_turn(self, tokens: list[int], prediction: Prediction) -> Steps[float]:
         """Let the base speak until it is unsure; return the probability at which it stopped."""
-        turn: list[int] = []
-        sure: list[float] = []
-        spoken = self.base.speak_after(tokens)
-        size, segment = self.rules.lookahead, ""
+        turn = BaseTurn(self.base, tokens, self.text, self.rules)
         reason = None
         looked_at = len(self.text)
         while True:
             token, probability = prediction.token, prediction.top_probability
-            if turn and probability < self.rules.threshold:
-                break
-            if token in self.base.model.special_tokens:
-                if self.rules.stop == "speaker" and token in self.base.model.stop_tokens:
+            unsure = bool(turn.tokens) and not self.rules.is_sure(probability)
+            ended = not unsure and token in self.base.model.special_tokens
+            full = self.base.answer_length(tokens + turn.tokens) >= self.budget
+            if unsure or ended or full:
+                if (yield from turn.repeats(unsure=unsure, ended=ended)):
+                    probability = turn.take_back()
+                elif ended and self.rules.stop == "speaker" and token in self._ends:
                     reason = "base"
+                elif not unsure and not ended:
+                    reason = "length"
                 break
-            if self.base.answer_length(tokens + turn) >= self.budget:
-                reason = "length"
+            turn.add(prediction)
+            if not (yield from turn.piece_is_new()):
+                probability = turn.take_back()
                 break
-            turn.append(token)
-            sure.append(probability)
-            spoken.add(token)
-            if len(turn) % size == 0:
-                whole = spoken.whole()
-                if self._repeats(whole[len(segment) :], segment):
-                    probability = sure[-size]
-                    del turn[-size:]
-                    spoken = self.base.speak_after(tokens, turn)
-                    kept = len(self.text + spoken.whole())
-                    self.base_ends = [length for length in self.base_ends if length <= kept]
-                    break
-                segment = whole
-            said = self.text + spoken.whole()
+            said = self.text + turn.spoken.whole()
             if self.turns.ends_at(said, looked_at) is not None:
                 break  # found again, and cut, once all is said
             try:
                 guess = partial(self.turns.guess, "base", "guide", said)
-                prediction = yield from self.base.read(tokens + turn, guess)
-                self._note_end(prediction, said)
+                prediction = yield from self.base.read(tokens + turn.tokens, guess)
+                if prediction.top_token in self._ends:
+                    turn.note_end(len(said))
             except ContextFull:
                 reason = "context"
                 break
-        self.turns.tokens["base"] += len(turn)
-        self.turns.add("base", spoken, sure)
+        self.base_ends += turn.ends
+        self.turns.tokens["base"] += len(turn.tokens)
+        self.turns.add("base", turn.spoken, turn.sure)
         self._stop_at_strings(looked_at)
         if reason:
             raise _Stop(reason)
         return probability
 
-    def _repeats(self, chunk: str, segment: str) -> bool:
-        """Whether a chunk of the base's turn says again what was said (the authors' test)."""
-        if not self.rules.repetition_guard:
-            return False
-        long_enough = len(chunk.split()) > 5
-        return chunk in segment or (long_enough and chunk in self.text + segment)
-
     # -------------------------------------------------------------- the whole
-
-    def _note_end(self, prediction: Prediction, said: str) -> None:
-        """Note that the base would end the answer after `said`, where it would."""
-        if prediction.top_token in self.base.model.stop_tokens:
-            self.base_ends.append(len(said))
 
     def _completion(self, reason: str) -> Completion:
         tokens = self.turns.tokens

@@ -17,7 +17,7 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from trimtab.config import composition, user_files
+from trimtab.config import composition, later_settings, user_files
 from trimtab.config.check import check
 from trimtab.config.user_code import is_users
 from trimtab.config.wording import first_line, nearest
@@ -85,7 +85,7 @@ def read(folder: Path, overrides: Sequence[str] = (), *, trust: bool = False) ->
     launch = _launch(folder)
     known = {
         **dict.fromkeys(composition.PARTS),
-        **reader.read_config(folder),
+        **later_settings.written_out(reader.read_config(folder), recorded=True),
         "scorers": launch.get("scorers") or {},
     }
     fixed = {"tracker": {"_target_": "trimtab.tracking.trackers.NoTracker"}, "results": "reruns"}

@@ -5,16 +5,17 @@ Here are its settings; who speaks when is decided in `trimtab.decoding.handoff`.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from trimtab.config.accepted import require_number, require_whole
 from trimtab.config.signature import require_types
 from trimtab.config.wording import not_a_choice
 from trimtab.decoding import Generation, Speaker
-from trimtab.decoding.handoff import Rules, nudge
+from trimtab.decoding.handoff import nudge
+from trimtab.decoding.nudging_rules import Rules
 from trimtab.decoding.predictor import Answer, Cursors
 from trimtab.methods.method import Method
 from trimtab.methods.prompts import Prompts
@@ -32,8 +33,10 @@ class Nudging(Method):
     """The guide speaks, in whole words, where the base model's top-1 probability is low.
 
     Fei, Razeghi and Singh, "Nudging: Inference-time Alignment of LLMs via Guided Decoding",
-    ACL 2025, arXiv 2410.09300. The defaults are the rules of the authors' released API code; their
-    removal of repeated suffixes after decoding is left out, so that text and trace stay one.
+    ACL 2025, arXiv 2410.09300. The defaults are the rules of the authors' released API code, its
+    guard against loops included, which ends many turns and answers that would go on. Left out are
+    its removal of repeated suffixes after decoding, so that text and trace stay one, and its limit
+    of 150 rounds; and `max_new_tokens` is kept to the token.
 
     Args:
         base: the model that has the skill.
@@ -44,8 +47,14 @@ class Nudging(Method):
         boundary: a guide's words are cut at each `space` (the paper), or at any `whitespace`.
         stop: only the `guide` ends an answer (the paper), or whichever `speaker` has the word.
         lookahead: tokens the guide reads ahead; if its end lies within them, all are accepted.
-        repetition_guard: stop when the guide says the same four times in a row, and end a turn of
-            the base that repeats itself.
+        repetition_guard: stop when the guide says the same four times in a row, and take back what
+            the base says again: of each `lookahead` tokens of its turn those up to the first that
+            is unsure, if they are more than five words that the answer holds, or all of them, if
+            the turn holds them.
+        rules: `api` for the authors' released code, or `blocks` for what this package took for it
+            before: its guard tests whole blocks of `lookahead` tokens alone, of several spaces in
+            the guide's words all are the next word's, and the base is asked before a lone space at
+            the end of what the guide reads ahead.
     """
 
     base: LanguageModel
@@ -56,8 +65,10 @@ class Nudging(Method):
     stop: str = "guide"
     lookahead: int = 16
     repetition_guard: bool = True
+    rules: str = "api"
 
     dial = "threshold"
+    since: ClassVar[Mapping[str, Any]] = MappingProxyType({"rules": "blocks"})
 
     def __post_init__(self) -> None:
         never_sure = "probabilities from 0 to 1, and up to 2 for a base model that is never sure"
@@ -65,6 +76,7 @@ class Nudging(Method):
         for name, accepted in (
             ("boundary", ("space", "whitespace")),
             ("stop", ("guide", "speaker")),
+            ("rules", ("api", "blocks")),
         ):
             if getattr(self, name) not in accepted:
                 raise ValueError(not_a_choice(f"{name}:", getattr(self, name), accepted))
@@ -153,7 +165,15 @@ class Nudging(Method):
 
     def answer(self, cursors: Cursors, prompts: Prompts, generation: Generation) -> Answer:
         """Make one answer by the rules of nudging."""
-        rules = Rules(**{f.name: getattr(self, f.name) for f in dataclasses.fields(Rules)})
+        rules = Rules(
+            threshold=self.threshold,
+            agreement=self.agreement,
+            boundary=self.boundary,
+            stop=self.stop,
+            lookahead=self.lookahead,
+            repetition_guard=self.repetition_guard,
+            by_blocks=self.rules == "blocks",
+        )
         return nudge(cursors, prompts.text, generation, rules)
 
     def require(self, generation: Generation) -> None:
