@@ -59,6 +59,7 @@ DIRECTIONS = "directions.safetensors"
 NEEDED = {
     "method=activation_addition": [f"method.directions={DIRECTIONS}"],
     "method=inferaligner": [f"method.directions={DIRECTIONS}", f"method.own={DIRECTIONS}"],
+    "method=linear_alignment": ["method.principle=Brevity"],
     "task=local": ["task.path=rows.jsonl"],
     "method=rtd": ["method.store=store"],
     "method=vectors": ["method.vectors={mine:.}"],
@@ -96,6 +97,7 @@ def test_a_choice_is_called_as_its_class():
     others = {"base": "Plain", "guide": "Plain", "vectors": "AlignmentVectors"}
     others |= {"local": "QuestionAnswer"}
     others |= {"mixture": "Formula"}  # where Mixture is what all of them are
+    others |= {"emulated_fine_tuning": "ProxyTuning"}  # two names of one distribution
     others |= dict.fromkeys(("correctness", "quality", "safety"), "Judge")  # a rubric each
     for group in ("method", "task", "scorer"):
         for option in options(group):

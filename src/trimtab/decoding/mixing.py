@@ -36,6 +36,39 @@ def probabilities(logits: Mapping[str, torch.Tensor], weights: Mapping[str, floa
     return torch.stack(parts).logsumexp(dim=0)
 
 
+def power_mean(
+    logits: Mapping[str, torch.Tensor], weights: Mapping[str, float], alpha: float
+) -> torch.Tensor:
+    """Return `log (sum_i weights_i softmax(logits_i)^-alpha)^(-1/alpha)`; see `probabilities`.
+
+    alpha = 1 is the harmonic mean, alpha = -1 the arithmetic one.
+    """
+    used = [role for role, weight in weights.items() if weight != 0]
+    parts = [math.log(weights[role]) - alpha * logits[role].log_softmax(dim=-1) for role in used]
+    return torch.stack(parts).logsumexp(dim=0).div_(-alpha)
+
+
+def blended(base_NV: torch.Tensor, guide_NV: torch.Tensor, threshold: float) -> torch.Tensor:
+    """Return `log (a p_guide + (1 - a) p_base)` where `max p_base < threshold`, else `log p_base`.
+
+    The weight a is what the guide's confidence is of both, and a tenth of what the base gives the
+    guide's choice, at most 1: BlendIn's.
+    """
+    base_NV, guide_NV = base_NV.log_softmax(dim=-1), guide_NV.log_softmax(dim=-1)
+    sure_N1 = base_NV.amax(dim=-1, keepdim=True).exp()
+    guide_N1, choice_N1 = guide_NV.max(dim=-1, keepdim=True)
+    guide_N1 = guide_N1.exp()
+    share_N1 = guide_N1 / (sure_N1 + guide_N1) + 0.1 * base_NV.gather(-1, choice_N1).exp()
+    share_N1 = share_N1.clamp(max=1.0)
+    blend_NV = torch.logaddexp(guide_NV + share_N1.log(), base_NV + torch.log1p(-share_N1))
+    return torch.where(sure_N1 < threshold, blend_NV, base_NV)
+
+
+def among(kept_NV: torch.Tensor, mixed_NV: torch.Tensor) -> torch.Tensor:
+    """Return mixed logits, -inf where a filter has left -inf of others (see `filters`)."""
+    return mixed_NV.masked_fill(kept_NV.isneginf(), -torch.inf)
+
+
 def divergence(mixed_NV: torch.Tensor, reference_NV: torch.Tensor) -> torch.Tensor:
     """Return `[N]`, KL(softmax(mixed) || softmax(reference)) of each row, in nats."""
     log_ratio_NV = mixed_NV.log_softmax(dim=-1).sub_(reference_NV.log_softmax(dim=-1))

@@ -4,31 +4,43 @@ from trimtab.methods.activation_addition import ActivationAddition
 from trimtab.methods.alignment_vector import AlignmentVector
 from trimtab.methods.alignment_vectors import AlignmentVectors
 from trimtab.methods.best_of_n import BestOfN
+from trimtab.methods.blendin import BlendIn
+from trimtab.methods.classifier_free_guidance import ClassifierFreeGuidance
+from trimtab.methods.contrastive_decoding import ContrastiveDecoding
 from trimtab.methods.dera import DeRa
 from trimtab.methods.ensemble import Ensemble
 from trimtab.methods.formula import Formula
 from trimtab.methods.inferaligner import InferAligner
+from trimtab.methods.linear_alignment import LinearAlignment
 from trimtab.methods.method import Method
 from trimtab.methods.mixture import Mixture
+from trimtab.methods.multi_objective import MultiObjective
 from trimtab.methods.nudging import Nudging
+from trimtab.methods.pad import PAD
 from trimtab.methods.plain import Plain
 from trimtab.methods.proxy_tuning import ProxyTuning
 from trimtab.methods.rtd import RTD
 from trimtab.methods.terms import STRENGTH, Term, voice
 
 __all__ = [
+    "PAD",
     "RTD",
     "STRENGTH",
     "ActivationAddition",
     "AlignmentVector",
     "AlignmentVectors",
     "BestOfN",
+    "BlendIn",
+    "ClassifierFreeGuidance",
+    "ContrastiveDecoding",
     "DeRa",
     "Ensemble",
     "Formula",
     "InferAligner",
+    "LinearAlignment",
     "Method",
     "Mixture",
+    "MultiObjective",
     "Nudging",
     "Plain",
     "ProxyTuning",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from trimtab.decoding import Completion, Generation, Span
@@ -35,7 +36,7 @@ def answer(
         by: `sum`, `length`, `tokens` or `unconditional`.
 
     Raises:
-        ValueError: for a method without next-token probabilities.
+        ValueError: for a method without next-token probabilities, or that rules a choice out.
     """
     asked = {i: sample.conversation for i, sample in samples.items()}
     options = {
@@ -50,6 +51,8 @@ def answer(
     for sample_id, found in method.weigh(asked, options, generation):
         sample = samples[sample_id]
         read = [found] + ([prior[sample_id]] if prior else [])
+        for each in read:
+            _require_possible(sample, each)
         sums = {
             label: each.log_probability for label, each in zip(sample.choices, found, strict=True)
         }
@@ -88,6 +91,16 @@ def answer(
                 likelihoods={label: {how: values[how][label] for how in values} for label in sums},
             ),
         )
+
+
+def _require_possible(sample: Sample, found: Sequence[Likelihood]) -> None:
+    for text, each in zip(sample.choices.values(), found, strict=True):
+        if each.log_probability == -math.inf:
+            raise ValueError(
+                f"Sample {sample.id!r}: the method rules out {text!r}, so nothing tells how likely "
+                "it is. Likelihoods are compared without a mask over tokens: set what makes it to "
+                "keep them all, as alpha=0 or top_p=1."
+            )
 
 
 def _work(*read: Sequence[Likelihood]) -> dict[str, Work]:
