@@ -26,7 +26,7 @@ def model_of(zoo, name: str):
 
 
 def tokens_of(zoo, name: str) -> TokenBytes:
-    return TokenBytes.of(model_of(zoo, name))
+    return model_of(zoo, name).token_bytes
 
 
 def distance(one: bytes, other: bytes) -> int:

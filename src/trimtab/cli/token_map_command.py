@@ -40,11 +40,10 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
 
     from trimtab.models import LanguageModel
-    from trimtab.models.token_bytes import TokenBytes
     from trimtab.models.token_map import TokenMap
 
     target, other = (
-        TokenBytes.of(LanguageModel(path=path, prompt="plain"))
+        LanguageModel(path=path, prompt="plain").token_bytes
         for path in (options.target, options.other)
     )
     found = _summary(TokenMap(target, other, options.kind), max(0, options.examples))

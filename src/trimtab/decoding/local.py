@@ -16,15 +16,17 @@ import torch
 from trimtab.decoding.followers import follow
 from trimtab.decoding.generation import Generation
 from trimtab.decoding.large_rows import by_rows
-from trimtab.decoding.mixing import divergence, token_details
+from trimtab.decoding.mixing import divergence
+from trimtab.decoding.other_vocabulary import Translations, read_retold
 from trimtab.decoding.predictor import Prediction, Request
-from trimtab.decoding.said import Said, mixed, refuse_not_finite, say_out_of_memory
+from trimtab.decoding.said import Said, detailed, mixed, refuse_not_finite, say_out_of_memory
 from trimtab.decoding.sampling import draw, most_likely, penalized
 from trimtab.decoding.speakers import leader
 from trimtab.models.gates import Row, read
 from trimtab.models.language_model import LanguageModel
 from trimtab.models.session import Session
 from trimtab.models.steering import Steering
+from trimtab.models.token_map import TokenMap
 
 
 class LocalPredictor:
@@ -41,6 +43,7 @@ class LocalPredictor:
         together: number of answers that are decoded for each sample.
         reads_ahead: whether requests may be for several positions, as those with drafts are.
         steering: what moves the models, by role, for each answer by strengths of its own.
+        maps: what those models are read through, by role, whose vocabulary is not the first's.
     """
 
     def __init__(
@@ -53,10 +56,12 @@ class LocalPredictor:
         together: int = 1,
         reads_ahead: bool = False,
         steering: Mapping[str, Steering] = MappingProxyType({}),
+        maps: Mapping[str, TokenMap] = MappingProxyType({}),
     ) -> None:
         self.name = name
         self.models = dict(models)
         self._steering = steering
+        self._translations = Translations(maps)
         self._reference = reference
         self._generation = generation
         self._together = together
@@ -84,8 +89,11 @@ class LocalPredictor:
 
     @cached_property
     def vocabulary_size(self) -> int:
-        """How many tokens, from the first, all its models have."""
-        return min(model.vocabulary_size for model in self.models.values())
+        """How many tokens, from the first, all its models have that share a vocabulary."""
+        models = self.models.items()
+        return min(
+            own.vocabulary_size for role, own in models if role not in self._translations.roles
+        )
 
     def forward_passes(self) -> dict[str, int]:
         """Forward passes run so far, by role."""
@@ -130,6 +138,7 @@ class LocalPredictor:
             role: said[role].of([request for request in ordered if role in request.cursor.weights])
             for role in self.models
         }
+        unmapped = self._translations(logits, said[next(iter(self.models))].of, ordered)
         taken = dict.fromkeys(logits, 0)
         parts = []
         for members in alike.values():
@@ -141,8 +150,11 @@ class LocalPredictor:
         mixed_NV = torch.cat(parts) if len(parts) > 1 else parts[0]
         divergences = self._divergences(mixed_NV, logits, ordered)
         predictions = self._predictions(mixed_NV, divergences, ordered)
+        if unmapped:
+            pairs = zip(predictions, unmapped, strict=True)
+            predictions = [each._replace(unmapped=lost) for each, lost in pairs]
         if self._generation.token_records:
-            predictions = self._detailed(predictions, mixed_NV, logits, ordered)
+            predictions = detailed(predictions, mixed_NV, logits, ordered)
         # A probability is a number exactly where every logit is finite, or where some are -inf.
         if any(each.top_probability != each.top_probability for each in predictions):
             refuse_not_finite(self.models, said, mixed_NV, ordered)
@@ -162,6 +174,8 @@ class LocalPredictor:
             if self._together > 1:
                 strengths = cursor.strengths if role in self._steering else ()
                 row = cursor.key, strengths, request.last, tuple(request.tokens(role))
+                if role in request.retold:  # the same text may have been said in other tokens
+                    row = *row, tuple(request.sequences[0])
             placed[cursor.slot] = row
             rows.setdefault(row, request)
         if not rows:
@@ -179,7 +193,11 @@ class LocalPredictor:
             for request in rows.values()
         ]
         try:
-            logits_NV = read(session, asked, opening)
+            if role in self._translations.roles:
+                retold = [request.retold[role] for request in rows.values()]
+                logits_NV = read_retold(session, asked, retold, opening)
+            else:
+                logits_NV = read(session, asked, opening)[:, : self.vocabulary_size]
         except RuntimeError as error:
             say_out_of_memory(error, session.model.path, self._generation.batch_size)
             raise
@@ -187,9 +205,8 @@ class LocalPredictor:
         places = {
             row: range(end - own.last, end) for row, own, end in zip(rows, asked, ends, strict=True)
         }
-        common_NV = logits_NV[:, : self.vocabulary_size]
         rows_of = {slot: places[row] for slot, row in placed.items()}
-        return Said(rows_of, common_NV, session.states_NH)
+        return Said(rows_of, logits_NV, session.states_NH)
 
     def _divergences(
         self,
@@ -247,19 +264,3 @@ class LocalPredictor:
         return list(
             map(Prediction, tokens, top_tokens, probabilities, divergences, log_probabilities)
         )
-
-    def _detailed(
-        self,
-        predictions: Sequence[Prediction],
-        mixed_NV: torch.Tensor,
-        logits: Mapping[str, torch.Tensor],
-        requests: Sequence[Request],
-    ) -> list[Prediction]:
-        speaking = [request.cursor.weights for request in requests for _ in range(request.last)]
-        taking_part = {
-            role: [place for place, weights in enumerate(speaking) if role in weights]
-            for role in logits
-        }
-        tokens = [prediction.token for prediction in predictions]
-        found = token_details(tokens, mixed_NV, logits, taking_part)
-        return [r._replace(details=own) for r, own in zip(predictions, found, strict=True)]

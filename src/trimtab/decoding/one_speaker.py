@@ -35,6 +35,7 @@ def speak(
     ending: list[int] = []
     probabilities: list[float] = []
     divergences: list[float] = []
+    unmapped: list[float] = []
     details: list[TokenDetails] = []
     stop_reason = "length"
     stops, end = StopStrings(stop_strings), None
@@ -56,6 +57,7 @@ def speak(
                 )
             for said, guess in zip(predictions, [*drafted, None], strict=True):
                 divergences.append(said.divergence)
+                unmapped.append(said.unmapped)
                 if said.details is not None:
                     details.append(said.details)
                 if said.token in cursor.stop_tokens:
@@ -92,7 +94,7 @@ def speak(
         tokens={name: len(tokens)},
         work=cursor.work,
         token_ids=(*tokens, *ending),
-        measures=_divergence(divergences),
+        measures=_divergence(divergences) | _unmapped(unmapped),
         by_token=_by_token([*tokens, *ending], details, divergences),
     )
 
@@ -110,6 +112,12 @@ def _by_token(
         "kl": [None if math.isnan(kl) else round(kl, _DECIMALS) for kl in divergences],
         "models": {role: [round(own.models[role], _DECIMALS) for own in details] for role in roles},
     }
+
+
+def _unmapped(by_token: list[float]) -> dict[str, float]:
+    """Return what token maps lose of a distribution, on average, where there are any."""
+    known = [lost for lost in by_token if not math.isnan(lost)]
+    return {"unmapped": round(sum(known) / len(known), _DECIMALS)} if known else {}
 
 
 def _divergence(by_token: list[float]) -> dict[str, float]:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from trimtab.decoding.completion import Completion, Work
 from trimtab.decoding.memo import Memo
 from trimtab.decoding.noise_key import noise_key
+from trimtab.decoding.retelling import Retelling, Retold
 from trimtab.models.language_model import LanguageModel
 from trimtab.models.prefix import kept_length
 from trimtab.models.steering import Gate
@@ -55,6 +56,8 @@ class Prediction(NamedTuple):
         log_probability: of the token that was asked about, at temperature 1, in nats; NaN where
             none was.
         details: of the token that it draws, where they are asked for.
+        unmapped: what models of other vocabularies give, on average, to tokens that none of the
+            answer's stands for; NaN where there is no such model.
     """
 
     token: int
@@ -63,6 +66,7 @@ class Prediction(NamedTuple):
     divergence: float = float("nan")
     log_probability: float = float("nan")
     details: TokenDetails | None = None
+    unmapped: float = float("nan")
 
 
 class Request(NamedTuple):
@@ -75,6 +79,7 @@ class Request(NamedTuple):
         position: of the next token in the answer, which names its noise.
         targets: the token that follows each of these positions, where its probability is wanted.
         opens: whether it is the first of an answer.
+        retold: what models of other vocabularies read, by role.
     """
 
     cursor: Cursor
@@ -83,6 +88,7 @@ class Request(NamedTuple):
     position: int
     targets: tuple[int, ...] = ()
     opens: bool = False
+    retold: Mapping[str, Retold] = MappingProxyType({})
 
     def tokens(self, role: str) -> list[int]:
         """Return the sequence of one of the models."""
@@ -148,6 +154,7 @@ class Cursor:
         strengths: of the directions that the models are steered in.
         gates: how far the prompts let that through, by the role of the model that is steered.
         said_before: the prompts whose tokens a repetition penalty counts.
+        retellings: the answer as models of other vocabularies read it, by role; never of the first.
     """
 
     def __init__(
@@ -165,6 +172,7 @@ class Cursor:
         strengths: tuple[float, ...] = (),
         gates: Mapping[str, Gate] = MappingProxyType({}),
         said_before: Collection[Sequence[int]] = (),
+        retellings: Mapping[str, Retelling] = MappingProxyType({}),
     ) -> None:
         self.predictor = predictor
         self.slot = slot
@@ -181,9 +189,11 @@ class Cursor:
         self.prompts = [prompts[role] for role in self.models]
         self.key = noise_key(seed, sample_id, predictor.name)
         self.work = {role: Work() for role in self.models}
-        self.stop_tokens = frozenset[int]().union(
-            *(m.stop_tokens for role, m in self.models.items() if self.weights[role] != 0)
-        )
+        self._retellings = retellings
+        ending = {role for role, weight in self.weights.items() if weight != 0}
+        if retellings:  # the first is who says their words
+            ending = (ending | {next(iter(self.weights))}) - retellings.keys()
+        self.stop_tokens = frozenset[int]().union(*(self.models[r].stop_tokens for r in ending))
         self._said_before = said_before
         self._contexts = [model.context_length for model in self.models.values()]
         pairs = zip(self._contexts, self.prompts, strict=True)
@@ -193,7 +203,8 @@ class Cursor:
     @cached_property
     def vocabulary_size(self) -> int:
         """How many tokens, from the first, all models of the predictor have."""
-        return min(model.vocabulary_size for model in self.predictor.models.values())
+        models = self.predictor.models.items()
+        return min(own.vocabulary_size for role, own in models if role not in self._retellings)
 
     def room(self, tokens: Sequence[int] = ()) -> int:
         """Return how many more tokens fit behind an answer so far, in every model's context."""
@@ -228,6 +239,8 @@ class Cursor:
     ) -> Request:
         """Return the request to predict after the last positions of each model's sequence.
 
+        Those of models of other vocabularies are made of the first.
+
         It counts as work of the models once it is made.
 
         Raises:
@@ -239,12 +252,17 @@ class Cursor:
                 f"targets={targets!r}: accepted is one for each of the {last} positions that are "
                 "asked about, or none."
             )
-        for context, tokens in zip(self._contexts, sequences, strict=True):
+        answer = sequences[0][len(self.prompts[0]) :]
+        retold = {role: own.tell(answer, last) for role, own in self._retellings.items()}
+        whole = tuple(
+            retold[role].readings[-1].tokens if role in retold else tokens
+            for role, tokens in zip(self.models, sequences, strict=True)
+        )
+        for context, tokens in zip(self._contexts, whole, strict=True):
             if len(tokens) > context:
                 raise ContextFull
-        position = len(sequences[0]) - len(self.prompts[0])
-        whole = tuple(sequences)
-        return Request(self, whole, last, position, targets, self._count(whole, last))
+        opens = self._count(whole, last, retold)
+        return Request(self, whole, last, len(answer), targets, opens, retold)
 
     def said(self, request: Request) -> list[frozenset[int]]:
         """Return, for each position, the tokens of the prompts and of the answer up to there."""
@@ -265,17 +283,22 @@ class Cursor:
                 found[role] = found[role] + Work(passes=1, tokens=len(gate.prompt))
         return found
 
-    def _count(self, sequences: tuple[list[int], ...], last: int) -> bool:
+    def _count(
+        self, sequences: tuple[list[int], ...], last: int, retold: Mapping[str, Retold]
+    ) -> bool:
         """Count what a request costs an answer that is alone; return whether it is its first.
 
         What others share with it is not taken off, so a record is the same in any company.
         """
         first, held = not self._held, self._held or ([],) * len(sequences)
         for (role, work), tokens, before in zip(self.work.items(), sequences, held, strict=True):
-            new = len(tokens) - kept_length(before, tokens, last)
-            passes, read = self.models[role].cost(new, last)
-            work.passes += passes
-            work.tokens += read
+            known = before
+            for read, own_last in retold[role].readings if role in retold else [(tokens, last)]:
+                new = len(read) - kept_length(known, read, own_last)
+                passes, count = self.models[role].cost(new, own_last)
+                work.passes += passes
+                work.tokens += count
+                known = read
         self._held = sequences
         return first
 

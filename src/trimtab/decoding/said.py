@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import torch
 
-from trimtab.decoding.mixing import linear
-from trimtab.decoding.predictor import Cursor, Request
+from trimtab.decoding.mixing import linear, token_details
+from trimtab.decoding.predictor import Cursor, Prediction, Request
 from trimtab.models.language_model import LanguageModel
 
 
@@ -68,6 +68,30 @@ def mixed(cursor: Cursor, logits: Mapping[str, torch.Tensor]) -> torch.Tensor:
             "of the same shape."
         )
     return mixed_NV
+
+
+def detailed(
+    predictions: Sequence[Prediction],
+    mixed_NV: torch.Tensor,
+    logits: Mapping[str, torch.Tensor],
+    requests: Sequence[Request],
+) -> list[Prediction]:
+    """Return predictions with the details of the tokens that they draw.
+
+    Args:
+        predictions: of all positions.
+        mixed_NV: the logits of their mixtures.
+        logits: of each model where it takes part, by role.
+        requests: what was asked, in the order of its rows.
+    """
+    speaking = [request.cursor.weights for request in requests for _ in range(request.last)]
+    taking_part = {
+        role: [place for place, weights in enumerate(speaking) if role in weights]
+        for role in logits
+    }
+    tokens = [prediction.token for prediction in predictions]
+    found = token_details(tokens, mixed_NV, logits, taking_part)
+    return [r._replace(details=own) for r, own in zip(predictions, found, strict=True)]
 
 
 def refuse_not_finite(

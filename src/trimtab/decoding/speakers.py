@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from trimtab.config.wording import not_a_choice
 from trimtab.decoding.predictor import Combine
 from trimtab.models.language_model import LanguageModel
 from trimtab.models.steering import Steering
+from trimtab.models.token_map import TokenMap
+from trimtab.models.vocabulary import answering, maps_onto
 
 
 @dataclass(frozen=True)
 class Speaker:
     """One model, or several of one vocabulary, with one distribution of the next token.
+
+    Those with a `token_map` may have another vocabulary: they are read through it.
 
     Args:
         mixture: the models and their weights, by role; one of weight 0 is not run.
@@ -39,6 +44,8 @@ class Speaker:
     reads_ahead: bool = field(default=True, kw_only=True)
 
     def __post_init__(self) -> None:
+        if any(model.token_map is not None for model in self.models.values()):
+            answering(self.models)
         for role in self.steering:
             if role not in self.mixture:
                 raise ValueError(not_a_choice("steering:", role, self.mixture))
@@ -72,6 +79,9 @@ class Speaker:
     def weights(self) -> dict[str, float]:
         """The weights of the models that are run, by role.
 
+        Where one is read through a token map, the first is the model whose tokens answers are made
+        of; it is run, whatever its weight.
+
         Raises:
             ValueError: where all are 0.
         """
@@ -83,7 +93,16 @@ class Speaker:
             run.add(self.reference)
         if any(self.mixture[role][0].follows for role in run):
             run.add(leader(self.models))
-        return {role: weight for role, weight in weights.items() if role in run}
+        own = {role: weight for role, weight in weights.items() if role in run}
+        if not own.keys() & self.maps.keys():
+            return own
+        target = answering(self.models)
+        return {target: weights[target]} | own
+
+    @cached_property
+    def maps(self) -> dict[str, TokenMap]:
+        """The maps that models of other vocabularies are read through, by role."""
+        return maps_onto(self.models)
 
 
 def leader(models: Mapping[str, LanguageModel]) -> str:

@@ -9,10 +9,12 @@ from trimtab.decoding.generation import Generation
 from trimtab.decoding.local import LocalPredictor
 from trimtab.decoding.memo import Memo
 from trimtab.decoding.predictor import Cursor, Cursors, Prediction, Predictor
+from trimtab.decoding.retelling import Retelling
 from trimtab.decoding.speakers import Speaker
 from trimtab.models.language_model import LanguageModel
 from trimtab.models.shared_weights import share
 from trimtab.models.steering import Gate
+from trimtab.models.vocabulary import answering
 
 
 class Speaking:
@@ -34,6 +36,10 @@ class Speaking:
     def _predictor(self, name: str, alike: Sequence[Speaker]) -> Predictor:
         first, run = alike[0], {role for speaker in alike for role in speaker.weights}
         models = {role: model for role, model in first.models.items() if role in run}
+        maps = {role: own for role, own in first.maps.items() if role in run}
+        if maps:
+            target = answering(first.models)
+            models = {target: models.pop(target)} | models
         name = first.draws_like or name
         for role, model in models.items():
             elsewhere: Predictor | None = model.predictor(role, name, self._generation)
@@ -48,6 +54,7 @@ class Speaking:
             together=len(alike),
             reads_ahead=first.reads_ahead,
             steering={role: give() for role, give in first.steering.items()},
+            maps=maps,
         )
 
     @property
@@ -72,6 +79,7 @@ class Speaking:
         self,
         sample_id: str,
         prompts: Mapping[int, Mapping[str, list[int]]],
+        texts: Mapping[int, Mapping[str, str]],
         slots: Mapping[int, int],
         strengths: Mapping[int, tuple[float, ...]],
     ) -> dict[int, Cursors]:
@@ -80,6 +88,7 @@ class Speaking:
         Args:
             sample_id: the sample.
             prompts: the prompts' tokens by role, by the number of each answer's method.
+            texts: their texts.
             slots: where each answer is kept, by the number of its method.
             strengths: how much each answer's models are steered, by the number of its method.
         """
@@ -105,13 +114,27 @@ class Speaking:
                 strengths=steered,
                 gates={r: gates.setdefault((name, r, p), Gate(p)) for r, p in shut.items()},
                 memo=memos.setdefault(alike, Memo()),
-                said_before=[own[role] for role in whose.models],
+                said_before=[own[role] for role in whose.models if role not in whose.maps],
+                retellings=_retellings(speaker, texts[method], own),
             )
 
         return {
             method: {n: cursor(method, n, s) for n, s in self._speakers[method].items()}
             for method in slots
         }
+
+
+def _retellings(
+    speaker: Speaker, texts: Mapping[str, str], prompts: Mapping[str, list[int]]
+) -> dict[str, Retelling]:
+    """Return an answer as those of a speaker's models read it that have another vocabulary."""
+    weights = speaker.weights
+    target = next(iter(weights))  # whose tokens the answer is made of
+    return {
+        role: Retelling(speaker.models[role], texts[role], speaker.models[target], prompts[target])
+        for role in weights
+        if role in speaker.maps
+    }
 
 
 def _require_alone(

@@ -5,7 +5,7 @@ Legend: B rows, T columns of the prompts, N new columns.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from trimtab.decoding import Generation
+from trimtab.methods.prompts import Prompts
 from trimtab.models import LanguageModel, generation_file
 
 if TYPE_CHECKING:
@@ -117,6 +118,24 @@ class Call:
             end_token=end,
             pad_token=int(pad),
         )
+
+    def prompts(
+        self, models: Mapping[str, LanguageModel], others: Collection[str]
+    ) -> dict[str, Prompts]:
+        """Return the rows as the prompts of a method's models, by their numbers.
+
+        Args:
+            models: the models, by role.
+            others: the roles of those of another vocabulary, which read a row's text.
+        """
+        found = {}
+        for i, row in enumerate(self.rows):
+            text, tokens = dict.fromkeys(models, self.decoded(i)), dict.fromkeys(models, row)
+            for role in others:
+                text[role] = self.text(i)
+                tokens[role] = models[role].encode(text[role])
+            found[str(i)] = Prompts(text, tokens)
+        return found
 
     def decoded(self, index: int) -> str:
         """Return the text of a row's tokens."""

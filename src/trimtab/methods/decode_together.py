@@ -68,7 +68,8 @@ def answered(
             slots = dict(zip(asked, free, strict=False))
             strengths = {number: methods[number].strengths_for(asked[number]) for number in slots}
             tokens = {number: asked[number].tokens for number in slots}
-            cursors = speaking.cursors(one.name, tokens, slots, strengths)
+            texts = {number: asked[number].text for number in slots}
+            cursors = speaking.cursors(one.name, tokens, texts, slots, strengths)
             for number, slot in slots.items():
                 begun[slot] = number, one, cursors[number]
             return {

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from trimtab.decoding import Generation
 from trimtab.decoding.batching import decode
 from trimtab.decoding.likelihood import Likelihoods, weigh
-from trimtab.decoding.predictor import Steps
+from trimtab.decoding.predictor import ContextFull, Steps
 from trimtab.methods.declaration import Declaration
 from trimtab.methods.prompts import Prompts
 from trimtab.models import LanguageModel
+from trimtab.models.vocabulary import maps_onto
 
 Continuations = Mapping[str, Sequence[Sequence[int]]]
 """Some token sequences that may follow each sample's prompt, by its id."""
@@ -49,15 +50,23 @@ def likelihoods(
         asked[slot] = sample_id
         prompt = prompts[sample_id]._replace(sample_id=sample_id)
         strengths = {0: method.strengths_for(prompt)}
-        cursors = speaking.cursors(sample_id, {0: prompt.tokens}, {0: slot}, strengths)
+        cursors = speaking.cursors(
+            sample_id, {0: prompt.tokens}, {0: prompt.text}, {0: slot}, strengths
+        )
         return {slot: weigh(cursors[0][name], continuations[sample_id])}
 
     starts = (lambda slots, i=sample_id: start(i, slots[0]) for sample_id in prompts)
     before = dict(method.forward_passes)
-    for slot, found in decode(starts, speaking.predictors, rows):
-        for role, passes in speaking.forward_passes().items():
-            method.forward_passes[role] = before.get(role, 0) + passes
-        yield asked[slot], found
+    try:
+        for slot, found in decode(starts, speaking.predictors, rows):
+            for role, passes in speaking.forward_passes().items():
+                method.forward_passes[role] = before.get(role, 0) + passes
+            yield asked[slot], found
+    except ContextFull as full:
+        raise ValueError(
+            "A prompt and its continuation are longer than the context of a model that is read "
+            "through a token map, in tokens of its own. Shorten them."
+        ) from full
 
 
 def require_fitting(
@@ -65,10 +74,23 @@ def require_fitting(
     prompts: Mapping[str, Prompts],
     continuations: Continuations,
 ) -> None:
-    """Refuse empty prompts, tokens that a model has no row for, and what fills its context."""
+    """Refuse empty prompts, tokens that a model has no row for, and what fills its context.
+
+    What a model of another vocabulary reads is known when it reads it.
+    """
+    others = maps_onto(models)
+    for role in others:
+        if any(role not in prompt.text for prompt in prompts.values()):
+            raise ValueError(
+                f"{role} ({models[role].path}): what is read through a token map is text, and "
+                "these prompts are tokens alone, as those of lm-eval's likelihoods are. weigh() "
+                "takes conversations."
+            )
     for sample_id, prompt in prompts.items():
         longest = max((len(tokens) for tokens in continuations[sample_id]), default=0)
         for role, model in models.items():
+            if role in others:
+                continue
             length = len(prompt.tokens[role]) + longest - 1  # nothing follows the last
             if not prompt.tokens[role]:
                 raise ValueError(f"Sample {sample_id!r}: the prompt for {role} has no tokens.")

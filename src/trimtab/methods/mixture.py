@@ -18,7 +18,7 @@ from trimtab.methods.method import Method
 from trimtab.methods.prompts import Prompts
 from trimtab.models import Conversation, LanguageModel
 from trimtab.models.steering import Steering
-from trimtab.models.vocabulary import require_one_vocabulary
+from trimtab.models.vocabulary import answering, maps_onto, require_one_vocabulary
 
 if TYPE_CHECKING:
     import torch
@@ -73,7 +73,8 @@ class Mixture(Method):
 
         Args:
             logits: `[N, V]` of each model that is run, by role; not to be changed.
-            weights: of these models, by role; the reference's may be 0.
+            weights: of these models, by role; that of the reference may be 0, and, beside a model
+                that is read through a token map, that of the one whose tokens answers are made of.
         """
         from trimtab.decoding.mixing import linear
 
@@ -143,12 +144,10 @@ class Mixture(Method):
         from trimtab.methods.custom_generate import Call
 
         self.require_one_question("generate()")
-        call = Call.read(self.all_models, model, input_ids, seed=seed, **given)
-        roles = self.models
-        prompts = {
-            str(i): Prompts(dict.fromkeys(roles, call.decoded(i)), dict.fromkeys(roles, row))
-            for i, row in enumerate(call.rows)
-        }
+        others = {role: self.models[role] for role in maps_onto(self.models)}
+        own = {r: m for r, m in self.all_models.items() if m not in others.values()}
+        call = Call.read(own, model, input_ids, seed=seed, **given)
+        prompts = call.prompts(self.models, others)
         done = {c.id: list(c.token_ids) for c in self.decode(prompts, call.generation)}
         return call.result([done[sample_id] for sample_id in prompts])
 
@@ -188,6 +187,11 @@ class Mixture(Method):
                 f"{type(self).__name__} does not mix logits, so it has no logits processor: "
                 "generate(..., custom_generate=method) takes every method."
             )
+        if others := maps_onto(self.models):
+            raise ValueError(
+                f"{', '.join(others)}: what is read through a token map is text, and a logits "
+                "processor has tokens alone. generate(..., custom_generate=method) takes it."
+            )
         if on not in self.mixture:
             raise ValueError(not_a_choice("on:", on, tuple(self.mixture)))
         if self.steering or any(self.models[r] != model for r, (model, _) in self.mixture.items()):
@@ -219,7 +223,7 @@ class Mixture(Method):
         )
 
     def require_compatible(self) -> None:
-        """Raise ValueError for models that do not share a vocabulary."""
+        """Raise ValueError for models that share no vocabulary, and have no token map."""
         require_one_vocabulary(self.all_models)
 
     def weigh(
@@ -230,11 +234,13 @@ class Mixture(Method):
     ) -> Iterator[tuple[str, Likelihoods]]:
         """Yield how likely the method finds each of some continuations; see `Method.weigh`.
 
-        A continuation's tokens are those that it adds to the first model's prompt, in the canonical
-        tokenization of both together.
+        A continuation's tokens are those that it adds to the prompt of the first model that has no
+        token map, in the canonical tokenization of both together.
         """
         prompts = self.prompts(conversations)
-        role, (model, _) = next(iter(self.mixture.items()))
+        models = {role: model for role, (model, _) in self.mixture.items()}
+        role = answering(models)
+        model = models[role]
         tokens = {
             sample_id: [
                 model.encode(prompt.text[role] + text)[len(prompt.tokens[role]) :]
@@ -263,8 +269,7 @@ class Mixture(Method):
             ValueError: for empty prompts, and for what a model's context cannot hold.
         """
         self.require_compatible()
-        require_fitting(
-            {role: model for role, (model, _) in self.mixture.items()}, prompts, continuations
-        )
+        models = {role: model for role, (model, _) in self.mixture.items()}
+        require_fitting(models, prompts, continuations)
         settings = generation or Generation()
         yield from likelihoods(self, SPEAKER, prompts, continuations, settings)

@@ -158,6 +158,11 @@ class Spoken:
                 self._opens = False
         self._count += 1
 
+    @property
+    def pending(self) -> list[int]:
+        """The last tokens, where they are no whole character yet."""
+        return self._pending
+
     def pieces(self) -> list[tuple[str, int]]:
         """Return each text with the index of its first token, and what is whole at the end."""
         rest = self._rest()

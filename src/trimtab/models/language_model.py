@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from trimtab.config.accepted import require_choice
 from trimtab.models import generation_file, sizes
 from trimtab.models.causal_model import CausalModel
 from trimtab.models.codec import Codec
@@ -17,6 +19,8 @@ from trimtab.models.conversation import Conversation
 from trimtab.models.following import Follower
 from trimtab.models.placement import device_of
 from trimtab.models.prompt import as_text, as_turns
+from trimtab.models.token_bytes import TokenBytes
+from trimtab.models.token_map import TOKEN_MAPS
 
 if TYPE_CHECKING:
     import torch
@@ -27,12 +31,30 @@ if TYPE_CHECKING:
 class LanguageModel(CausalModel):
     """A causal language model with its tokenizer and its way of rendering a conversation.
 
-    Args and errors are those of `DescribedModel` and `CausalModel`. Describing one is free;
-    tokenizer and weights load at their first use.
+    Describing one is free; tokenizer and weights load at their first use.
+
+    Args:
+        token_map: where its vocabulary is not that of the models which it is mixed with, how their
+            tokens are told in it: `pm-mined` or `exact` (see `models.token_map`); null refuses
+            such a mixture. Answers are in the tokens of the first model without one.
+
+    Other args are those of `DescribedModel` and `CausalModel`.
+
+    Raises:
+        ValueError: as these, and for a token map that is not known.
     """
+
+    token_map: str | None = None
+
+    since: ClassVar[Mapping[str, Any]] = MappingProxyType({**CausalModel.since, "token_map": None})
 
     follows: ClassVar[bool] = False
     """Whether it tells of tokens only once another model of a mixture has; see `follower`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.token_map is not None:
+            require_choice(f"token_map of {self.path}:", self.token_map, TOKEN_MAPS)
 
     @classmethod
     def of(
@@ -168,6 +190,12 @@ class LanguageModel(CausalModel):
     def vocabulary(self) -> dict[str, int]:
         """The tokenizer's tokens and their ids, added tokens included."""
         return self.tokenizer.get_vocab()
+
+    @cached_property
+    def token_bytes(self) -> TokenBytes:
+        """What the tokens stand for, that tokenizer and model both have."""
+        width = self.vocabulary_size
+        return TokenBytes.of(self.tokenizer, self.codec, ends=self.stop_tokens, width=width)
 
     @cached_property
     def vocabulary_size(self) -> int:

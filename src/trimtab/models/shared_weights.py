@@ -8,7 +8,14 @@ from collections.abc import Hashable, Iterable
 from trimtab.models.language_model import LanguageModel
 
 # How a model is asked, and what is added to its weights: they stay the same.
-_BESIDE_WEIGHTS = {"prompt", "chat_template", "tokenizer_path", "adapter", "adapter_mode"}
+_BESIDE_WEIGHTS = {
+    "prompt",
+    "chat_template",
+    "tokenizer_path",
+    "adapter",
+    "adapter_mode",
+    "token_map",
+}
 
 
 def share(models: Iterable[LanguageModel]) -> None:

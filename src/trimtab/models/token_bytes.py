@@ -13,7 +13,9 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from trimtab.models.language_model import LanguageModel
+    from transformers import PreTrainedTokenizerBase
+
+    from trimtab.models.codec import Codec
 
 _INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
 _BYTE = re.compile("<0x([0-9A-F]{2})>")
@@ -21,7 +23,7 @@ END = "end"
 _ROLES = {"begin": "bos_token_id", "unknown": "unk_token_id", "padding": "pad_token_id"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TokenBytes:
     """The tokens of a vocabulary, by id.
 
@@ -47,11 +49,19 @@ class TokenBytes:
         return numbers | found
 
     @classmethod
-    def of(cls, model: LanguageModel) -> TokenBytes:
-        """Return those of the tokens that a model and its tokenizer both have; loads no weights."""
-        width, codec = model.vocabulary_size, model.codec
+    def of(
+        cls, tokenizer: PreTrainedTokenizerBase, codec: Codec, *, ends: frozenset[int], width: int
+    ) -> TokenBytes:
+        """Return those of a tokenizer.
+
+        Args:
+            tokenizer: the tokenizer.
+            codec: its directions, which know what is text.
+            ends: the tokens that end an answer.
+            width: how many tokens count, from the first.
+        """
         tokens: list[str | None] = [None] * width
-        for token, i in model.vocabulary.items():
+        for token, i in tokenizer.get_vocab().items():
             if i < width:
                 tokens[i] = token
         lead, before = codec.lead
@@ -61,7 +71,16 @@ class TokenBytes:
             else _bytes(token, codec.decode([*lead, i])[len(before) :])
             for i, token in enumerate(tokens)
         ]
-        return cls(tuple(tokens), tuple(spelled), _signs(model, tokens))
+        signs = {END: frozenset(i for i in ends if i < width)}
+        for role, attribute in _ROLES.items():
+            i = getattr(tokenizer, attribute)
+            if i is not None and i < width and not any(i in known for known in signs.values()):
+                signs[role] = frozenset({i})
+        named = frozenset().union(*signs.values())
+        for i, token in enumerate(tokens):
+            if token is not None and spelled[i] is None and i not in named:
+                signs[f"sign {token}"] = frozenset({i})
+        return cls(tuple(tokens), tuple(spelled), signs)
 
 
 def _bytes(token: str, decoded: str) -> bytes:
@@ -82,18 +101,3 @@ def _byte_letters() -> dict[str, int]:
     shown = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     hidden = [byte for byte in range(0x100) if byte not in shown]
     return {chr(byte): byte for byte in shown} | {chr(0x100 + i): b for i, b in enumerate(hidden)}
-
-
-def _signs(model: LanguageModel, tokens: list[str | None]) -> dict[str, frozenset[int]]:
-    found = {END: frozenset(i for i in model.stop_tokens if i < len(tokens))}
-    known = set(found[END])
-    for role, attribute in _ROLES.items():
-        i = getattr(model.tokenizer, attribute)
-        if i is not None and i < len(tokens) and i not in known:
-            found[role] = frozenset({i})
-            known.add(i)
-    for i in sorted(model.special_tokens - known):
-        token = tokens[i] if i < len(tokens) else None
-        if token is not None:
-            found[f"sign {token}"] = frozenset({i})
-    return found
