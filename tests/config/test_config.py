@@ -62,6 +62,7 @@ NEEDED = {
     "method=linear_alignment": ["method.principle=Brevity"],
     "task=local": ["task.path=rows.jsonl"],
     "method=rtd": ["method.store=store"],
+    "method=args": ["+scorer@method.reward=reward_model", "method.reward.path=rows.jsonl"],
     "method=vectors": ["method.vectors={mine:.}"],
     "method=best_of_n": [
         "+scorer@method.reward=function_reward",

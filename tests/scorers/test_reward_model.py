@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from scorers.small_classifiers import CONTEXT, causal, save
 from transformers import (
     AutoTokenizer,
     BertConfig,
     BertForSequenceClassification,
-    LlamaConfig,
     LlamaForSequenceClassification,
     PreTrainedModel,
     PreTrainedTokenizerFast,
@@ -25,7 +25,6 @@ from trimtab.runs.evaluate import Job, evaluate
 from trimtab.scorers import RewardModel
 from trimtab.tasks import WordProblems
 
-CONTEXT = 96
 TEMPLATE = "Q: {question}\nA: {completion}"
 
 
@@ -44,33 +43,6 @@ def some_lines(count: int) -> list[dict]:
 
 
 LINES = some_lines(17)
-
-
-def save(model: PreTrainedModel, folder: Path, **of_tokenizer: object) -> Path:
-    model.save_pretrained(folder)
-    tokenizer = AutoTokenizer.from_pretrained(zoo.path("a-small-chat"))
-    for name, value in of_tokenizer.items():
-        setattr(tokenizer, name, value)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
-def causal(folder: Path, *, padding: int | None, outputs: int = 1) -> Path:
-    """A Llama with a reward head, on an embedded tokenizer."""
-    torch.manual_seed(3)
-    tokenizer = AutoTokenizer.from_pretrained(zoo.path("a-small-chat"))
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        max_position_embeddings=CONTEXT,
-        num_labels=outputs,
-        pad_token_id=padding,
-        initializer_range=0.3,
-    )
-    return save(LlamaForSequenceClassification(config), folder)
 
 
 @pytest.fixture(scope="module")

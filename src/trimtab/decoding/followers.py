@@ -34,7 +34,9 @@ def follow(follower: Follower, role: str, requests: Sequence[Request], first: Sa
     if not rows:
         return Said({}, torch.empty(0))
     asked = [*rows.values()]
-    places = [Place(r.cursor.slot, r.tokens(role), r.last, r.position) for r in asked]
+    places = [
+        Place(r.cursor.slot, r.tokens(role), r.last, r.position, r.cursor.siblings) for r in asked
+    ]
     with torch.inference_mode():
         logits = follower.follow(places, first.of(asked), first.states_of(asked))
     ends = itertools.accumulate(request.last for request in asked)

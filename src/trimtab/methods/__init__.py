@@ -3,6 +3,7 @@
 from trimtab.methods.activation_addition import ActivationAddition
 from trimtab.methods.alignment_vector import AlignmentVector
 from trimtab.methods.alignment_vectors import AlignmentVectors
+from trimtab.methods.args import ARGS
 from trimtab.methods.best_of_n import BestOfN
 from trimtab.methods.blendin import BlendIn
 from trimtab.methods.classifier_free_guidance import ClassifierFreeGuidance
@@ -23,6 +24,7 @@ from trimtab.methods.rtd import RTD
 from trimtab.methods.terms import STRENGTH, Term, voice
 
 __all__ = [
+    "ARGS",
     "PAD",
     "RTD",
     "STRENGTH",

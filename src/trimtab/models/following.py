@@ -20,12 +20,14 @@ class Place(NamedTuple):
         tokens: the follower's whole sequence: its prompt, and the answer so far.
         last: how many positions at its end.
         position: in the answer, of the token that follows the last of them.
+        siblings: slots of all answers to the same prompt.
     """
 
     slot: int
     tokens: list[int]
     last: int
     position: int
+    siblings: Sequence[int] = ()
 
 
 class Follower(Protocol):
@@ -33,11 +35,14 @@ class Follower(Protocol):
 
     Attributes:
         reads_states: whether it is given that model's last hidden states.
-        forward_passes: how many a model of its own has run so far.
     """
 
     reads_states: bool
-    forward_passes: int
+
+    @property
+    def forward_passes(self) -> int:
+        """How many a model of its own has run so far."""
+        ...
 
     def follow(
         self, places: Sequence[Place], logits_NV: torch.Tensor, states_NH: torch.Tensor | None

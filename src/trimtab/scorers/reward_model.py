@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from trimtab.config.accepted import require_choice, require_whole
 from trimtab.config.signature import require_types
 from trimtab.models.described_model import DescribedModel
 from trimtab.models.placement import device_of
+from trimtab.models.sequence_reward import SequenceReward
 from trimtab.scorers.scorer import Scorer, Verdict
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 FORMATS = ("chat", "plain")
 _PLACE = re.compile(r"\{(\w+)\}")
 _FIELDS = ("question", "completion")
+_SHARED = [field.name for field in dataclasses.fields(DescribedModel) if field.name != "prompt"]
 
 
 class _Encoded(NamedTuple):
@@ -166,6 +169,27 @@ class RewardModel(Scorer):
         self._described.require_loadable()
         _ = self._config, self._longest
         self._render(dict.fromkeys(_FIELDS, "1"))
+
+    def by_token(self, candidates: int) -> SequenceReward:
+        """Return this model as one that is asked about tokens while an answer is made.
+
+        It reads the question as here, and the answer so far in the tokens of the model that speaks.
+
+        Raises:
+            ValueError: where more than that would be read, or less.
+        """
+        if self.truncate:
+            raise ValueError(
+                f"truncate=true of {self.path!r}: an answer in the making is not cut. Leave it out."
+            )
+        described = {name: getattr(self._described, name) for name in _SHARED}
+        return SequenceReward(
+            prompt=self.format,
+            template=self.template,
+            candidates=candidates,
+            max_length=self.max_length,
+            **described,
+        )
 
     # ------------------------------------------------------------------ what it reads
 
