@@ -59,13 +59,9 @@ def own(folder: Path) -> Iterator[SimpleNamespace]:
 
 Zoo = Callable[[str], LanguageModel]
 METHODS: dict[str, Callable[[Any, Zoo], Method]] = {
-    "contrastive": lambda own, zoo: own.contrastive.Contrastive(
-        expert=zoo("a-small-chat"), amateur=zoo("a-small-base")
-    ),
-    "panel": lambda own, zoo: own.panel.Panel(
+    "vetted": lambda own, zoo: own.vetted.Vetted(
         base=zoo("a-small-base"),
         experts={"chat": zoo("a-small-chat"), "sft": zoo("a-small-sft")},
-        strength=0.5,
     ),
     "context_aware": lambda own, zoo: own.context_aware.ContextAware(model=zoo("a-small-chat")),
     "first_words": lambda own, zoo: own.first_words.FirstWords(
@@ -73,12 +69,11 @@ METHODS: dict[str, Callable[[Any, Zoo], Method]] = {
     ),
 }
 ROLES = {
-    "contrastive": {"expert", "amateur"},
-    "panel": {"base", "experts.chat", "experts.sft"},
+    "vetted": {"base", "experts.chat", "experts.sft"},
     "context_aware": {"with", "without"},
     "first_words": {"base", "guide"},
 }
-VALUES = {"first_words": (0, 3, 8)}
+VALUES = {"first_words": (0, 3, 8), "vetted": (1e-6, 0.1, 1.0)}
 STRENGTHS = (0.0, 0.4, 1.5)
 
 
@@ -111,37 +106,45 @@ def same(one: Completion, other: Completion) -> bool:
 
 
 def test_no_example_needs_a_private_name_or_more_than_forty_lines() -> None:
-    assert len(MODULES) == 7
+    assert len(MODULES) == 6
     for name, text in FILES.items():
         assert not re.search(r"(?<!self)\._[a-z]|import _[a-z]", text), name  # but one's own
         assert len(text.splitlines()) <= 40, name
 
 
-@pytest.mark.parametrize("strength", STRENGTHS)
-def test_contrastive_decoding_says_what_its_equation_says(own, zoo: Zoo, strength: float) -> None:
-    method = dataclasses.replace(METHODS["contrastive"](own, zoo), strength=strength)
-    expert, amateur = method.expert, method.amateur
+@pytest.mark.parametrize("alpha", VALUES["vetted"])
+def test_a_mask_of_two_models_is_what_its_equation_says(own, zoo: Zoo, alpha: float) -> None:
+    method = dataclasses.replace(METHODS["vetted"](own, zoo), alpha=alpha)
 
     def said(sequences: Mapping[str, list[int]]) -> torch.Tensor:
-        z_e, z_a = logits(expert, sequences["expert"]), logits(amateur, sequences["amateur"])
-        p_e = z_e.softmax(-1)
-        mixed = (1 + strength) * z_e - strength * z_a
-        return torch.where(p_e >= method.alpha * p_e.max(), mixed, -torch.inf)
+        z = logits(method.base, sequences["base"])
+        vouched = set()
+        for name, model in method.experts.items():
+            p = logits(model, sequences[f"experts.{name}"]).softmax(-1)
+            vouched |= {int(token) for token in (p >= alpha * p.max()).nonzero()}
+        return torch.tensor([own if t in vouched else -torch.inf for t, own in enumerate(z)])
 
     found = answers(method, GREEDY)
+    ends = method.base.stop_tokens | method.experts["chat"].stop_tokens
     for i, prompt in method.prompts(ASKED).items():
-        assert [*found[i].token_ids] == greedily(prompt.tokens, said, expert.stop_tokens)
+        assert [*found[i].token_ids] == greedily(prompt.tokens, said, ends)
 
 
-def test_the_mask_holds_where_only_one_model_has_a_weight(own, zoo: Zoo) -> None:
-    method = dataclasses.replace(METHODS["contrastive"](own, zoo), strength=0.0, alpha=0.999)
-    plain, masked = (
-        answers(each, dataclasses.replace(SAMPLED, temperature=3.0))
-        for each in (dataclasses.replace(method, alpha=1e-9), method)
-    )
-    greedy = answers(method, GREEDY)
-    assert all(masked[i].text == greedy[i].text for i in ASKED)
-    assert any(masked[i].text != plain[i].text for i in ASKED)
+def test_the_mask_holds_in_draws(own, zoo: Zoo) -> None:
+    method, hot = METHODS["vetted"](own, zoo), dataclasses.replace(SAMPLED, temperature=3.0)
+    one = {"chat": zoo("a-small-chat")}
+    only = dataclasses.replace(method, experts=one, alpha=1.0)
+    greedy = answers(Plain(model=zoo("a-small-chat")), GREEDY)
+    assert [found.text for found in answers(only, hot).values()] != [
+        found.text for found in answers(method, hot).values()
+    ]
+    # Nothing is left but the expert's own choices, of whatever the base would say.
+    for i, found in answers(only, hot).items():
+        prompt = only.prompts(ASKED)[i].tokens["experts.chat"]
+        expected = greedily(
+            {"": prompt}, lambda s: logits(one["chat"], s[""]), one["chat"].stop_tokens
+        )
+        assert [*found.token_ids] == expected and found.text == greedy[i].text
 
 
 @pytest.mark.parametrize("strength", STRENGTHS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import oracles
 import pytest
@@ -21,6 +22,7 @@ from trimtab import (
 )
 from trimtab.methods import STRENGTH, Formula, Mixture, Term, voice
 from trimtab.methods.terms import Sum
+from trimtab.runs import preconditions
 from trimtab.tasks import Stories
 
 Zoo = Callable[[str], LanguageModel]
@@ -173,6 +175,19 @@ def test_terms_can_be_mixed_by_a_function(zoo: Zoo) -> None:
                 position=place,
             )
             assert token == expected
+
+
+def test_the_file_of_a_function_counts_for_a_run(
+    zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_mixtures.py").write_text("def last(logits, weights):\n    return logits['b']\n")
+    monkeypatch.chdir(tmp_path)
+    base = voice("b", zoo("a-small-sft"))
+    formula = Formula(terms=base + voice("a", zoo("a-small-dpo")), mixing="my_mixtures.last")
+    assert preconditions.code(formula) == {tmp_path / "my_mixtures.py"}
+    assert preconditions.code(Formula(terms=base)) == set()
+    (one,), (other,) = (m.complete(["Hi"], GREEDY) for m in (formula, Plain(model=base["b"].model)))
+    assert one.text == other.text
 
 
 def test_likelihoods_are_those_of_the_distribution(zoo: Zoo) -> None:
