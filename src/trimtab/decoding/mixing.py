@@ -12,6 +12,8 @@ import torch
 
 from trimtab.decoding.predictor import TokenDetails
 
+_LEAST = 1e-8
+
 
 def linear(logits: Mapping[str, torch.Tensor], weights: Mapping[str, float]) -> torch.Tensor:
     """Return `sum_i weights_i logits_i`, each of shape `[N, V]`; those of weight 0 are left out.
@@ -67,6 +69,35 @@ def blended(base_NV: torch.Tensor, guide_NV: torch.Tensor, threshold: float) -> 
 def among(kept_NV: torch.Tensor, mixed_NV: torch.Tensor) -> torch.Tensor:
     """Return mixed logits, -inf where a filter has left -inf of others (see `filters`)."""
     return mixed_NV.masked_fill(kept_NV.isneginf(), -torch.inf)
+
+
+def amplified(
+    base_NV: torch.Tensor, expert_NV: torch.Tensor, strength: float, common: int
+) -> torch.Tensor:
+    """Return `log(p_base + strength (p_expert - p_base))` of tokens that both rank high, else -inf.
+
+    These are the tokens among both models' k most likely, with the smallest k that leaves `common`
+    of them. Of one that comes to less than 1e-8, that is the probability.
+
+    Args:
+        base_NV: a model's logits.
+        expert_NV: another's.
+        strength: how much of the difference is added.
+        common: how many tokens are left, at least.
+    """
+    ranks_NV = torch.maximum(_ranks(base_NV), _ranks(expert_NV))
+    common = min(common, ranks_NV.shape[-1])
+    last_N1 = ranks_NV.kthvalue(common, dim=-1, keepdim=True).values
+    p_base_NV, p_expert_NV = base_NV.softmax(dim=-1), expert_NV.softmax(dim=-1)
+    p_NV = p_base_NV + strength * (p_expert_NV - p_base_NV)
+    return p_NV.clamp(min=_LEAST).log().masked_fill(ranks_NV > last_N1, -torch.inf)
+
+
+def _ranks(logits_NV: torch.Tensor) -> torch.Tensor:
+    """Return each token's place among those of its row, the most likely first."""
+    order_NV = logits_NV.argsort(dim=-1, descending=True, stable=True)
+    places_V = torch.arange(order_NV.shape[-1], device=order_NV.device)
+    return torch.empty_like(order_NV).scatter_(-1, order_NV, places_V.expand_as(order_NV))
 
 
 def divergence(mixed_NV: torch.Tensor, reference_NV: torch.Tensor) -> torch.Tensor:

@@ -7,6 +7,7 @@ anything else that answers requests. Decoders know no torch, no cache and no bat
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Collection, Generator, Hashable, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
@@ -199,6 +200,21 @@ class Cursor:
         pairs = zip(self._contexts, self.prompts, strict=True)
         self._room = min(context - len(prompt) for context, prompt in pairs)
         self._held: tuple[list[int], ...] = ()
+
+    def left_to(self, role: str) -> Cursor:
+        """Return this place, where one of the models goes on alone; its work is counted here."""
+        alone = copy.copy(self)
+        place = self.place[role]
+        alone.weights, alone.combine = {role: 1.0}, None
+        alone.mixture = (tuple(alone.weights.items()), id(None))
+        alone.memo = Memo()
+        alone.models, alone.place = {role: self.models[role]}, {role: 0}
+        alone.prompts, alone.work = [self.prompts[place]], {role: self.work[role]}
+        alone.stop_tokens = self.models[role].stop_tokens
+        alone._contexts = [self._contexts[place]]
+        alone._room = self._contexts[place] - len(self.prompts[place])
+        alone._held = self._held[place : place + 1]
+        return alone
 
     @cached_property
     def vocabulary_size(self) -> int:

@@ -21,6 +21,7 @@ from trimtab.methods.pad import PAD
 from trimtab.methods.plain import Plain
 from trimtab.methods.proxy_tuning import ProxyTuning
 from trimtab.methods.rtd import RTD
+from trimtab.methods.safedecoding import SafeDecoding
 from trimtab.methods.terms import STRENGTH, Term, voice
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "Nudging",
     "Plain",
     "ProxyTuning",
+    "SafeDecoding",
     "Term",
     "voice",
 ]
