@@ -15,7 +15,6 @@ from typing import Any
 import oracles
 import pytest
 import torch
-from conftest import zoo_model
 
 from trimtab import Conversation, DeRa, Generation, LanguageModel, Plain, ProxyTuning
 from trimtab.methods import (
@@ -25,6 +24,7 @@ from trimtab.methods import (
     ClassifierFreeGuidance,
     ContrastiveDecoding,
     Formula,
+    GenARM,
     LinearAlignment,
     Mixture,
     MultiObjective,
@@ -107,6 +107,16 @@ def blendin(z: Logits, m: Any) -> list[float]:
     a = max(guide) / (max(base) + max(guide)) + 0.1 * base[guide.index(max(guide))]
     a = min(1.0, a)
     return [math.log(a * g + (1 - a) * b) for g, b in zip(guide, base, strict=True)]
+
+
+def autoregressive_reward(z: Logits, m: Any) -> list[float]:
+    """`log pi_base + (1 / beta) log pi_r`, both normalised."""
+    p = {role: probabilities(own) for role, own in z.items()}
+    worth = p.get("reward", [1.0] * len(p["base"]))
+    return [
+        math.log(own) + m.strength * math.log(reward)
+        for own, reward in zip(p["base"], worth, strict=True)
+    ]
 
 
 def objectives(z: Logits, m: Any) -> list[float]:
@@ -201,6 +211,11 @@ CASES: dict[str, tuple[Callable[[Zoo], Mixture], Any, Any]] = {
         blendin,
         same,
     ),
+    "genarm": (
+        lambda zoo: GenARM(base=zoo("a-small-sft"), reward=zoo("a-small-dpo"), strength=0.8),
+        autoregressive_reward,
+        same,
+    ),
     "objectives": (
         lambda zoo: MultiObjective(
             reference=zoo("a-small-sft"),
@@ -240,8 +255,8 @@ NAMES = list(CASES)
 
 
 @functools.cache
-def reader(path: str) -> oracles.Reader:
-    return oracles.Reader(zoo_model(path.removeprefix("zoo:")))
+def reader(model: LanguageModel) -> oracles.Reader:
+    return oracles.Reader(model)
 
 
 def stories(count: int) -> dict[str, Conversation]:
@@ -258,7 +273,7 @@ def expected(
 ) -> list[int]:
     """The answer's tokens, its ending included."""
     models = {role: model for role, (model, _) in method.mixture.items()}
-    read = {role: reader(m.path) for role, m in models.items()}
+    read = {role: reader(m) for role, m in models.items()}
     prompts = {role: m.encode(m.render(asks(role, asked))) for role, m in models.items()}
     ends = {token for reader in read.values() for token in reader.ends}
     said: list[int] = []
@@ -319,7 +334,7 @@ def test_likelihoods_are_those_of_the_distribution(zoo: Zoo, name: str) -> None:
             total = 0.0
             for place, token in enumerate(tokens):
                 z = {
-                    role: reader(m.path).logits((*prompts[role], *tokens[:place])).tolist()
+                    role: reader(m).logits((*prompts[role], *tokens[:place])).tolist()
                     for role, m in models.items()
                 }
                 p = probabilities(equation(z, method))[token]
@@ -376,6 +391,10 @@ def test_cases_of_the_general_mixture(zoo: Zoo) -> None:
         (
             PAD(base=sft, preferred=dpo, strength=0.7, top_k=100_000),
             DeRa(reference=sft, aligned=dpo, strength=0.7),
+        ),
+        (
+            GenARM(base=sft, reward=dpo, strength=0.6),
+            Formula(terms=reference + STRENGTH * story, strength=0.6),
         ),
         (
             MultiObjective(reference=sft, aligned={"only": dpo}, strength=1.4),

@@ -11,6 +11,7 @@ from trimtab.methods.contrastive_decoding import ContrastiveDecoding
 from trimtab.methods.dera import DeRa
 from trimtab.methods.ensemble import Ensemble
 from trimtab.methods.formula import Formula
+from trimtab.methods.genarm import GenARM
 from trimtab.methods.inferaligner import InferAligner
 from trimtab.methods.linear_alignment import LinearAlignment
 from trimtab.methods.method import Method
@@ -39,6 +40,7 @@ __all__ = [
     "DeRa",
     "Ensemble",
     "Formula",
+    "GenARM",
     "InferAligner",
     "LinearAlignment",
     "Method",
