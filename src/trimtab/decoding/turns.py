@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from trimtab.decoding.completion import Completion, Span
@@ -12,6 +12,9 @@ from trimtab.decoding.predictor import ContextFull, Cursor, Steps
 from trimtab.decoding.stop_strings import STOPPED, StopStrings, cut
 from trimtab.decoding.text_cursor import TextCursor
 from trimtab.models.codec import Spoken
+
+Until = Callable[[str, int], int | None]
+"""Where a turn ends in an answer's text, of which it began at a length; None where it goes on."""
 
 
 class Turns:
@@ -48,13 +51,19 @@ class Turns:
         self._drafts = DraftLength(generation.draft_length)
 
     def say(
-        self, name: str, *, most: int | None = None, guessed_by: str | None = None
+        self,
+        name: str,
+        *,
+        most: int | None = None,
+        until: Until | None = None,
+        guessed_by: str | None = None,
     ) -> Steps[str | None]:
         """Let a speaker go on.
 
         Args:
             name: whose turn it is.
             most: tokens of the turn; None for as many as come.
+            until: where in the answer's text the turn ends, which may have gone beyond it.
             guessed_by: another speaker, whose words are drafts of this turn; for speed alone.
 
         Returns:
@@ -66,12 +75,14 @@ class Turns:
         reason = None
         room = self._budget - sum(self.tokens.values())
         while most is None or len(turn) < most:
-            if len(turn) >= room:
-                reason = "length"
-                break
             said = self.text + spoken.whole()
             if self.ends_at(said, looked_at) is not None:
                 break  # found again, and cut, once all is said
+            if until is not None and until(said, looked_at) is not None:
+                break
+            if len(turn) >= room:
+                reason = "length"
+                break
             guess = partial(self.guess, name, guessed_by, said) if guessed_by else None
             try:
                 prediction = yield from speaker.read(context + turn, guess)
@@ -86,7 +97,14 @@ class Turns:
             spoken.add(prediction.token)
         self.tokens[name] += len(turn)
         self.add(name, spoken, sure)
-        return STOPPED if self.stopped(looked_at) else reason
+        if self.stopped(looked_at):
+            return STOPPED
+        end = until(self.text, looked_at) if until is not None else None
+        if end is not None:
+            self.tokens[name] -= len(turn) - _tokens_in(spoken, end - looked_at, len(turn))
+            self._cut(end)
+            return None
+        return reason
 
     def add(self, name: str, spoken: Spoken, sure: list[float]) -> None:
         """Add what a speaker said, with the probability of each token."""
@@ -131,8 +149,11 @@ class Turns:
         """Cut the answer before the first stop string, if it holds one; return whether it did."""
         end = self.ends_at(self.text, looked_at)
         if end is not None:
-            self.text, self.trace = self.text[:end], cut(self.trace, end)
+            self._cut(end)
         return end is not None
+
+    def _cut(self, end: int) -> None:
+        self.text, self.trace = self.text[:end], cut(self.trace, end)
 
     def completion(
         self, stop_reason: str, measures: Mapping[str, float] | Iterable[tuple[str, float]] = ()
@@ -154,3 +175,13 @@ class Turns:
             work={role: work for each in speakers for role, work in each.work.items()},
             measures=dict(measures),
         )
+
+
+def _tokens_in(spoken: Spoken, length: int, count: int) -> int:
+    """Return how many of some tokens the first characters of their text take."""
+    seen = 0
+    for text, first in spoken.pieces():
+        if seen >= length:
+            return first
+        seen += len(text)
+    return count

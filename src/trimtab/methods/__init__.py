@@ -12,6 +12,7 @@ from trimtab.methods.dera import DeRa
 from trimtab.methods.ensemble import Ensemble
 from trimtab.methods.formula import Formula
 from trimtab.methods.genarm import GenARM
+from trimtab.methods.handover import Handover
 from trimtab.methods.inferaligner import InferAligner
 from trimtab.methods.linear_alignment import LinearAlignment
 from trimtab.methods.method import Method
@@ -41,6 +42,7 @@ __all__ = [
     "Ensemble",
     "Formula",
     "GenARM",
+    "Handover",
     "InferAligner",
     "LinearAlignment",
     "Method",
