@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from trimtab import Conversation, Generation, LanguageModel, Plain
+from trimtab.datastore import nearest
 from trimtab.datastore.building import Example, build
 from trimtab.datastore.store_file import FILE, StoreFile
 from trimtab.methods import RTD
@@ -143,6 +144,20 @@ def test_a_store_has_the_models_states_and_what_followed(zoo, store, first_token
         held, (keys_SH, tokens) = load_file(Path(folder, FILE)), entries(model, positions)
         assert held["values"].tolist() == tokens
         torch.testing.assert_close(held["keys"], keys_SH.float(), atol=2e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("heads", [1, 3])
+def test_neighbours_are_the_nearest_of_all_blocks(heads: int, monkeypatch) -> None:
+    monkeypatch.setattr(nearest, "_BLOCK", 7)
+    given = torch.Generator().manual_seed(heads)
+    keys_SH, states_NH = torch.randn(40, 12, generator=given), torch.randn(5, 12, generator=given)
+    parts = nearest.parts_of(keys_SH, heads)
+    for head, part in enumerate(parts):
+        own = slice(head * 12 // heads, (head + 1) * 12 // heads)
+        far_NS = torch.cdist(states_NH[:, own].double(), keys_SH[:, own].double())
+        for count in (1, 4, 100):
+            found_NK = nearest.nearest(states_NH[:, own], part, count)
+            assert torch.equal(found_NK, far_NS.argsort(dim=1)[:, :count])
 
 
 MIXED = {

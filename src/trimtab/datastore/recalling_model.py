@@ -108,8 +108,10 @@ class Recalling:
 
     def __init__(self, model: RecallingModel) -> None:
         self._model = model
+        from trimtab.datastore.nearest import parts_of
+
         device = model.device_in_use
-        self._keys_SH = model.stored.keys.load().float().to(device)
+        self._parts = parts_of(model.stored.keys.load().float().to(device), model.heads)
         self._values_S = model.stored.values.load().to(device)
         self._first = model.stored.facts["positions"] == FIRST
 
@@ -124,12 +126,11 @@ class Recalling:
 
         assert states_NH is not None
         found_NV = log_votes(
-            states_NH.to(self._keys_SH.device),
-            self._keys_SH,
+            states_NH.to(self._values_S.device),
+            self._parts,
             self._values_S,
             neighbours=self._model.neighbours,
             temperature=self._model.temperature,
-            heads=self._model.heads,
             vocabulary=logits_NV.shape[-1],
         ).to(logits_NV.device)
         if self._first:
