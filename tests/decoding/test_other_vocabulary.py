@@ -11,7 +11,7 @@ from decoding import real_tokenizers
 
 from trimtab import Conversation, DeRa, Ensemble, Generation, LanguageModel, Plain, ProxyTuning
 from trimtab.decoding.other_vocabulary import by_classes
-from trimtab.methods import Formula, Mixture
+from trimtab.methods import CMC, Formula, Mixture
 from trimtab.methods.prompts import Prompts
 from trimtab.tasks import Stories, WordProblems
 
@@ -50,7 +50,10 @@ class Retold:
     Its tokens are those of the whole text anew; classes are found by comparing all tokens.
     """
 
-    def __init__(self, model: LanguageModel, target: LanguageModel, *, exactly: bool) -> None:
+    def __init__(self, model: LanguageModel, target: LanguageModel, kind: str) -> None:
+        exactly, self.raw = kind == "exact", kind == "pm-mined-raw"
+        written = model.tokenizer.convert_ids_to_tokens(range(len(model.tokenizer)))
+        self.numbers = [token.startswith("<0x") for token in written]
         self.reader, self.target = oracles.Reader(model), oracles.Reader(target)
         self.exactly = exactly
         self.lost: list[float] = []
@@ -82,8 +85,11 @@ class Retold:
         text = "".join(piece for piece, _ in pieces)
         tail = b"".join(self.target_words[t] or b"" for t in answer)[-3:]
         begun = next((tail[i:] for i in range(len(tail)) if begins(tail[i:])), b"")
-        q = self.reader.logits(tuple(self.reader.tokens(prompt + text))).double().softmax(-1)
+        self.said = self.reader.logits(tuple(self.reader.tokens(prompt + text)))
+        q = self.said.double().softmax(-1)
         p = before.double().softmax(-1)
+        if self.raw:
+            return self._raw_logits(begun, p)
         of_target, of_other = self.classes(begun)
         mass: dict[object, float] = {}
         lost = 0.0
@@ -105,6 +111,24 @@ class Retold:
             for key, mine in zip(of_target, p.tolist(), strict=True)
         ]
         return torch.tensor(told, dtype=torch.float64).log()
+
+    def _raw_logits(self, begun: bytes, p: torch.Tensor) -> torch.Tensor:
+        """What the paper's code reads: the logits of the tokens that are mapped to, or 0."""
+        z = self.said.double()
+        told, without = [], 0.0
+        for i, key in enumerate(self.classes(begun)[0]):
+            word = self.target_words[i]
+            if key is None:
+                without += float(p[i])
+                told.append(0.0)
+            elif word is None:
+                told.append(min((j, float(z[j])) for j, r in self.roles[0].items() if r == key)[1])
+            else:
+                alike = [j for j, other in enumerate(self.other_words) if other == key]
+                as_text = [j for j in alike if not self.numbers[j]]
+                told.append(float(z[(as_text or alike)[0]]))
+        self.lost.append(without)
+        return torch.tensor(told, dtype=torch.float64)
 
     def _classes(self, begun: bytes) -> tuple[list[object], list[object]]:
         first: dict[bytes, int] = {}
@@ -225,7 +249,7 @@ def readers(model: LanguageModel) -> oracles.Reader:
 def retellers(model: LanguageModel, target: LanguageModel) -> Retold:
     key = id(model.weights), id(target.tokenizer), model.token_map
     if key not in _RETELLERS:
-        _RETELLERS[key] = Retold(model, target, exactly=model.token_map == "exact")
+        _RETELLERS[key] = Retold(model, target, str(model.token_map))
     return _RETELLERS[key]
 
 
@@ -270,6 +294,26 @@ def test_dera_between_families_equals_the_oracle(zoo, generation: Generation) ->
 def test_an_ensemble_of_families_equals_the_oracle(zoo, generation: Generation) -> None:
     ensemble = Ensemble(base=mapped(zoo("b-small-chat")), guide=zoo("a-small-sft"), strength=0.4)
     require_as_told(ensemble, word_problems(8), generation)
+
+
+@pytest.mark.slow
+@WAYS
+@pytest.mark.parametrize(("base", "delta"), [("b-small-base", "a-small-chat"), ("gpt2", "gemma")])
+def test_a_delta_model_is_read_as_it_is(zoo, generation: Generation, base: str, delta: str) -> None:
+    random = base in real_tokenizers.KINDS
+    make = real_tokenizers.model if random else zoo
+    cmc = CMC(base=make(base), delta=mapped(make(delta), "pm-mined-raw"), strength=0.3)
+    texts = [Conversation(question=text) for text in TEXTS]
+    require_as_told(cmc, texts if random else word_problems(4), generation)
+
+
+def test_of_one_vocabulary_a_delta_models_logits_are_added(zoo) -> None:
+    base, delta = zoo("a-small-base"), zoo("a-small-chat")
+    cmc = CMC(base=base, delta=delta, strength=0.4)
+    terms = {"base": {"model": base, "weight": 1}, "delta": {"model": delta, "weight": 0.4}}
+    asked = word_problems(4)
+    one, other = (m.complete(asked, SAMPLED) for m in (cmc, Formula(terms=terms)))
+    assert [a.token_ids for a in one] == [a.token_ids for a in other]
 
 
 PAIRS = [("gpt2", "gemma"), ("gemma", "gpt2"), ("llama2", "qwen"), ("llama3", "t5")]
@@ -456,6 +500,14 @@ def test_a_draft_of_another_vocabulary_is_refused(zoo) -> None:
     base, guide = zoo("a-small-chat"), mapped(zoo("b-small-chat"))
     with pytest.raises(ValueError, match=r"token_map is set for draft \(zoo:b-small-chat\)"):
         DeRa(reference=base, aligned=base, draft=guide).complete(["Hello"])
+
+
+def test_a_delta_model_is_no_distribution(zoo) -> None:
+    delta = mapped(zoo("a-small-chat"))
+    with pytest.raises(
+        ValueError, match=r"delta.token_map=pm-mined: .* are pm-mined-raw, and null"
+    ):
+        CMC(base=zoo("b-small-base"), delta=delta)
 
 
 def test_a_kind_of_map_that_is_none_is_refused() -> None:

@@ -75,7 +75,7 @@ def test_a_token_maps_to_the_nearest_of_which_one_begins_with_the_other(
     words = [(i, word) for i, word in enumerate(others.spelled) if word]
     matches = set()
     for i, word in enumerate(own.spelled):
-        nearest, match = found.nearest[i], found.matches[i]
+        nearest, match = found.nearest()[i], found.matches[i]
         if not word:
             continue
         matches.add(match)
@@ -110,10 +110,10 @@ def test_classes_hold_what_stands_for_the_same(zoo, target: str, other: str) -> 
     classes = found.classes()
     word_of: dict[int, bytes] = {}
     for i, word in enumerate(own.spelled):
-        if found.nearest[i] < 0:
+        if found.nearest()[i] < 0:
             assert classes.target[i] == UNMATCHED
         elif word:
-            near = others.spelled[found.nearest[i]]
+            near = others.spelled[found.nearest()[i]]
             assert word_of.setdefault(classes.target[i], near) == near
     assert len(word_of) == len(set(word_of.values()))
     said = {word: classes.target[i] for i, word in enumerate(own.spelled) if word}
@@ -180,4 +180,4 @@ def test_maps_are_the_same_each_time(zoo) -> None:
     own, others = tokens_of(zoo, "gemma"), tokens_of(zoo, "qwen")
     one, other = TokenMap(own, others), TokenMap(own, others)
     pending = random.Random(0).choice([b"\xf0\x9f", b"\xc3"])
-    assert one.nearest == other.nearest and one.classes(pending) == other.classes(pending)
+    assert one.nearest() == other.nearest() and one.classes(pending) == other.classes(pending)

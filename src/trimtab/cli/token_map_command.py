@@ -82,7 +82,7 @@ def _summary(token_map: TokenMap, examples: int) -> dict[str, Any]:
         }
         for match, ids in by_match.items()
     }
-    known = {other.spelled[i] for i in token_map.nearest if i >= 0}
+    known = {other.spelled[i] for i in token_map.nearest() if i >= 0}
     counts = {"matched": 0, "begun": 0, "lost": 0}
     for i, number in enumerate(token_map.classes().other):
         if other.tokens[i] is None:
@@ -94,7 +94,7 @@ def _summary(token_map: TokenMap, examples: int) -> dict[str, Any]:
 
 
 def _example(token_map: TokenMap, i: int) -> tuple[str | None, str | None]:
-    other = token_map.nearest[i]
+    other = token_map.nearest()[i]
     return token_map.target.tokens[i], token_map.other.tokens[other] if other >= 0 else None
 
 

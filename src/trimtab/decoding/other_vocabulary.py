@@ -14,12 +14,17 @@ with q the model's own distribution. So a token that the model cannot say is nei
 ruled out; what it gives to tokens that none of the target's stands for is lost, and measured. The
 difference of two models of one vocabulary, as in proxy tuning, is that of their classes, and 0
 where there is none.
+
+A delta model, whose logits were trained to be added to another's, has no distribution: through a
+`pm-mined-raw` map they are read as they are, z(map(v)), and 0 where v maps to nothing, as Wu et al.
+(arXiv 2410.17599) read it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -29,8 +34,9 @@ from trimtab.decoding.predictor import Request
 from trimtab.decoding.retelling import Retold
 from trimtab.models.gates import Row, read
 from trimtab.models.session import Session
-from trimtab.models.token_map import RULED_OUT, UNMATCHED, Classes, TokenMap
+from trimtab.models.token_map import PM_MINED_RAW, RULED_OUT, UNMATCHED, TokenMap
 
+_KEPT = 16  # tables on the device, for as many beginnings of characters
 _LEAST = 1e-300  # probabilities below have no logarithm
 
 
@@ -61,7 +67,8 @@ class Heard(NamedTuple):
 
     Attributes:
         logits_NV: log-probabilities.
-        lost_N: the probability that it gives to tokens that none of the target's stands for.
+        lost_N: the probability that it gives to tokens that none of the target's stands for; of
+            logits that are read as they are, that which the target gives to tokens without any.
     """
 
     logits_NV: torch.Tensor
@@ -77,7 +84,7 @@ class Translation:
 
     def __init__(self, token_map: TokenMap) -> None:
         self._map = token_map
-        self._known: dict[tuple[bytes, torch.device], tuple[torch.Tensor, torch.Tensor]] = {}
+        self._tables = lru_cache(maxsize=_KEPT)(self._find_tables)
 
     @torch.inference_mode()  # nobody may change what is heard
     def __call__(
@@ -98,23 +105,26 @@ class Translation:
             end = start + 1
             while end < len(said_NW) and end - start < width and begun[end] == begun[start]:
                 end += 1
-            classes = self._map.classes(begun[start])
-            said_W, target_V = self._places(begun[start], classes, target_NV.device)
             rows = slice(start, end)
-            own_V = target_V[: target_NV.shape[1]]
-            heard.append(by_classes(said_NW[rows], target_NV[rows], said_W, own_V, classes.count))
+            heard.append(self._heard(said_NW[rows], target_NV[rows], begun[start]))
             start = end
         return Heard(*(torch.cat(parts) for parts in zip(*heard, strict=True)))
 
-    def _places(
-        self, begun: bytes, classes: Classes, device: torch.device
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        if (begun, device) not in self._known:
-            self._known[begun, device] = (
-                torch.tensor(classes.other, device=device),
-                torch.tensor(classes.target, device=device),
-            )
-        return self._known[begun, device]
+    def _heard(self, said_NW: torch.Tensor, target_NV: torch.Tensor, begun: bytes) -> Heard:
+        device, width = target_NV.device, target_NV.shape[1]
+        if self._map.kind == PM_MINED_RAW:
+            (nearest_V,) = self._tables(begun, device)
+            return as_they_are(said_NW, target_NV, nearest_V[:width])
+        said_W, target_V = self._tables(begun, device)
+        count = self._map.classes(begun).count
+        return by_classes(said_NW, target_NV, said_W, target_V[:width], count)
+
+    def _find_tables(self, begun: bytes, device: torch.device) -> list[torch.Tensor]:
+        found = [self._map.nearest(begun)]
+        if self._map.kind != PM_MINED_RAW:
+            classes = self._map.classes(begun)
+            found = [classes.other, classes.target]
+        return [torch.tensor(each, device=device) for each in found]
 
 
 class Translations:
@@ -163,6 +173,19 @@ class Translations:
             for place, own in zip(places, lost_N.tolist(), strict=True):
                 lost[place].append(own)
         return [math.fsum(own) / len(own) if own else math.nan for own in lost]
+
+
+def as_they_are(said_NW: torch.Tensor, target_NV: torch.Tensor, nearest_V: torch.Tensor) -> Heard:
+    """Return the logits of the tokens that the target's map to, and 0 where one maps to none.
+
+    Args:
+        said_NW: the model's logits.
+        target_NV: the target's.
+        nearest_V: the model's token for each of the target's; -1 for none.
+    """
+    unmatched_V = nearest_V < 0
+    logits_NV = said_NW[:, nearest_V.clamp(min=0)].masked_fill(unmatched_V, 0.0)
+    return Heard(logits_NV, target_NV.double().softmax(dim=-1)[:, unmatched_V].sum(dim=-1))
 
 
 def by_classes(

@@ -7,6 +7,7 @@ from trimtab.methods.args import ARGS
 from trimtab.methods.best_of_n import BestOfN
 from trimtab.methods.blendin import BlendIn
 from trimtab.methods.classifier_free_guidance import ClassifierFreeGuidance
+from trimtab.methods.cmc import CMC
 from trimtab.methods.contrastive_decoding import ContrastiveDecoding
 from trimtab.methods.dera import DeRa
 from trimtab.methods.ensemble import Ensemble
@@ -28,6 +29,7 @@ from trimtab.methods.terms import STRENGTH, Term, voice
 
 __all__ = [
     "ARGS",
+    "CMC",
     "PAD",
     "RTD",
     "STRENGTH",

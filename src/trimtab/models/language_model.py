@@ -35,8 +35,9 @@ class LanguageModel(CausalModel):
 
     Args:
         token_map: where its vocabulary is not that of the models which it is mixed with, how their
-            tokens are told in it: `pm-mined` or `exact` (see `models.token_map`); null refuses
-            such a mixture. Answers are in the tokens of the first model without one.
+            tokens are told in it: `pm-mined` or `exact` (see `models.token_map`), `pm-mined-raw`
+            for a delta model, whose logits are no distribution; null refuses such a mixture.
+            Answers are in the tokens of the first model without one.
 
     Other args are those of `DescribedModel` and `CausalModel`.
 

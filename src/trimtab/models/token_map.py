@@ -14,20 +14,21 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Literal
 
 from trimtab.models.token_bytes import TokenBytes
 
-PM_MINED, EXACT = "pm-mined", "exact"
-TOKEN_MAPS = (PM_MINED, EXACT)
+PM_MINED, EXACT, PM_MINED_RAW = "pm-mined", "exact", "pm-mined-raw"
+TOKEN_MAPS = (PM_MINED, EXACT, PM_MINED_RAW)
 Match = Literal["exact", "role", "prefix", "none"]
 
 UNMATCHED, RULED_OUT = 0, 1
 """Classes of tokens without a counterpart, and of those that what is said already rules out."""
 _FIRST_CLASS = 2
+_KEPT = 16  # a table of a large vocabulary takes megabytes
 _CONTINUES = range(0x80, 0xC0)  # bytes that are not the first of a character
 
 
@@ -42,8 +43,8 @@ class Classes:
         count: how many classes there are, these two among them.
     """
 
-    target: Sequence[int]
-    other: Sequence[int]
+    target: list[int]
+    other: list[int]
     count: int
 
 
@@ -53,7 +54,8 @@ class TokenMap:
     Args:
         target: the tokens of the vocabulary that answers are in.
         other: those of the model that is read through the map.
-        kind: one of `TOKEN_MAPS`; `exact` leaves out what has not the same bytes.
+        kind: one of `TOKEN_MAPS`; `exact` leaves out what has not the same bytes, `pm-mined-raw`
+            is the same map, through which logits are read as they are.
     """
 
     def __init__(self, target: TokenBytes, other: TokenBytes, kind: str = PM_MINED) -> None:
@@ -61,7 +63,8 @@ class TokenMap:
         self.other = other
         self.kind = kind
         # What follows part of a character is asked for rarely, and by few different parts.
-        self._classes = lru_cache(maxsize=64)(self._find_classes)
+        self._classes = lru_cache(maxsize=_KEPT)(self._find_classes)
+        self._nearest = lru_cache(maxsize=_KEPT)(self._find_nearest)
 
     def classes(self, pending: bytes = b"") -> Classes:
         """Return the classes of tokens.
@@ -72,17 +75,25 @@ class TokenMap:
         """
         return self._classes(pending)
 
-    @cached_property
-    def nearest(self) -> list[int]:
-        """The other's token for each of the target's, the first of several alike; -1 for none."""
-        return [self._first(key) for key in self._keys(b"")]
+    def nearest(self, pending: bytes = b"") -> list[int]:
+        """Return the other's token for each of the target's; -1 for none.
+
+        Of several alike it is the first, one that is written as text before one that is a number.
+
+        Args:
+            pending: as above.
+        """
+        return self._nearest(pending)
+
+    def _find_nearest(self, pending: bytes) -> list[int]:
+        return [self._first(key) for key in self._keys(pending)]
 
     @cached_property
     def matches(self) -> list[Match]:
         """How each token of the target is matched."""
         return [
             "none" if i < 0 else "role" if own is None else self._match(own, i)
-            for own, i in zip(self.target.spelled, self.nearest, strict=True)
+            for own, i in zip(self.target.spelled, self.nearest(), strict=True)
         ]
 
     def _match(self, own: bytes, i: int) -> Match:
@@ -113,7 +124,7 @@ class TokenMap:
                 other[i] = RULED_OUT
             elif word in numbers:
                 other[i] = numbers[word]
-            elif self.kind == PM_MINED and (begun := said.longest_in(word)) is not None:
+            elif self.kind != EXACT and (begun := said.longest_in(word)) is not None:
                 other[i] = own[said.ids[begun]]
         return Classes(own, other, _FIRST_CLASS + len(numbers))
 
