@@ -647,6 +647,11 @@ def test_vectors_are_given_one_by_one(tmp_path: Path) -> None:
         read_arguments(given | {"vector.one": path})
 
 
+def test_a_setting_that_has_no_default_is_asked_for() -> None:
+    with pytest.raises(ValueError, match="directions: a value is needed, as in directions=VALUE"):
+        read_arguments({"method": "inferaligner", "base": "zoo:a-small-sft"})
+
+
 def test_a_draft_model_changes_no_answer(zoo: Zoo) -> None:
     given = {"method": "base", "base": "zoo:a-large-base"}
     drafted, _ = read_arguments(given | {"draft": "zoo:a-small-base"})

@@ -2,7 +2,9 @@
 
 import dataclasses
 import functools
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
@@ -26,12 +28,22 @@ from trimtab import (
     LanguageModel,
     Plain,
 )
-from trimtab.activations import PromptSet, extract
+from trimtab.activations import Directions, PromptSet, extract
+from trimtab.activations.shifts import GatedShifts
 from trimtab.decoding import Speaker, Turns
 from trimtab.decoding.predictor import Answer, Cursors
 from trimtab.methods import Method
 from trimtab.methods.prompts import Prompts
+from trimtab.models.gates import Row, read
+from trimtab.models.session import Session
+from trimtab.models.steering import Gate
+from trimtab.runs import reader
+from trimtab.runs.evaluate import Job, evaluate
+from trimtab.runs.record_types import SampleRecord
+from trimtab.tasks import Advice
+from trimtab.tracking.trackers import NoTracker
 
+NO_TRACKER = NoTracker().start(run_id="", name="", job_type="", config={}, folder=Path())
 KINDS = ["llama", "gpt2", "zoo"]
 STRENGTH = 1.5
 DRAWN = {
@@ -212,3 +224,84 @@ def test_a_gate_goes_by_the_prompt_wherever_the_model_joins_in(directions, batch
         assert said.startswith(going_on)
         shares |= {sum(opened)} if going_on else set()
     assert len(shares) > 1
+
+
+def test_last_states_stay_beside_their_logits(directions) -> None:
+    """Whether a prompt is read once or twice."""
+    model, files = steered_model("llama"), [directions("llama", seed) for seed in (1, 0)]
+    theta, own = map(Directions.open, files)
+    shifts = GatedShifts(model, theta, [0, 1, 2], own=own, bias=0.0)
+    session = Session(model, slots=len(ASKED), steering=shifts, reads_states=True)
+    prompts = [model.encode(model.render(asked)) for asked in ASKED.values()]
+    rows = [
+        Row(slot, tokens, 1, strengths=(STRENGTH,) * 3, gate=Gate(tokens))
+        for slot, tokens in enumerate(prompts)
+    ]
+    logits_NV = read(session, rows, range(len(rows)))
+    assert {sum(row.gate.shares) > 0 for row in rows} == {True, False}
+    expected_NV = model.weights.lm_head(session.states_NH)[:, : model.vocabulary_size]
+    assert torch.allclose(logits_NV, expected_NV, atol=1e-4)
+
+
+def test_generate_gives_the_same_tokens(directions) -> None:
+    steered = method(directions, "zoo", True)
+    prompts = [steered.base.encode(steered.base.render(asked)) for asked in ASKED.values()]
+    padded = steered.base.tokenizer.pad(
+        {"input_ids": prompts}, padding_side="left", return_tensors="pt"
+    )
+    given = {**padded, "max_new_tokens": 8, "custom_generate": steered}
+    rows = steered.base.weights.generate(**given)[:, padded["input_ids"].shape[1] :].tolist()
+    expected = said(steered, DRAWN["greedy"])
+    for row, tokens in zip(rows, expected.values(), strict=True):
+        assert row[: len(tokens)] == tokens
+
+
+@pytest.mark.parametrize("gated", [True, False], ids=["gated", "always"])
+def test_divergence_is_that_from_the_model_as_it_is(directions, gated: bool) -> None:
+    model, theta = steered_model("llama"), load_file(directions("llama", 1))["directions"]
+    steered = method(directions, "llama", gated, measure_kl=True)
+    for sample_id, done in completions(steered, DRAWN["sampled"]).items():
+        prompt = model.encode(model.render(ASKED[sample_id]))
+        own = directions("llama", 0)
+        opened = gates(model, "llama", prompt, own, 0.0) if gated else [True] * len(theta)
+        shifts = {layer: STRENGTH * t for layer, t in enumerate(theta) if opened[layer]}
+        found = []
+        for moves in (shifts, {}):
+            with moved_by_hooks(model, "llama", moves), torch.inference_mode():
+                logits_TV = model.weights(torch.tensor([[*prompt, *done.token_ids]])).logits[0]
+            told_TV = logits_TV[len(prompt) - 1 : -1, : model.vocabulary_size].double()
+            found.append(told_TV.log_softmax(-1))
+        log_p, log_q = found
+        expected = float((log_p.exp() * (log_p - log_q)).sum())
+        assert done.measures["kl"] == pytest.approx(expected, abs=2e-4)
+        assert (done.measures["kl"] > 1e-3) == any(opened)
+
+
+def test_a_run_keeps_the_gate_and_resumes(directions, tmp_path: Path) -> None:
+    steered = method(directions, "zoo", True)
+
+    def run() -> list[SampleRecord]:
+        evaluate(
+            Job(
+                task=Advice(),
+                method=steered,
+                generation=Generation(max_new_tokens=12, temperature=1.0, batch_size=4),
+                limit=6,
+                folder=tmp_path,
+                config={"method": {"name": "inferaligner"}},
+                start_tracker=lambda: NO_TRACKER,
+            )
+        )
+        return reader.read_samples(tmp_path)
+
+    whole = run()
+    assert {line["measures"]["gate"] for line in whole} <= {0.0, 0.5, 1.0}
+    models = json.loads((tmp_path / "run.json").read_text())["models"]
+    assert models["directions"]["name"] == "zoo:a-small-sft"
+    assert models["own"]["toward"]["prompts"] == len(TOWARD)
+    metrics = json.loads((tmp_path / "summary.json").read_text())["metrics"]
+    lines = (tmp_path / "samples.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "samples.jsonl").write_text("".join(lines[:2]))
+    (tmp_path / "summary.json").unlink()
+    assert sorted(run(), key=lambda line: line["id"]) == sorted(whole, key=lambda line: line["id"])
+    assert json.loads((tmp_path / "summary.json").read_text())["metrics"] == metrics

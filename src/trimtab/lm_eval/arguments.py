@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from omegaconf import MISSING
 
 from trimtab import zoo
 from trimtab.config import composition
@@ -78,7 +79,7 @@ def read_arguments(arguments: Mapping[str, Any]) -> tuple[Method, Generation]:
     node = _load("method", name)
     target = get_object(node.pop("_target_"))
     fields = {key: match[1] for key, value in node.items() if (match := _reference(value))}
-    settings = {key: default for key, default in node.items() if key not in fields}
+    settings = {k: default for k, default in node.items() if k not in fields and default != MISSING}
     if "draft" in settings and given.get("draft") not in (None, PROMPT_LOOKUP):
         fields["draft"] = "draft"  # a model of its own
         del settings["draft"]

@@ -5,7 +5,7 @@ Legend: N positions that are read, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -81,15 +81,27 @@ def read(session: Session, rows: Sequence[Row], opening: Collection[int]) -> tor
         gate = rows[i].gate
         assert gate is not None
         gate.shares = steering.opened(session.seen.pop(rows[i].slot))
-    parts = logits_NV.split([row.last for row in asked.values()])
-    found = dict(zip(asked, parts, strict=True))
+    found = _parted(session, logits_NV, asked)
     again = [i for i in undecided if any(rows[i].let_through) or asked.get(i) is not rows[i]]
     if again:
-        steered = [rows[i] for i in again]
-        logits_NV = _read(session, steered, opening, [row.let_through for row in steered])
-        parts = logits_NV.split([row.last for row in steered])
-        found |= zip(again, parts, strict=True)
-    return torch.cat([found[i] for i in range(len(rows))])
+        steered = {i: rows[i] for i in again}
+        strengths = [row.let_through for row in steered.values()]
+        logits_NV = _read(session, [*steered.values()], opening, strengths)
+        found |= _parted(session, logits_NV, steered)
+    parts = [found[i] for i in range(len(rows))]
+    if session.states_NH is not None:
+        session.states_NH = torch.cat([states for _, states in parts])
+    return torch.cat([logits for logits, _ in parts])
+
+
+def _parted(
+    session: Session, logits_NV: torch.Tensor, rows: Mapping[int, Row]
+) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
+    """Return the logits of each row, and the last states where these are kept, by its place."""
+    lengths = [row.last for row in rows.values()]
+    states_NH = logits_NV if session.states_NH is None else session.states_NH
+    pairs = zip(logits_NV.split(lengths), states_NH.split(lengths), strict=True)
+    return dict(zip(rows, pairs, strict=True))
 
 
 def _read(
