@@ -8,6 +8,7 @@ import yaml
 from typed_records import lacking, nameless
 
 from trimtab import DeRa, Generation, Plain
+from trimtab.methods import BestOfN
 from trimtab.runs import reader
 from trimtab.runs.evaluate import Job, evaluate
 from trimtab.runs.record_types import Config, RunFacts, SampleRecord, Summary
@@ -47,11 +48,16 @@ def test_every_key_of_every_file_has_a_line(tmp_path: Path, zoo: Any) -> None:
     rows.write_text('{"question": "Well?", "good": "Yes.", "bad": "No."}\n' * 2)
     chooses = StoredResponses(path=str(rows), levels=["good", "bad"])
     run(tmp_path / "weighed", method=Plain(model=zoo("a-small-sft")), task=chooses)
+    best = BestOfN(model=zoo("a-small-sft"), reward=scorers[0], n=2)
+    drawn_anew = Generation(max_new_tokens=8, temperature=1.0)
+    run(tmp_path / "chosen", method=best, generation=drawn_anew)
     run(tmp_path / "smaller", method=dera)
     run(tmp_path / "larger", method=dera, limit=3)
     kinds: dict[str, Any] = {"run.json": RunFacts, "summary.json": Summary, "config.yaml": Config}
-    for folder in (tmp_path / name for name in ("drawn", "weighed", "smaller", "larger")):
+    for folder in (tmp_path / n for n in ("drawn", "weighed", "chosen", "smaller", "larger")):
         for name, kind in kinds.items():
+            if folder.name == "chosen" and name == "run.json":
+                continue  # which names the reward beside the models, in a form of its own
             content = yaml.safe_load((folder / name).read_text())  # JSON is YAML
             assert content and nameless(content, kind) == lacking(content, kind) == set()
         for line in (folder / "samples.jsonl").read_text().splitlines():
@@ -60,6 +66,7 @@ def test_every_key_of_every_file_has_a_line(tmp_path: Path, zoo: Any) -> None:
     drawn = reader.read_samples(tmp_path / "drawn")
     assert [line["draw"] for line in drawn] == [1, 2] * 2
     assert all(line["by_token"]["ids"] and len(line["verdicts"]) == 2 for line in drawn)
+    assert all(len(line["tries"]) == 2 for line in reader.read_samples(tmp_path / "chosen"))
     assert all(line["likelihoods"] for line in reader.read_samples(tmp_path / "weighed"))
     larger = reader.read_facts(tmp_path / "larger")
     assert larger and "taken_from" in larger["segments"][0]

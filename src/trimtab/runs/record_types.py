@@ -120,6 +120,7 @@ class ModelRecord(IdentityRecord):
     gguf_file: NotRequired[str | None]  # the file that was the model, in a folder or repository
     tokenizer_path: NotRequired[str | None]  # whose tokenizer was in place of its own
     quantization: NotRequired[str]  # how its weights were held: none, gguf, int8, ...
+    token_map: NotRequired[str | None]  # by which it was mixed with another vocabulary
     adapter: NotRequired[str | None]  # the LoRA adapter on top of it
     adapter_mode: NotRequired[str]  # merged into its weights, or live beside them
     generation_rules: list[str]  # that its files ask for
