@@ -246,7 +246,7 @@ def test_a_piece_that_the_answer_holds_is_taken_back() -> None:
     # The first token of a turn, here a space, is kept.
     assert spoken(answer) == [("guide", "a b c d e f"), ("base", " "), ("guide", "x y z")]
     guide |= {" f a b c d e f": (END, 1.0)}
-    for other in ({"repetition_guard": False}, {"by_blocks": True}):
+    for other in ({"repetition_guard": False}, {"version": "blocks"}):
         free = play(base, guide, agreement=False, lookahead=17, **other)
         assert free.text == "a b c d e f a b c d e f"
 
@@ -256,7 +256,7 @@ def test_what_a_turn_holds_is_not_said_in_it_again_however_short() -> None:
     base = {"Go": (" a.bcdefghijklmn", 0.9), "klmn": (".", 0.9), "n.": (END, 0.9)}
     guide = {">": ("Go on and on and on", 1.0), "klmn": (END, 1.0), "klmn.": (END, 1.0)}
     assert play(base, guide, agreement=False).text == "Go a.bcdefghijklmn"
-    assert play(base, guide, agreement=False, by_blocks=True).text == "Go a.bcdefghijklmn."
+    assert play(base, guide, agreement=False, version="blocks").text == "Go a.bcdefghijklmn."
     # What follows the first unsure token belongs to the piece, which is then more than the mark.
     base |= {"n.": ("pqrst", 0.1)}
     assert play(base, guide, agreement=False).text == "Go a.bcdefghijklmn."
@@ -268,7 +268,7 @@ def test_of_several_spaces_the_last_is_the_next_words() -> None:
     base |= {"swim": ("!", 0.0), "run": ("!", 0.0)}
     guide = {">": ("Well  then it is", 1.0), "swim": (END, 1.0), "run": (END, 1.0)}
     assert play(base, guide, agreement=False).text == "Well  elk run"
-    assert play(base, guide, agreement=False, by_blocks=True).text == "Well! fish swim"
+    assert play(base, guide, agreement=False, version="blocks").text == "Well! fish swim"
 
 
 def test_before_a_lone_space_at_the_chunks_end_the_base_is_not_asked() -> None:
@@ -280,7 +280,7 @@ def test_before_a_lone_space_at_the_chunks_end_the_base_is_not_asked() -> None:
     answer = play(base, guide, agreement=False, lookahead=15)
     assert spoken(answer) == [("guide", "We have it now 12"), ("base", ".")]
     assert answer.trace[4].text == " 12" and answer.trace[4].probability is None
-    before = play(base, guide, agreement=False, lookahead=15, by_blocks=True)
+    before = play(base, guide, agreement=False, lookahead=15, version="blocks")
     assert spoken(before) == [("guide", "We have it now"), ("base", " seventy")]
 
 

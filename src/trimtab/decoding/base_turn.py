@@ -60,7 +60,7 @@ class BaseTurn:
     @property
     def _end(self) -> int:
         """How long the turn is where its last piece is whole."""
-        size = self._rules.lookahead
+        size = max(1, self._rules.lookahead)
         return (self._start // size + 1) * size
 
     def repeats(self, *, unsure: bool = False, ended: bool = False) -> Steps[bool]:

@@ -90,11 +90,11 @@ class _Nudged:
             Where the base takes over: the tokens it continues and what it says after them; None
             if it does not within this chunk. And the base's last top-1 probability.
         """
-        chunk, ended = yield from self._guide_chunk()
+        words, ended = yield from self._guide_chunk()
+        chunk = "".join(words)
         if ended:
             self._accept_guide([chunk], [None])
             raise _Stop("guide")
-        words = self.rules.words(chunk)
         if not words:
             raise _Stop("stalled")
         spoken, doubts = words[:1], [doubt]
@@ -102,7 +102,7 @@ class _Nudged:
         if len(words) == 1:
             doubt = None  # at its end the base is not asked
         chunk_tokens = self.base.tokens(self.text + chunk)
-        for word in words[1:]:
+        for word in [*words[1:], *([""] if self.rules.asks_at_end else [])]:
             if not self.rules.asks_before(word):
                 doubt = None
                 break
@@ -133,17 +133,27 @@ class _Nudged:
             return chunk_tokens[len(tokens) :]
         return []
 
-    def _guide_chunk(self) -> Steps[tuple[str, bool]]:
-        """Read the guide's next `lookahead` tokens; return their text and whether it ended."""
+    def _guide_chunk(self) -> Steps[tuple[list[str], bool]]:
+        """Read what the guide says next; return its words, and whether it ended."""
         context = self.guide.tokens(self.text)
         chunk: list[int] = []
+        words: list[str] = []
         ended = False
-        while len(chunk) < self.rules.lookahead and not ended:
+        while not ended and self._reads_on(chunk, words):
             prediction = yield from self.guide.read(context + chunk)
             ended = prediction.token in self.guide.model.stop_tokens
             if not ended:
                 chunk.append(prediction.token)
-        return self.guide.model.continuation(context, chunk), ended
+            if ended or len(chunk) >= self.rules.lookahead:
+                pieces = self.guide.model.pieces(context, chunk)
+                words = self.rules.cut([text for text, _ in pieces])
+        return words, ended
+
+    def _reads_on(self, chunk: list[int], words: list[str]) -> bool:
+        """Whether the guide's look-ahead goes on: so many tokens, or to where a word begins."""
+        if self.rules.lookahead:
+            return len(chunk) < self.rules.lookahead
+        return len(words) < 2 and len(chunk) <= self.budget
 
     def _takes_over(self, tokens: list[int], prediction: Prediction, next_word: str) -> bool:
         if self.rules.is_sure(prediction.top_probability):

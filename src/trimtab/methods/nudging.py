@@ -15,7 +15,7 @@ from trimtab.config.signature import require_types
 from trimtab.config.wording import not_a_choice
 from trimtab.decoding import Generation, Speaker
 from trimtab.decoding.handoff import nudge
-from trimtab.decoding.nudging_rules import Rules
+from trimtab.decoding.nudging_rules import PUBLISHED, Rules
 from trimtab.decoding.predictor import Answer, Cursors
 from trimtab.methods.method import Method
 from trimtab.methods.prompts import Prompts
@@ -33,10 +33,25 @@ class Nudging(Method):
     """The guide speaks, in whole words, where the base model's top-1 probability is low.
 
     Fei, Razeghi and Singh, "Nudging: Inference-time Alignment of LLMs via Guided Decoding",
-    ACL 2025, arXiv 2410.09300. The defaults are the rules of the authors' released API code, its
-    guard against loops included, which ends many turns and answers that would go on. Left out are
-    its removal of repeated suffixes after decoding, so that text and trace stay one, and its limit
-    of 150 rounds; and `max_new_tokens` is kept to the token.
+    ACL 2025, arXiv 2410.09300. The authors published three versions of the rules, which give other
+    answers (`rules`):
+
+    - `api`, their released API code, by which the paper's results were made, is the default. Its
+      guard against loops ends many turns and answers that would go on. Left out are its removal of
+      repeated suffixes after decoding, so that text and trace stay one, and its limit of 150
+      rounds.
+    - `notebook`, their implementation with a KV cache: the base is sure above the threshold, not at
+      it; a word begins with a token of the guide that begins with a space; of what the guide reads
+      ahead nothing is read again: the base is asked at its end, too; who speaks ends the answer.
+    - `paper`, step by step, as the first author contributed it to MoCo: the guide reads no further
+      than where its next word begins, with a token that holds a space; who speaks ends the answer.
+    - `blocks` is what this package took for `api` before: the guard tests whole blocks of
+      `lookahead` tokens alone, of several spaces in the guide's words all are the next word's, and
+      the base is asked before a lone space at the end of what the guide reads ahead.
+
+    In all of them both models read the text anew at each hand-off, and `max_new_tokens` is kept to
+    the token. The other options are those of `rules` where they are left out; `api` and `blocks`
+    take any, `notebook` another `lookahead`.
 
     Args:
         base: the model that has the skill.
@@ -44,27 +59,29 @@ class Nudging(Method):
         threshold: gamma; the base speaks on while its top-1 probability is at least this. 0 to 2,
             where anything above 1 means that the base is never sure.
         agreement: the base also takes over when its top-1 token begins the guide's next word.
-        boundary: a guide's words are cut at each `space` (the paper), or at any `whitespace`.
+        boundary: a guide's words are cut at each `space` (the paper), at any `whitespace`, or by
+            its tokens (`token`: `notebook` and `paper` alone).
         stop: only the `guide` ends an answer (the paper), or whichever `speaker` has the word.
-        lookahead: tokens the guide reads ahead; if its end lies within them, all are accepted.
+        lookahead: tokens the guide reads ahead; if its end lies within them, all are accepted. 0,
+            of `paper`, is as far as its next word.
         repetition_guard: stop when the guide says the same four times in a row, and take back what
             the base says again: of each `lookahead` tokens of its turn those up to the first that
             is unsure, if they are more than five words that the answer holds, or all of them, if
             the turn holds them.
-        rules: `api` for the authors' released code, or `blocks` for what this package took for it
-            before: its guard tests whole blocks of `lookahead` tokens alone, of several spaces in
-            the guide's words all are the next word's, and the base is asked before a lone space at
-            the end of what the guide reads ahead.
+        rules: `api`, `notebook`, `paper` or `blocks`.
+
+    Raises:
+        ValueError: for options outside these, or that are not those of `rules`.
     """
 
     base: LanguageModel
     guide: LanguageModel
     threshold: float = 0.4
-    agreement: bool = True
-    boundary: str = "space"
-    stop: str = "guide"
-    lookahead: int = 16
-    repetition_guard: bool = True
+    agreement: bool | None = None
+    boundary: str | None = None
+    stop: str | None = None
+    lookahead: int | None = None
+    repetition_guard: bool | None = None
     rules: str = "api"
 
     dial = "threshold"
@@ -73,15 +90,35 @@ class Nudging(Method):
     def __post_init__(self) -> None:
         never_sure = "probabilities from 0 to 1, and up to 2 for a base model that is never sure"
         require_number("threshold", self.threshold, never_sure, least=0, most=2)
-        for name, accepted in (
-            ("boundary", ("space", "whitespace")),
-            ("stop", ("guide", "speaker")),
-            ("rules", ("api", "blocks")),
-        ):
-            if getattr(self, name) not in accepted:
-                raise ValueError(not_a_choice(f"{name}:", getattr(self, name), accepted))
-        require_whole("lookahead", self.lookahead, 1)
+        if self.rules not in PUBLISHED:
+            raise ValueError(not_a_choice("rules:", self.rules, PUBLISHED))
+        published = PUBLISHED[self.rules]
+        for name, value in published.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
         require_types(self)
+        if self.rules in ("api", "blocks"):
+            for name, accepted in (
+                ("boundary", ("space", "whitespace")),
+                ("stop", ("guide", "speaker")),
+            ):
+                if getattr(self, name) not in accepted:
+                    raise ValueError(not_a_choice(f"{name}:", getattr(self, name), accepted))
+        else:
+            self._require_published()
+        if self.lookahead != published["lookahead"]:
+            require_whole("lookahead", self.lookahead, 1)
+
+    def _require_published(self) -> None:
+        """Refuse options that are not those of the rules."""
+        for name, value in PUBLISHED[self.rules].items():
+            is_free = name == "lookahead" and self.rules == "notebook"
+            if getattr(self, name) != value and not is_free:
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r}: it is {value!r} by rules={self.rules}. Leave "
+                    f"it at that, as method=nudging_{self.rules} does, or choose rules=api, which "
+                    "takes any."
+                )
 
     def __call__(
         self,
@@ -165,15 +202,8 @@ class Nudging(Method):
 
     def answer(self, cursors: Cursors, prompts: Prompts, generation: Generation) -> Answer:
         """Make one answer by the rules of nudging."""
-        rules = Rules(
-            threshold=self.threshold,
-            agreement=self.agreement,
-            boundary=self.boundary,
-            stop=self.stop,
-            lookahead=self.lookahead,
-            repetition_guard=self.repetition_guard,
-            by_blocks=self.rules == "blocks",
-        )
+        options = {name: getattr(self, name) for name in PUBLISHED[self.rules]}
+        rules = Rules(threshold=self.threshold, version=self.rules, **options)
         return nudge(cursors, prompts.text, generation, rules)
 
     def require(self, generation: Generation) -> None:
