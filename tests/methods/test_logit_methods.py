@@ -354,6 +354,22 @@ def test_choices_that_are_ruled_out_are_not_compared(zoo: Zoo) -> None:
     assert score.prediction == "A"
 
 
+@pytest.mark.parametrize("batch_size", [1, 3, 8])
+def test_both_prompts_of_a_model_are_read_in_one_pass(zoo: Zoo, batch_size: int) -> None:
+    model, passes = zoo("a-small-sft"), list[int]()
+    method = ClassifierFreeGuidance(model=model)
+    settings = dataclasses.replace(GREEDY, batch_size=batch_size)
+    handle = model.weights.register_forward_hook(lambda *given: passes.append(1))
+    try:
+        answers = method.complete([*stories(3).values()], settings)
+    finally:
+        handle.remove()
+    assert method.forward_passes == {"with": len(passes), "without": len(passes)}
+    tokens = sum(answer.work["with"].passes for answer in answers)
+    assert all(answer.work["with"].passes == answer.work["without"].passes for answer in answers)
+    assert len(passes) <= tokens + 4  # prompts may differ too much in length to share one
+
+
 # ------------------------------------------------------------------ cases of one another
 
 

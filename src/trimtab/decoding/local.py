@@ -17,12 +17,12 @@ from trimtab.decoding.followers import follow
 from trimtab.decoding.generation import Generation
 from trimtab.decoding.large_rows import by_rows
 from trimtab.decoding.mixing import divergence
-from trimtab.decoding.other_vocabulary import Translations, read_retold
+from trimtab.decoding.one_model import OneModel
+from trimtab.decoding.other_vocabulary import Translations
 from trimtab.decoding.predictor import Prediction, Request
 from trimtab.decoding.said import Said, detailed, mixed, refuse_not_finite, say_out_of_memory
 from trimtab.decoding.sampling import draw, most_likely, penalized
 from trimtab.decoding.speakers import leader
-from trimtab.models.gates import Row, read
 from trimtab.models.language_model import LanguageModel
 from trimtab.models.session import Session
 from trimtab.models.steering import Steering
@@ -31,6 +31,8 @@ from trimtab.models.token_map import TokenMap
 
 class LocalPredictor:
     """One or several models, mixed into one next-token distribution; a KV cache for each model.
+
+    A model of several roles reads the prompts of all in one pass.
 
     The answers to one sample at several values of a method's dial share a predictor, in which each
     has weights of its own, and what several of them ask is read once.
@@ -70,17 +72,32 @@ class LocalPredictor:
         self._followers = {role: each for role, each in found.items() if each is not None}
         self._leader = leader(models)
         stated = any(follower.reads_states for follower in self._followers.values())
-        self._sessions = {
-            role: Session(
-                model,
-                slots,
-                drafts=reads_ahead,
-                steering=steering.get(role),
-                reads_states=stated and role == self._leader,
+        self._asked = [
+            OneModel(
+                Session(
+                    models[roles[0]],
+                    slots * len(roles),
+                    drafts=reads_ahead,
+                    steering=steering.get(roles[0]),
+                    reads_states=stated and self._leader in roles,
+                ),
+                roles,
+                slots=slots,
+                together=together,
+                steered=roles[0] in steering,
+                retold=roles[0] in maps,
             )
-            for role, model in models.items()
-            if role not in self._followers
-        }
+            for roles in self._by_model()
+        ]
+
+    def _by_model(self) -> Collection[list[str]]:
+        """Return the roles of each model; those of one that is moved or mapped are each alone."""
+        apart = {*self._steering, *self._translations.roles}
+        groups: dict[Hashable, list[str]] = {}
+        for role, model in self.models.items():
+            if role not in self._followers:
+                groups.setdefault(role if role in apart else id(model), []).append(role)
+        return groups.values()
 
     @property
     def size(self) -> int:
@@ -96,8 +113,8 @@ class LocalPredictor:
         )
 
     def forward_passes(self) -> dict[str, int]:
-        """Forward passes run so far, by role."""
-        own = {role: session.forward_passes for role, session in self._sessions.items()}
+        """Forward passes run so far, by role; a pass serves all roles of one model."""
+        own = {role: m.session.forward_passes for m in self._asked for role in m.roles}
         return own | {role: each.forward_passes for role, each in self._followers.items()}
 
     def predict(self, requests: Sequence[Request]) -> list[list[Prediction]]:
@@ -126,7 +143,9 @@ class LocalPredictor:
         self, requests: Sequence[Request], opening: Collection[int]
     ) -> list[list[Prediction]]:
         """Run the models, mix what they say, and draw."""
-        said = {role: self._run(role, requests, opening) for role in self._sessions}
+        said: dict[str, Said] = {}
+        for model in self._asked:
+            said |= self._run(model, requests, opening)
         for role, follower in self._followers.items():
             said[role] = follow(follower, role, requests, said[self._leader])
         alike: dict[Hashable, list[int]] = {}
@@ -162,51 +181,16 @@ class LocalPredictor:
         read = {i: list(itertools.islice(following, requests[i].last)) for i in order}
         return [read[i] for i in range(len(requests))]
 
-    def _run(self, role: str, requests: Sequence[Request], opening: Collection[int]) -> Said:
-        """Run one model for those whom it speaks to, once where several ask the same."""
-        rows: dict[Hashable, Request] = {}
-        placed: dict[int, Hashable] = {}
-        for request in requests:
-            cursor = request.cursor
-            if role not in cursor.weights:
-                continue
-            row: Hashable = cursor.slot
-            if self._together > 1:
-                strengths = cursor.strengths if role in self._steering else ()
-                row = cursor.key, strengths, request.last, tuple(request.tokens(role))
-                if role in request.retold:  # the same text may have been said in other tokens
-                    row = *row, tuple(request.sequences[0])
-            placed[cursor.slot] = row
-            rows.setdefault(row, request)
-        if not rows:
-            return Said({}, torch.empty(0))
-        session = self._sessions[role]
-        asked = [
-            Row(
-                slot=request.cursor.slot,
-                tokens=request.tokens(role),
-                last=request.last,
-                siblings=request.cursor.siblings,
-                strengths=request.cursor.strengths if role in self._steering else (),
-                gate=request.cursor.gates.get(role),
-            )
-            for request in rows.values()
-        ]
+    def _run(
+        self, model: OneModel, requests: Sequence[Request], opening: Collection[int]
+    ) -> dict[str, Said]:
+        """Run one model for those whom it speaks to, by its roles."""
         try:
-            if role in self._translations.roles:
-                retold = [request.retold[role] for request in rows.values()]
-                logits_NV = read_retold(session, asked, retold, opening)
-            else:
-                logits_NV = read(session, asked, opening)[:, : self.vocabulary_size]
+            return model.said(requests, opening, self.vocabulary_size)
         except RuntimeError as error:
-            say_out_of_memory(error, session.model.path, self._generation.batch_size)
+            path = model.session.model.path
+            say_out_of_memory(error, path, self._generation.batch_size)
             raise
-        ends = itertools.accumulate(row.last for row in asked)
-        places = {
-            row: range(end - own.last, end) for row, own, end in zip(rows, asked, ends, strict=True)
-        }
-        rows_of = {slot: places[row] for slot, row in placed.items()}
-        return Said(rows_of, logits_NV, session.states_NH)
 
     def _divergences(
         self,

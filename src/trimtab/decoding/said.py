@@ -43,6 +43,8 @@ class Said(NamedTuple):
 def _rows(numbers: torch.Tensor, places: list[int]) -> torch.Tensor:
     if places == list(range(len(numbers))):
         return numbers
+    if places and places == list(range(places[0], places[0] + len(places))):
+        return numbers[places[0] : places[0] + len(places)]
     with torch.inference_mode():  # nobody may change them, as those that a model has given
         return numbers[torch.tensor(places, device=numbers.device)]
 

@@ -151,7 +151,8 @@ class Declaration(ABC):
     def forward_passes(self) -> dict[str, int]:
         """Forward passes run so far in this process, by role; a pass serves a whole batch.
 
-        Those of methods that decode together count for each of them.
+        One that serves several roles of a model counts for each, and one of methods that decode
+        together for each of them.
         """
         return {}
 
