@@ -107,25 +107,25 @@ def test_answers_are_those_of_plain_hooks(directions, kind: str, gated: bool, dr
     """In any batch, with drafts and without."""
     expected = _expected(directions(kind, 1), directions(kind, 0), kind, gated, drawn)
     generation = DRAWN[drawn]
-    for batch_size in (1, 8):
-        for draft in (None, "prompt-lookup", steered_model(kind)):
-            steered = method(directions, kind, gated, draft=draft)
-            asked = dataclasses.replace(generation, batch_size=batch_size, draft_length=3)
-            found = completions(steered, asked)
-            assert {i: list(c.token_ids) for i, c in found.items()} == {
-                i: tokens for i, (tokens, _) in expected.items()
-            }
-            if gated:
-                shares = {i: c.measures["gate"] for i, c in found.items()}
-                assert shares == {i: share for i, (_, share) in expected.items()}
-            if draft is None:  # a prompt that lets something through is read twice
-                for i, done in found.items():
-                    twice = gated and expected[i][1] > 0
-                    prompt = len(steered.base.encode(done.prompts["base"]))
-                    assert done.work["base"].passes == len(done.token_ids) + twice
-                    assert done.work["base"].tokens == (
-                        prompt + len(done.token_ids) - 1 + twice * prompt
-                    )
+    itself = steered_model(kind)
+    for batch_size, draft in ((1, None), (8, None), (1, itself), (8, "prompt-lookup")):
+        steered = method(directions, kind, gated, draft=draft)
+        asked = dataclasses.replace(generation, batch_size=batch_size, draft_length=3)
+        found = completions(steered, asked)
+        assert {i: list(c.token_ids) for i, c in found.items()} == {
+            i: tokens for i, (tokens, _) in expected.items()
+        }
+        if gated:
+            shares = {i: c.measures["gate"] for i, c in found.items()}
+            assert shares == {i: share for i, (_, share) in expected.items()}
+        if draft is None:  # a prompt that lets something through is read twice
+            for i, done in found.items():
+                twice = gated and expected[i][1] > 0
+                prompt = len(steered.base.encode(done.prompts["base"]))
+                assert done.work["base"].passes == len(done.token_ids) + twice
+                assert done.work["base"].tokens == (
+                    prompt + len(done.token_ids) - 1 + twice * prompt
+                )
     plain = said(Plain(model=steered_model(kind)), generation)
     differ = {i for i, (tokens, _) in expected.items() if tokens != plain[i]}
     assert differ and differ <= {i for i, (_, share) in expected.items() if share}
