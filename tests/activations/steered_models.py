@@ -9,7 +9,7 @@ from pathlib import Path
 import oracles
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
+from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MptConfig
 
 from trimtab import Conversation, Generation, LanguageModel
 
@@ -28,7 +28,15 @@ CONFIGS = {
         vocab_size=768, n_embd=32, n_layer=3, n_head=4, n_positions=256, eos_token_id=5
     ),
 }
-LAYERS = {"llama": "model.layers", "gpt2": "transformer.h", "zoo": "model.layers"}
+CONFIGS["mpt"] = MptConfig(  # whose layers give tuples
+    vocab_size=768, d_model=32, n_layers=3, n_heads=4, max_seq_len=256, eos_token_id=5
+)
+LAYERS = {
+    "llama": "model.layers",
+    "gpt2": "transformer.h",
+    "mpt": "transformer.blocks",
+    "zoo": "model.layers",
+}
 NAMES = ["Ana", "Ben", "Clara", "Hugo", "Leo"]
 TOWARD = [f"Why is {name} late?" for name in NAMES] + ["Who is ill? Leo?", "Is it Ana?"]
 AWAY = [f"Tell me about {name}." for name in NAMES] + ["A story, please.", "The farm."]
@@ -106,7 +114,9 @@ def moved_by_hooks(
     with ExitStack() as hooks:
         for number, shift in shifts.items():
             handle = layers_of(model, kind)[number].register_forward_hook(
-                lambda _, given, out, shift=shift: out + shift
+                lambda _, given, out, shift=shift: (
+                    (out[0] + shift, *out[1:]) if isinstance(out, tuple) else out + shift
+                )
             )
             hooks.callback(handle.remove)
         yield

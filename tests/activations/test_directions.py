@@ -23,7 +23,7 @@ def written(path: Path, model: LanguageModel, **settings: object) -> str:
 
 
 @pytest.mark.parametrize("batch_size", [1, 5])
-@pytest.mark.parametrize("kind", ["llama", "gpt2", "zoo"])
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "mpt", "zoo"])
 def test_a_direction_is_the_difference_of_mean_states_at_the_last_token(
     tmp_path: Path, kind: str, batch_size: int
 ) -> None:
@@ -90,6 +90,21 @@ def test_what_cannot_be_extracted_is_refused_before_weights_load(tmp_path: Path)
     with pytest.raises(ValueError, match="the mean hidden states of both are the same"):
         extract(**asked | {"out": tmp_path / "d.safetensors", "away": prompts(TOWARD[::-1])})
     assert [file.name for file in tmp_path.iterdir()] == ["there.safetensors"]
+
+
+def test_a_model_whose_layers_are_not_clear_is_refused(tmp_path: Path) -> None:
+    model = steered_model("llama", seed=7)
+    model.weights.model.others = torch.nn.ModuleList([torch.nn.Linear(2, 2) for _ in range(3)])
+    with pytest.raises(ValueError, match=r"\(llama\) has 2 lists of 3 modules"):
+        written(tmp_path / "d.safetensors", model)
+
+
+def test_layers_that_give_no_states_are_refused(tmp_path: Path) -> None:
+    model = steered_model("llama", seed=8)
+    for layer in model.weights.model.layers:  # two rows are one, longer than a pass knows
+        layer.register_forward_hook(lambda _, given, out: out.flatten(0, 1)[None, None])
+    with pytest.raises(ValueError, match=r"LlamaDecoderLayer gives \[1, 1, "):
+        written(tmp_path / "d.safetensors", model)
 
 
 @pytest.fixture(scope="module")

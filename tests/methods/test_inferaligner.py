@@ -164,7 +164,7 @@ def test_strength_0_is_the_plain_model_bit_for_bit(directions, gated: bool) -> N
 
 
 @pytest.mark.parametrize("gated", [True, False], ids=["gated", "always"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "mpt"])
 def test_likelihoods_are_those_of_plain_hooks(directions, kind: str, gated: bool) -> None:
     model, text = steered_model(kind), " It is a boat."
     theta = load_file(directions(kind, 1))["directions"]

@@ -288,10 +288,7 @@ class Cursor:
 
     @property
     def whole_work(self) -> dict[str, Work]:
-        """What each model did for an answer that is alone, by role.
-
-        A prompt whose gate lets something through is read twice: to decide, and as it is steered.
-        """
+        """What each model did, by role; a prompt that lets steering through is read twice."""
         found = dict(self.work)
         for role, gate in self.gates.items():
             through = zip(self.strengths, gate.shares or (), strict=False)
