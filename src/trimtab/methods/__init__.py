@@ -23,6 +23,7 @@ from trimtab.methods.nudging import Nudging
 from trimtab.methods.pad import PAD
 from trimtab.methods.plain import Plain
 from trimtab.methods.proxy_tuning import ProxyTuning
+from trimtab.methods.ric import RiC
 from trimtab.methods.rtd import RTD
 from trimtab.methods.safedecoding import SafeDecoding
 from trimtab.methods.terms import STRENGTH, Term, voice
@@ -53,6 +54,7 @@ __all__ = [
     "Nudging",
     "Plain",
     "ProxyTuning",
+    "RiC",
     "SafeDecoding",
     "Term",
     "voice",
