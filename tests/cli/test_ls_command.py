@@ -36,7 +36,7 @@ def test_methods_say_for_which_models_they_are(trimtab, tmp_path, monkeypatch):
     for name, needs in {
         "base": "one model",
         "nudging": "any models",
-        "dera": "one vocabulary",
+        "dera": "one vocabulary, or a token map",
         "vectors": "one architecture",
         "mine": "one model",
         "like": "one model",

@@ -22,9 +22,9 @@ class Declaration(ABC):
 
     Attributes:
         without_effect: fields that change no answer.
-        needs: what its models must have in common, for who chooses a method: `one vocabulary`,
-            `one architecture` (with the tensors of one another), `one model`, `any models`, or
-            `black box`, where texts are all that a model gives.
+        needs: what its models must have in common, for who chooses a method: `one vocabulary, or a
+            token map`, `one architecture` (with the tensors of one another), `one model`, `any
+            models`, or `black box`, where texts are all that a model gives.
     """
 
     without_effect: ClassVar[frozenset[str]] = frozenset()

@@ -239,6 +239,6 @@ class Method(Declaration):
         """
         raise ValueError(
             f"{type(self).__name__} has no probability of a given text: its speakers take turns. "
-            "Methods that have: base, guide, dera, proxy_tuning, ensemble, alignment_vector, "
-            "vectors."
+            "Methods that have: base and guide alone, all that mix models at every token, as dera "
+            "does, and all that move weights, as vectors does."
         )

@@ -46,7 +46,7 @@ class Mixture(Method):
     draft: DraftSource = None
     measure_kl: bool = False
     without_effect = frozenset({"draft"})
-    needs = "one vocabulary"
+    needs = "one vocabulary, or a token map"
 
     @property
     @abstractmethod
@@ -82,10 +82,9 @@ class Mixture(Method):
 
     def speakers(self) -> dict[str, Speaker]:
         """Return the mixture, and the model that drafts for it."""
-        adds_up = type(self).combine is Mixture.combine
         mixed = Speaker(
             self.mixture,
-            combine=None if adds_up else self.combine,
+            combine=None if type(self).combine is Mixture.combine else self.combine,
             reference=self.reference_role,
             measured=self.measure_kl,
             steering=self.steering,
