@@ -155,3 +155,29 @@ def test_each_job_of_a_multirun_over_scorings_prints_its_own_metric(
         summary, facts = reader.read_summary(folder), reader.read_facts(folder)
         assert summary and summary["task"]["metric"] == "published"
         assert facts and [segment["samples"] for segment in facts["segments"]] == [1, 0]
+
+
+@pytest.mark.slow
+def test_weights_of_a_mixture_are_swept_together(trimtab: Command, tmp_path: Path) -> None:
+    """Mixed by a function of one's own, over terms of which one is asked otherwise."""
+    (tmp_path / "my_mixtures.py").write_text(
+        "def plain(logits, weights):\n    return sum(weights[n] * z for n, z in logits.items())\n"
+    )
+    code, _, _ = trimtab(
+        *("run", "-m", "method=mixture", "task=stories", "limit=2", "results=results"),
+        *("base=a-small-sft", "guide=a-small-dpo", "generation.max_new_tokens=4"),
+        *("method.mixing=my_mixtures.plain", "method.terms.guide.asked={system: Be brief.}"),
+        *("method.terms.guide.weight=0,0.5", "method.strength=0.3,1"),
+    )
+    assert code == 0
+    folders = [*(tmp_path / "results" / "stories" / "mixture").iterdir()]
+    assert len(folders) == 4
+    for folder in folders:
+        facts = reader.read_facts(folder)
+        assert facts is not None
+        assert facts["models"].keys() == facts["content"]["models"].keys() == {"base", "guide"}
+        assert facts["content"]["code"].keys() == {"my_mixtures.py"}
+        assert [segment["together"] for segment in facts["segments"]] == [4]
+        for line in reader.read_samples(folder):
+            assert "Be brief." in line["prompts"]["guide"]
+            assert "Be brief." not in line["prompts"]["base"]
