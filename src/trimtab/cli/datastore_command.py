@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trimtab.cli.actions import bar
 from trimtab.cli.output import say
 from trimtab.config import composition, former
 from trimtab.config.overrides import Source, check_command
@@ -35,15 +36,18 @@ def main(arguments: Sequence[str]) -> int:
 
     from trimtab.datastore.building import build
 
-    store = build(
-        model,
-        examples(model, task, task.samples(config.limit, config.limit_seed), options.answers),
-        options.out,
-        source=task.source,
-        answers=str(options.answers or "the task's own"),
-        positions=options.positions,
-        dtype=options.dtype,
-    )
+    samples = task.samples(config.limit, config.limit_seed)
+    with bar("reading", "examples") as progress:
+        store = build(
+            model,
+            examples(model, task, samples, options.answers),
+            options.out,
+            source=task.source,
+            answers=str(options.answers or "the task's own"),
+            positions=options.positions,
+            dtype=options.dtype,
+            progress=progress,
+        )
     what = f"{store.entries:,} entries of {store.width} numbers"
     read = f"{store.facts['examples']['samples']:,} examples of {task.source}"
     say(f"{options.out}: datastore, {size(store.size)}, {what}, {read} as {model.path} reads them")

@@ -55,7 +55,8 @@ def main() -> None:
             sys.stdout.flush()  # meets a reader that has left before Python's own end does
         sys.exit(code)
     except KeyboardInterrupt as interrupt:
-        whole = sys.argv[1:2] in (["vector"], ["direction"])  # which write whole, or not at all
+        verb = "".join(sys.argv[1:2])
+        whole = verb in ("vector", "direction", "datastore")  # which write whole, or not at all
         after = "Nothing is left behind." if whole else "The same command resumes."
         print(f"Interrupted. {after}", file=sys.stderr)
         if interrupt.args == (signal.SIGTERM,):  # who sent it should see that it was the cause
