@@ -25,6 +25,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
+from itertools import groupby
 from typing import NamedTuple
 
 import torch
@@ -97,18 +98,17 @@ class Translation:
             target_NV: those of the model whose tokens answers are made of.
             begun: for each row the bytes of a character that is not whole.
         """
+        device = target_NV.device
+        if device.type == "mps":  # which has no double precision
+            target_NV = target_NV.cpu()
         said_NW = said_NW.to(target_NV.device)
-        width = 1 if is_large(target_NV) or is_large(said_NW) else max(1, len(said_NW))
-        heard: list[Heard] = []
-        start = 0
-        while start < len(said_NW):
-            end = start + 1
-            while end < len(said_NW) and end - start < width and begun[end] == begun[start]:
-                end += 1
-            rows = slice(start, end)
-            heard.append(self._heard(said_NW[rows], target_NV[rows], begun[start]))
-            start = end
-        return Heard(*(torch.cat(parts) for parts in zip(*heard, strict=True)))
+        large = is_large(target_NV) or is_large(said_NW)
+        heard = []
+        for _, members in groupby(range(len(begun)), key=lambda i: i if large else begun[i]):
+            first, *others = members
+            rows = slice(first, first + 1 + len(others))
+            heard.append(self._heard(said_NW[rows], target_NV[rows], begun[first]))
+        return Heard(*(torch.cat(parts).to(device) for parts in zip(*heard, strict=True)))
 
     def _heard(self, said_NW: torch.Tensor, target_NV: torch.Tensor, begun: bytes) -> Heard:
         device, width = target_NV.device, target_NV.shape[1]
