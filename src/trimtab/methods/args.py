@@ -78,6 +78,7 @@ class ARGS(Mixture):
 
     dial = "strength"
     reference_role = "base"
+    needs = "one vocabulary"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -44,7 +44,7 @@ class RTD(Mixture):
     """
 
     model: LanguageModel
-    store: str | None = None
+    store: str | None
     strength: float = 0.5
     neighbours: int = 32
     temperature: float = 1000.0
