@@ -14,7 +14,7 @@ from trimtab.activations import Directions, PromptSet, extract
 
 
 def prompts(questions: list[str], name: str = "questions.txt") -> PromptSet:
-    return PromptSet(name, [Conversation(question=question) for question in questions])
+    return PromptSet(name, questions)
 
 
 def written(path: Path, model: LanguageModel, **settings: object) -> str:
@@ -79,9 +79,12 @@ def test_what_cannot_be_extracted_is_refused_before_weights_load(tmp_path: Path)
         ({"layers": [2]}, r"layers=\[2\]: accepted are some of the layers 0 to 1"),
         ({"layers": [0, 0]}, "each once"),
         ({"layers": []}, "each once"),
+        ({"layers": 1}, "layers=1: accepted is a list"),
+        ({"out": there / "d.safetensors"}, "nothing can be made in"),
+        ({"model": LanguageModel(path="zoo:a-small-sft", prompt="chat", compile=True)}, "compile"),
         ({"layers": ["1"]}, "layers='1': accepted are whole numbers"),
         ({"batch_size": 0}, "batch_size=0"),
-        ({"away": prompts([], "none.txt")}, "none.txt holds no prompts"),
+        ({"away": prompts([], "none.txt")}, "none.txt holds no list of prompts"),
         ({"away": prompts(["a " * 3000])}, "Prompt 1 of questions.txt has .* tokens"),
     ]:
         with pytest.raises(ValueError, match=message):
@@ -146,6 +149,8 @@ def test_files_that_are_none_are_refused(tmp_path: Path, path: str, zoo) -> None
     [
         ({"layers": [2]}, r"Layer of .*: '2' is not known.*0, 1"),
         ({"layers": []}, "accepted is a list of layers"),
+        ({"layers": 1}, "layers=1: accepted is a list of layers"),
+        ({"layers": "01"}, "layers='01': accepted is a list of layers"),
         ({"layers": [1, 1]}, "each once"),
         ({"strength": float("nan")}, "strength=nan"),
         ({"strength": "1"}, "strength='1'"),

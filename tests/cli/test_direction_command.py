@@ -33,7 +33,7 @@ ASKED = ["base=a-small-mixed", "toward=toward.txt", "away=away.jsonl"]
 def test_extract_writes_what_the_library_writes(files: Path, capsys) -> None:
     assert main(["extract", *ASKED, "out=typed.safetensors", "layers=1"]) == 0
     sets = [
-        PromptSet(name, [Conversation(question=question) for question in questions])
+        PromptSet(name, questions)
         for name, questions in (("toward.txt", TOWARD), ("away.jsonl", AWAY))
     ]
     model = LanguageModel(path="zoo:a-small-mixed", prompt="chat")

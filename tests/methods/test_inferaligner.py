@@ -22,7 +22,6 @@ from safetensors.torch import load_file
 from trimtab import (
     ActivationAddition,
     Completion,
-    Conversation,
     Generation,
     InferAligner,
     LanguageModel,
@@ -60,8 +59,7 @@ def directions(tmp_path_factory):
     @functools.cache
     def of(kind: str, seed: int) -> str:
         sets = [
-            PromptSet(name, [Conversation(question=question) for question in questions])
-            for name, questions in (("toward", TOWARD), ("away", AWAY))
+            PromptSet(name, questions) for name, questions in (("toward", TOWARD), ("away", AWAY))
         ]
         out = folder / f"{kind}-{seed}.safetensors"
         extract(model=steered_model(kind, seed), toward=sets[0], away=sets[1], out=out)

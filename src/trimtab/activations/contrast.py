@@ -5,6 +5,7 @@ Legend: N prompts, L layers, H width.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,6 +17,7 @@ from trimtab.activations.directions import (
     DirectionFacts,
     Directions,
     PromptFacts,
+    require_uncompiled,
     separations,
     shape_of,
 )
@@ -33,11 +35,12 @@ class PromptSet(NamedTuple):
 
     Attributes:
         name: what they are called: a file, a task.
-        conversations: what is asked, which the model renders in its own way.
+        asked: what is asked, which the model renders in its own way; a string is a conversation of
+            only a question.
     """
 
     name: str
-    conversations: Sequence[Conversation]
+    asked: Sequence[str | Conversation]
 
 
 class _Read(NamedTuple):
@@ -75,6 +78,7 @@ def extract(
             sets that the model does not tell apart.
     """
     file = _new(out)
+    require_uncompiled(model)
     require_whole("batch_size", batch_size, 1)
     depth = shape_of(model)["depth"]
     numbers = _layers(layers, depth, model)
@@ -138,12 +142,19 @@ def _new(out: str | Path) -> Path:
         raise ValueError(f"out={str(out)!r}: accepted is the name of a {SUFFIX} file.")
     if file.exists() or file.is_symlink():
         raise ValueError(f"out={str(out)!r} is there already. Give another name, or move it away.")
+    above = next(folder for folder in file.absolute().parents if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise ValueError(
+            f"out={str(out)!r} cannot be written: nothing can be made in {str(above)!r}."
+        )
     return file
 
 
 def _layers(layers: Sequence[int] | None, depth: int, model: LanguageModel) -> list[int]:
     if layers is None:
         return list(range(depth))
+    if not isinstance(layers, Sequence):
+        raise ValueError(f"layers={layers!r}: accepted is a list, such as [1,2], or None for all.")
     for layer in layers:
         require_whole("layers", layer, 0)
     if not layers or len(set(layers)) < len(layers) or max(layers) >= depth:
@@ -156,9 +167,10 @@ def _layers(layers: Sequence[int] | None, depth: int, model: LanguageModel) -> l
 
 def _read(model: LanguageModel, prompts: PromptSet) -> _Read:
     """Render a set of prompts, and refuse what cannot be read."""
-    if not prompts.conversations:
-        raise ValueError(f"{prompts.name} holds no prompts. Give some.")
-    texts = [model.render(conversation) for conversation in prompts.conversations]
+    if not prompts.asked or isinstance(prompts.asked, str):
+        raise ValueError(f"{prompts.name} holds no list of prompts. Give some.")
+    asked = (Conversation(question=p) if isinstance(p, str) else p for p in prompts.asked)
+    texts = [model.render(conversation) for conversation in asked]
     tokens = [model.encode(text) for text in texts]
     for number, own in enumerate(tokens, start=1):
         model.require_rows(own)

@@ -128,7 +128,8 @@ class Directions:
         """
         if layers is None:
             return list(self.places)
-        if not layers or not all(map(is_whole, layers)) or len(set(layers)) < len(layers):
+        listed = isinstance(layers, Sequence) and all(map(is_whole, layers))
+        if not listed or not layers or len(set(layers)) < len(layers):
             raise ValueError(
                 f"layers={layers!r}: accepted is a list of layers, each once, such as [1,2], or "
                 "null for all."
@@ -173,6 +174,15 @@ class Directions:
                 f"by it: they differ in {', '.join(differing)}. Extract directions of this model, "
                 "asked as it is here (trimtab direction extract)."
             )
+
+
+def require_uncompiled(model: LanguageModel) -> None:
+    """Refuse a model that is compiled: it passes by the hooks that see and move hidden states."""
+    if model.compile:
+        raise ValueError(
+            f"compile=true of {model.path!r}: what is compiled passes hooks by, which are how "
+            "hidden states are seen and moved. Use compile=false."
+        )
 
 
 def existing(path: str | Path) -> Path:

@@ -53,12 +53,10 @@ class ActivationAddition(Mixture):
     needs = "one architecture"
 
     def __post_init__(self) -> None:
+        from trimtab.activations.directions import require_uncompiled
+
         require_finite("strength", self.strength)
-        if self.base.compile:
-            raise ValueError(
-                f"compile=true of {self.base.path!r}: what is compiled passes hooks by, which are "
-                "how hidden states are moved. Use compile=false."
-            )
+        require_uncompiled(self.base)
         super().__post_init__()
         _ = self.chosen_layers
 
