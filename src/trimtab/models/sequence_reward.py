@@ -7,13 +7,15 @@ about, V vocabulary, C candidates.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from trimtab.models.conversation import Conversation
+from trimtab.models.described_model import DescribedModel
 from trimtab.models.following import Place
 from trimtab.models.language_model import LanguageModel
 
@@ -51,6 +53,21 @@ class SequenceReward(LanguageModel):
                 "what an answer in the making is worth is read where it stops. Accepted is one "
                 f"that ends in {_COMPLETION}."
             )
+
+    @classmethod
+    def described_as(cls, model: DescribedModel, *, truncate: bool, **settings: Any) -> Self:
+        """Return the reward model that a description is of, with settings of its own.
+
+        Raises:
+            ValueError: where inputs are to be cut.
+        """
+        if truncate:
+            raise ValueError(
+                f"truncate=true of {model.path!r}: an answer in the making is not cut. Leave it "
+                "out."
+            )
+        names = [field.name for field in dataclasses.fields(DescribedModel)]
+        return cls(**{name: getattr(model, name) for name in names}, **settings)
 
     def render(self, conversation: Conversation) -> str:
         """Return what stands before the answer: the question, without the rest of the prompt."""

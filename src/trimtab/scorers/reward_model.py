@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 FORMATS = ("chat", "plain")
 _PLACE = re.compile(r"\{(\w+)\}")
 _FIELDS = ("question", "completion")
-_SHARED = [field.name for field in dataclasses.fields(DescribedModel) if field.name != "prompt"]
 
 
 class _Encoded(NamedTuple):
@@ -173,22 +171,15 @@ class RewardModel(Scorer):
     def by_token(self, candidates: int) -> SequenceReward:
         """Return this model as one that is asked about tokens while an answer is made.
 
-        It reads the question as here, and the answer so far in the tokens of the model that speaks.
-
         Raises:
-            ValueError: where more than that would be read, or less.
+            ValueError: where the beginning of an answer is not what it reads.
         """
-        if self.truncate:
-            raise ValueError(
-                f"truncate=true of {self.path!r}: an answer in the making is not cut. Leave it out."
-            )
-        described = {name: getattr(self._described, name) for name in _SHARED}
-        return SequenceReward(
-            prompt=self.format,
+        return SequenceReward.described_as(
+            self._described,
             template=self.template,
             candidates=candidates,
             max_length=self.max_length,
-            **described,
+            truncate=self.truncate,
         )
 
     # ------------------------------------------------------------------ what it reads
