@@ -16,11 +16,13 @@ proxy=("${run[@]}" method=proxy_tuning)
     guide=b-small-chat untuned=b-small-base $other method.strength=0.5,1,1.5
 "${proxy[@]}" "results=$results/a-on-b-small" base=b-small-base \
     guide=a-small-chat untuned=a-small-base $other method.strength=0,0.5,1,1.5
+"${proxy[@]}" "results=$results/a-on-b-small-exact" base=b-small-base guide=a-small-chat \
+    untuned=a-small-base guide.token_map=exact untuned.token_map=exact method.strength=0.5
 
 # One delta model, trained beside a-large-base: on that, and on a model of the other vocabulary.
 [ -f "$delta/model.safetensors" ] || python train_delta.py
 cmc=("${run[@]}" method=cmc guide=hf "guide.path=$delta" guide.prompt=plain)
 "${cmc[@]}" "results=$results/delta-on-a-large" base=a-large-base method.strength=0.5,1
 "${cmc[@]}" "results=$results/delta-on-b-small" base=b-small-base \
-    guide.token_map=pm-mined-raw method.strength=0.5,1
+    guide.token_map=pm-mined-raw method.strength=0.1,0.15,0.2,0.3,0.5,1
 trimtab table "$results"
