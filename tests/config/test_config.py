@@ -98,7 +98,6 @@ def test_a_choice_is_called_as_its_class():
     others = {"base": "Plain", "guide": "Plain", "vectors": "AlignmentVectors"}
     others |= {"local": "QuestionAnswer"}
     others |= {"mixture": "Formula"}  # where Mixture is what all of them are
-    others |= dict.fromkeys(("nudging_notebook", "nudging_paper"), "Nudging")  # other rules
     others |= {"emulated_fine_tuning": "ProxyTuning"}  # two names of one distribution
     others |= dict.fromkeys(("correctness", "quality", "safety"), "Judge")  # a rubric each
     for group in ("method", "task", "scorer"):

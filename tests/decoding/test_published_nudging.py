@@ -12,9 +12,11 @@ import pytest
 from decoding import real_tokenizers as real
 
 from trimtab import Conversation, Generation, LanguageModel, Nudging
+from trimtab.methods import NudgingNotebook, NudgingPaper
 from trimtab.tasks import Stories, WordProblems
 
 Zoo = Callable[[str], LanguageModel]
+VERSIONS = {"api": Nudging, "notebook": NudgingNotebook, "paper": NudgingPaper}
 GREEDY = Generation(max_new_tokens=40, batch_size=8)
 SAMPLED = dataclasses.replace(GREEDY, temperature=0.9, top_p=0.95, seed=3)
 
@@ -171,8 +173,8 @@ def require_told(nudging: Nudging, asked: list[Conversation], drawn: Generation)
     [pytest.param(0.2, marks=pytest.mark.slow), 0.6, pytest.param(0.9, marks=pytest.mark.slow)],
 )
 def test_answers_are_told_alike(zoo: Zoo, rules: str, threshold: float, drawn: Generation) -> None:
-    nudging = Nudging(
-        base=zoo("a-small-sft"), guide=zoo("b-small-chat"), rules=rules, threshold=threshold
+    nudging = VERSIONS[rules](
+        base=zoo("a-small-sft"), guide=zoo("b-small-chat"), threshold=threshold
     )
     asked = [s.conversation for task in (Stories(), WordProblems()) for s in task.samples(3)]
     assert require_told(nudging, asked, drawn) > 2 * len(asked)
@@ -184,7 +186,7 @@ def test_answers_are_told_alike(zoo: Zoo, rules: str, threshold: float, drawn: G
 def test_random_models_are_told_alike(rules: str, drawn: Generation) -> None:
     """Bytes that are no character, tokens that are not canonical, one vocabulary."""
     base = real.model("gpt2")
-    nudging = Nudging(base=base, guide=real.twin("gpt2", distance=0.15), rules=rules, threshold=0.1)
+    nudging = VERSIONS[rules](base=base, guide=real.twin("gpt2", distance=0.15), threshold=0.1)
     asked = [Conversation(question=q) for q in ("Köln?", "12 + 30?", "the turns the turns", "{")]
     require_told(nudging, asked, dataclasses.replace(drawn, max_new_tokens=20))
 
@@ -193,9 +195,9 @@ def test_each_version_has_its_own_options_and_answers(zoo: Zoo) -> None:
     base, guide = zoo("a-small-sft"), zoo("b-small-chat")
     asked = [sample.conversation for sample in Stories().samples(6)]
     versions = {
-        rules: Nudging(base=base, guide=guide, rules=rules, threshold=0.6)
-        for rules in ("api", "notebook", "paper")
+        rules: version(base=base, guide=guide, threshold=0.6) for rules, version in VERSIONS.items()
     }
+    assert [each.rules for each in versions.values()] == [*VERSIONS]
     assert versions["api"] == Nudging(base=base, guide=guide, threshold=0.6, agreement=True)
     assert not versions["paper"].agreement and versions["notebook"].lookahead == 16
     texts = [[a.text for a in each.complete(asked, GREEDY)] for each in versions.values()]
@@ -210,9 +212,7 @@ def test_each_version_has_its_own_options_and_answers(zoo: Zoo) -> None:
     [
         ({"rules": "moco"}, "rules.*notebook"),
         ({"rules": "notebook", "agreement": True}, "agreement=True.*method=nudging_notebook"),
-        ({"rules": "notebook", "lookahead": 0}, "lookahead"),
-        ({"rules": "paper", "lookahead": 16}, "lookahead=16"),
-        ({"rules": "paper", "boundary": "space"}, "boundary='space'"),
+        ({"rules": "paper"}, "agreement=True.*NudgingPaper"),
         ({"boundary": "token"}, "boundary.*whitespace"),
         ({"lookahead": 0}, "lookahead"),
         ({"agreement": "yes"}, "agreement"),
@@ -222,3 +222,14 @@ def test_options_are_refused(settings: dict, named: str) -> None:
     base = LanguageModel(path="zoo:a-small-base", prompt="plain")
     with pytest.raises(ValueError, match=named):
         Nudging(base=base, guide=base, **settings)
+
+
+def test_a_version_has_no_options_of_another() -> None:
+    base = LanguageModel(path="zoo:a-small-base", prompt="plain")
+    assert NudgingNotebook(base=base, guide=base, lookahead=4).lookahead == 4
+    with pytest.raises(ValueError, match="lookahead"):
+        NudgingNotebook(base=base, guide=base, lookahead=0)
+    with pytest.raises(ValueError, match="lookahead=16"):
+        NudgingPaper(base=base, guide=base, lookahead=16)
+    with pytest.raises(ValueError, match="boundary='space'"):
+        NudgingPaper(base=base, guide=base, boundary="space")

@@ -19,7 +19,7 @@ from trimtab.methods.linear_alignment import LinearAlignment
 from trimtab.methods.method import Method
 from trimtab.methods.mixture import Mixture
 from trimtab.methods.multi_objective import MultiObjective
-from trimtab.methods.nudging import Nudging
+from trimtab.methods.nudging import Nudging, NudgingNotebook, NudgingPaper
 from trimtab.methods.pad import PAD
 from trimtab.methods.plain import Plain
 from trimtab.methods.proxy_tuning import ProxyTuning
@@ -52,6 +52,8 @@ __all__ = [
     "Mixture",
     "MultiObjective",
     "Nudging",
+    "NudgingNotebook",
+    "NudgingPaper",
     "Plain",
     "ProxyTuning",
     "RiC",

@@ -34,24 +34,26 @@ class Nudging(Method):
 
     Fei, Razeghi and Singh, "Nudging: Inference-time Alignment of LLMs via Guided Decoding",
     ACL 2025, arXiv 2410.09300. The authors published three versions of the rules, which give other
-    answers (`rules`):
+    answers:
 
     - `api`, their released API code, by which the paper's results were made, is the default. Its
       guard against loops ends many turns and answers that would go on. Left out are its removal of
       repeated suffixes after decoding, so that text and trace stay one, and its limit of 150
       rounds.
-    - `notebook`, their implementation with a KV cache: the base is sure above the threshold, not at
-      it; a word begins with a token of the guide that begins with a space; of what the guide reads
-      ahead nothing is read again: the base is asked at its end, too; who speaks ends the answer.
-    - `paper`, step by step, as the first author contributed it to MoCo: the guide reads no further
-      than where its next word begins, with a token that holds a space; who speaks ends the answer.
+    - `notebook` (`NudgingNotebook`), their implementation with a KV cache: the base is sure above
+      the threshold, not at it; a word begins with a token of the guide that begins with a space; of
+      what the guide reads ahead nothing is read again: the base is asked at its end, too; who
+      speaks ends the answer.
+    - `paper` (`NudgingPaper`), step by step, as the first author contributed it to MoCo: the guide
+      reads no further than where its next word begins, with a token that holds a space; who speaks
+      ends the answer.
     - `blocks` is what this package took for `api` before: the guard tests whole blocks of
       `lookahead` tokens alone, of several spaces in the guide's words all are the next word's, and
       the base is asked before a lone space at the end of what the guide reads ahead.
 
     In all of them both models read the text anew at each hand-off, and `max_new_tokens` is kept to
-    the token. The other options are those of `rules` where they are left out; `api` and `blocks`
-    take any, `notebook` another `lookahead`.
+    the token. `api` and `blocks` take any options, `notebook` and `paper` theirs alone, but for the
+    `lookahead` of `notebook`.
 
     Args:
         base: the model that has the skill.
@@ -77,11 +79,11 @@ class Nudging(Method):
     base: LanguageModel
     guide: LanguageModel
     threshold: float = 0.4
-    agreement: bool | None = None
-    boundary: str | None = None
-    stop: str | None = None
-    lookahead: int | None = None
-    repetition_guard: bool | None = None
+    agreement: bool = True
+    boundary: str = "space"
+    stop: str = "guide"
+    lookahead: int = 16
+    repetition_guard: bool = True
     rules: str = "api"
 
     dial = "threshold"
@@ -92,10 +94,6 @@ class Nudging(Method):
         require_number("threshold", self.threshold, never_sure, least=0, most=2)
         if self.rules not in PUBLISHED:
             raise ValueError(not_a_choice("rules:", self.rules, PUBLISHED))
-        published = PUBLISHED[self.rules]
-        for name, value in published.items():
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, value)
         require_types(self)
         if self.rules in ("api", "blocks"):
             for name, accepted in (
@@ -106,7 +104,7 @@ class Nudging(Method):
                     raise ValueError(not_a_choice(f"{name}:", getattr(self, name), accepted))
         else:
             self._require_published()
-        if self.lookahead != published["lookahead"]:
+        if self.lookahead != PUBLISHED[self.rules]["lookahead"]:
             require_whole("lookahead", self.lookahead, 1)
 
     def _require_published(self) -> None:
@@ -115,9 +113,10 @@ class Nudging(Method):
             is_free = name == "lookahead" and self.rules == "notebook"
             if getattr(self, name) != value and not is_free:
                 raise ValueError(
-                    f"{name}={getattr(self, name)!r}: it is {value!r} by rules={self.rules}. Leave "
-                    f"it at that, as method=nudging_{self.rules} does, or choose rules=api, which "
-                    "takes any."
+                    f"{name}={getattr(self, name)!r}: it is {value!r} by rules={self.rules}. "
+                    f"Choose method=nudging_{self.rules}, from Python "
+                    f"trimtab.methods.Nudging{self.rules.title()}, which has all that goes with "
+                    "these rules, or rules=api, which takes any."
                 )
 
     def __call__(
@@ -218,3 +217,26 @@ class Nudging(Method):
                 "token_records=True: the two speakers of nudging have tokens of their own, so none "
                 "has a probability under both. Its trace has each piece's; leave it at false."
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NudgingNotebook(Nudging):
+    """Nudging by the rules of the authors' notebook; see `Nudging`, whose settings it has."""
+
+    agreement: bool = False
+    boundary: str = "token"
+    stop: str = "speaker"
+    repetition_guard: bool = False
+    rules: str = "notebook"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NudgingPaper(Nudging):
+    """Nudging step by step, as its first author has it; see `Nudging`, whose settings it has."""
+
+    agreement: bool = False
+    boundary: str = "token"
+    stop: str = "speaker"
+    lookahead: int = 0
+    repetition_guard: bool = False
+    rules: str = "paper"

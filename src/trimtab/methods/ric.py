@@ -67,7 +67,7 @@ class RiC(Mixture):
 
     model: LanguageModel
     strength: float = 0.5
-    ranges: Sequence[Sequence[float]] = ((-4.2, 4.2), (-4.2, 4.2))
+    ranges: Sequence[Sequence[float]] = ([-4.2, 4.2], [-4.2, 4.2])
     shares: Sequence[float] | None = None
     norm: str = "l2"
     sign: str = "<rm{number}_score> {score}"
