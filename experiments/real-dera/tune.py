@@ -3,38 +3,45 @@
     python experiments/real-dera/tune.py --reward brevity --beta 0.5 0.25 0.125 --out adapters
 
 The best policy for reward r at KL weight beta is `p(y|x)` proportional to `p_ref(y|x) exp(r/beta)`
-(Korbak et al., arXiv 2205.11275). It is drawn from exactly: answers of the reference model are
-kept with probability `exp((r - 1)/beta)`, as r <= 1, and an adapter is fitted to what is kept by
-maximum likelihood. So a family has one recipe, one reference and one pool of answers, and beta is
-what it says. Answers that are drawn stay, and an interrupted command goes on.
+(Korbak et al., arXiv 2205.11275). Of K answers to one question that the reference model drew, an
+adapter is fitted by InfoNCA (Chen et al., arXiv 2402.05369): it minimises
+`-sum_k softmax(r/beta)_k log softmax(log p(y_k|x) / p_ref(y_k|x))_k`, whose only minimum over all
+policies is the best one, with rewards as they are in place of noisy preferences. So a family has
+one recipe, one reference and one pool of answers, and beta is what it says. How far the adapter
+got is measured on questions that it was not fitted to. Answers that are drawn stay, adapters that
+are there too, and an interrupted command goes on.
 
-Legend: B rows, T positions.
+Legend: B answers, T tokens of a prompt and its answers, N of the answers alone, D width, V
+vocabulary.
 """
 
 import argparse
-import hashlib
 import json
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
+from statistics import fmean
 from typing import Any
 
 import rewards
 import torch
 from instructions import instructions
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from transformers import PreTrainedModel
 
 from trimtab import Conversation, Generation, LanguageModel, Plain
 
 _DRAWS, _TOKENS, _SEED = 8, 96, 1
-_RANK, _RATE, _ROWS, _EPOCHS, _WARMUP = 4, 3e-4, 16, 3, 10
+_RANK, _RATE, _QUESTIONS, _EPOCHS, _WARMUP, _HELD_OUT = 4, 5e-4, 4, 1, 5, 40
 _MODULES = ["q_proj", "k_proj", "v_proj", "o_proj"]
 
+Line = dict[str, Any]
+"""An answer of the pool: its id, question, text, token ids, and `reference`, its log-likelihood."""
 
-def draw_pool(model: LanguageModel, file: Path, asked: Sequence[str]) -> list[dict[str, Any]]:
-    """Return answers that the reference model draws at temperature 1; those in a file stay."""
-    lines = [json.loads(line) for line in file.open()] if file.exists() else []
+
+def draw_pool(model: LanguageModel, file: Path, asked: Sequence[str]) -> list[list[Line]]:
+    """Return the reference's answers at temperature 1, by question; those in a file stay."""
+    lines = _read(file)
     known = {line["id"] for line in lines}
     conversations = {
         f"{place}#{draw}": Conversation(question=question)
@@ -47,75 +54,139 @@ def draw_pool(model: LanguageModel, file: Path, asked: Sequence[str]) -> list[di
         for answer in Plain(model=model).stream(conversations, generation):
             question = conversations[answer.id].question
             line = {"id": answer.id, "question": question, "text": answer.text}
-            lines.append(line | {"ids": answer.token_ids, "stop": answer.stop_reason})
+            lines.append(line | {"ids": list(answer.token_ids), "stop": answer.stop_reason})
             written.write(json.dumps(lines[-1]) + "\n")
             written.flush()
-    return sorted(lines, key=lambda line: line["id"])
+    pool: dict[str, list[Line]] = {question: [] for question in asked}
+    for line in sorted(lines, key=lambda line: line["id"]):
+        if line["question"] in pool:
+            pool[line["question"]].append(line)
+    return list(pool.values())
 
 
-def kept(pool: Sequence[dict[str, Any]], reward: str, beta: float) -> list[dict[str, Any]]:
-    """Return what is accepted with probability exp((r - 1)/beta); seed and id name the draw."""
-    rule = getattr(rewards, reward)
-    return [
-        line for line in pool if _uniform(line["id"]) < math.exp((rule(line["text"]) - 1) / beta)
-    ]
+def weigh_pool(model: LanguageModel, file: Path, pool: Sequence[list[Line]]) -> None:
+    """Add to each answer its log-likelihood under the reference; those in a file stay."""
+    known = {line["id"]: line["reference"] for line in _read(file)}
+    with file.open("a") as written, torch.inference_mode():
+        for lines in pool:
+            if not all(line["id"] in known for line in lines):
+                for line, found in zip(
+                    lines, log_likelihoods(model.weights, model, lines).tolist(), strict=True
+                ):
+                    known[line["id"]] = found
+                    written.write(json.dumps({"id": line["id"], "reference": found}) + "\n")
+                written.flush()
+            for line in lines:
+                line["reference"] = known[line["id"]]
 
 
-def _uniform(name: str) -> float:
-    digest = hashlib.sha256(f"{_SEED} {name}".encode()).digest()
-    return int.from_bytes(digest[:8], "little") / 2**64
+def _read(file: Path) -> list[Line]:
+    if not file.exists():
+        return []
+    whole = [text for text in file.read_text().splitlines(keepends=True) if text.endswith("\n")]
+    file.write_text("".join(whole))  # a torn line is drawn again
+    return [json.loads(text) for text in whole]
 
 
-def fit(model: LanguageModel, lines: Sequence[dict[str, Any]]) -> PeftModel:
-    """Return the model with an adapter of greatest likelihood of the answers, ends included."""
+def log_likelihoods(
+    weights: PreTrainedModel | PeftModel, model: LanguageModel, lines: Sequence[Line]
+) -> torch.Tensor:
+    """Return `[B]`, the log-likelihood of each answer to one question, its end included, in nats.
+
+    The prompt is read once: all lie in one row, in which an answer sees the prompt and itself.
+    """
+    prompt = model.encode(model.render(Conversation(question=lines[0]["question"])))
+    answers = [line["ids"] for line in lines]
+    tokens_T = torch.tensor([*prompt, *(token for ids in answers for token in ids)])
+    whose_T = torch.tensor([-1] * len(prompt) + [k for k, ids in enumerate(answers) for _ in ids])
+    places = [*range(len(prompt)), *(len(prompt) + i for ids in answers for i in range(len(ids)))]
+    seen_TT = (whose_T[:, None] == whose_T) | (whose_T == -1)
+    before, start = list[int](), len(prompt)
+    for ids in answers:  # the last position of the prompt is before the first token of each
+        before += [len(prompt) - 1, *range(start, start + len(ids) - 1)]
+        start += len(ids)
+    inner = weights.get_base_model() if isinstance(weights, PeftModel) else weights
+    with torch.autocast("cpu", torch.bfloat16):
+        hidden_TD = inner.model(
+            input_ids=tokens_T[None],
+            attention_mask=seen_TT.tril()[None, None],
+            position_ids=torch.tensor([places]),
+        ).last_hidden_state[0]
+        logits_NV = inner.lm_head(hidden_TD[before])
+    found_N = -torch.nn.functional.cross_entropy(
+        logits_NV.float(), tokens_T[len(prompt) :], reduction="none"
+    )
+    return torch.zeros(len(lines)).index_add(0, whose_T[len(prompt) :], found_N)
+
+
+def fit(
+    model: LanguageModel, pool: Sequence[list[Line]], reward: Callable[[str], float], beta: float
+) -> PeftModel:
+    """Return the model with an adapter fitted to the best policy at a KL weight."""
     torch.manual_seed(_SEED)
     shape = LoraConfig(
         r=_RANK, lora_alpha=2 * _RANK, target_modules=_MODULES, task_type="CAUSAL_LM"
     )
     tuned = get_peft_model(model.weights, shape)
     tuned.train()
-    steps = _EPOCHS * math.ceil(len(lines) / _ROWS)
-    optimizer = torch.optim.AdamW(
-        [p for p in tuned.parameters() if p.requires_grad], lr=_RATE, weight_decay=0.0
-    )
-    per_row = sum(len(line["ids"]) for line in lines) / len(lines)
-    for step, rows in enumerate(_batches(lines)):
-        done = min(1.0, (step + 1) / _WARMUP) * (1 - step / steps)
+    own = [weight for weight in tuned.parameters() if weight.requires_grad]
+    optimizer = torch.optim.AdamW(own, lr=_RATE, weight_decay=0.0)
+    batches = list(_batches(pool))
+    for step, questions in enumerate(batches):
         for group in optimizer.param_groups:
-            group["lr"] = _RATE * done
-        loss = _loss(tuned, model, rows) / (len(rows) * per_row)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(tuned.parameters(), 1.0)
+            group["lr"] = _RATE * min(1.0, (step + 1) / _WARMUP) * (1 - step / len(batches))
+        total = 0.0
+        for lines in questions:
+            ratios, wanted = _log_ratios(tuned, model, lines), _wanted(lines, reward, beta)
+            loss = _above_best(ratios, wanted) / len(questions)
+            loss.backward()
+            total += loss.item()
         optimizer.step()
         optimizer.zero_grad()
         if step % 10 == 0:
-            print(f"  step {step} of {steps}: {loss.item():.4f} nats a token", flush=True)
+            print(f"  step {step} of {len(batches)}: {total:.4f} nats above the best", flush=True)
     return tuned.eval()
 
 
-def _batches(lines: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    for epoch in range(_EPOCHS):
-        order = sorted(lines, key=lambda line: line["id"])
-        Random(f"{_SEED} {epoch}").shuffle(order)
-        for start in range(0, len(order), _ROWS):
-            yield order[start : start + _ROWS]
+def _log_ratios(tuned: PeftModel, model: LanguageModel, lines: Sequence[Line]) -> torch.Tensor:
+    reference = torch.tensor([line["reference"] for line in lines])
+    return log_likelihoods(tuned, model, lines) - reference
 
 
-def _loss(tuned: PeftModel, model: LanguageModel, rows: Sequence[dict[str, Any]]) -> torch.Tensor:
-    """Return minus the log-likelihood of the answers' tokens, in nats."""
-    prompts = [model.encode(model.render(Conversation(question=row["question"]))) for row in rows]
-    sequences = [[*prompt, *row["ids"]] for prompt, row in zip(prompts, rows, strict=True)]
-    width = max(map(len, sequences))
-    tokens_BT = torch.tensor([own + [0] * (width - len(own)) for own in sequences])
-    seen_BT = torch.tensor([[1] * len(own) + [0] * (width - len(own)) for own in sequences])
-    labels_BT = tokens_BT.masked_fill(seen_BT == 0, -100)
-    for row, prompt in enumerate(prompts):
-        labels_BT[row, : len(prompt)] = -100
-    logits_BTV = tuned(input_ids=tokens_BT, attention_mask=seen_BT).logits[:, :-1]
-    asked = labels_BT[:, 1:] != -100  # only there are whole vocabularies worth a loss
-    return torch.nn.functional.cross_entropy(
-        logits_BTV[asked].float(), labels_BT[:, 1:][asked], reduction="sum"
+def _wanted(lines: Sequence[Line], reward: Callable[[str], float], beta: float) -> torch.Tensor:
+    return torch.tensor([reward(line["text"]) / beta for line in lines])
+
+
+def _above_best(ratios: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """Return the cross-entropy less what the best policy leaves of it: a KL divergence."""
+    return torch.nn.functional.kl_div(
+        ratios.log_softmax(0), wanted.log_softmax(0), log_target=True, reduction="sum"
     )
+
+
+def _batches(pool: Sequence[list[Line]]) -> Iterator[list[list[Line]]]:
+    for epoch in range(_EPOCHS):
+        order = list(pool)
+        Random(f"{_SEED} {epoch}").shuffle(order)
+        for start in range(0, len(order) - _QUESTIONS + 1, _QUESTIONS):
+            yield order[start : start + _QUESTIONS]
+
+
+def measured(
+    tuned: PeftModel,
+    model: LanguageModel,
+    pool: Sequence[list[Line]],
+    reward: Callable[[str], float],
+    beta: float,
+) -> dict[str, float]:
+    """Return what `fit` minimises on questions that it did not see, before and after, in nats."""
+    before, after = [], []
+    with torch.inference_mode():
+        for lines in pool:
+            wanted = _wanted(lines, reward, beta)
+            after.append(_above_best(_log_ratios(tuned, model, lines), wanted).item())
+            before.append(_above_best(torch.zeros(len(lines)), wanted).item())
+    return {"before": round(fmean(before), 4), "after": round(fmean(after), 4)}
 
 
 def main() -> None:
@@ -131,22 +202,25 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     asked = instructions()[0][: given.instructions]
     pool = draw_pool(model, given.out / "pool.jsonl", asked)
+    weigh_pool(model, given.out / "reference.jsonl", pool)
     rule = getattr(rewards, given.reward)
+    held_out = min(_HELD_OUT, len(pool) // 5)
     for beta in given.beta:
-        lines = kept(pool, given.reward, beta)
-        mean = sum(rule(line["text"]) for line in lines) / len(lines)
-        print(
-            f"beta {beta:g}: {len(lines)} of {len(pool)} answers, mean reward {mean:.3f}",
-            flush=True,
-        )
-        tuned = fit(model, lines)
         folder = given.out / f"{given.reward}-{beta:g}"
+        if (folder / "tuning.json").exists():
+            print(f"{folder} is there", flush=True)
+            continue
+        print(f"{given.reward}, beta {beta:g}", flush=True)
+        tuned = fit(model, pool[held_out:], rule, beta)
+        found = measured(tuned, model, pool[:held_out], rule, beta)
         halved = {name: own.half() for name, own in get_peft_model_state_dict(tuned).items()}
         tuned.peft_config["default"].base_model_name_or_path = given.model
         tuned.save_pretrained(folder, state_dict=halved)
         (folder / "README.md").unlink()  # a form that nobody has filled in
+        record = {"reward": given.reward, "beta": beta, "seed": _SEED, **found}
+        (folder / "tuning.json").write_text(json.dumps(record, indent=2) + "\n")
         tuned.unload()
-        print(f"  {folder}", flush=True)
+        print(f"  {folder}: {found}", flush=True)
 
 
 if __name__ == "__main__":

