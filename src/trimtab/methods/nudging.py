@@ -94,6 +94,7 @@ class Nudging(Method):
         require_number("threshold", self.threshold, never_sure, least=0, most=2)
         if self.rules not in PUBLISHED:
             raise ValueError(not_a_choice("rules:", self.rules, PUBLISHED))
+        require_whole("lookahead", self.lookahead, min(1, PUBLISHED[self.rules]["lookahead"]))
         require_types(self)
         if self.rules in ("api", "blocks"):
             for name, accepted in (
@@ -104,8 +105,6 @@ class Nudging(Method):
                     raise ValueError(not_a_choice(f"{name}:", getattr(self, name), accepted))
         else:
             self._require_published()
-        if self.lookahead != PUBLISHED[self.rules]["lookahead"]:
-            require_whole("lookahead", self.lookahead, 1)
 
     def _require_published(self) -> None:
         """Refuse options that are not those of the rules."""
