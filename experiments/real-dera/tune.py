@@ -32,7 +32,8 @@ from transformers import PreTrainedModel
 from trimtab import Conversation, Generation, LanguageModel, Plain
 
 _DRAWS, _TOKENS, _SEED = 8, 96, 1
-_RANK, _RATE, _QUESTIONS, _EPOCHS, _WARMUP, _HELD_OUT = 4, 5e-4, 4, 1, 5, 40
+_RANK, _QUESTIONS, _EPOCHS, _WARMUP, _HELD_OUT = 4, 4, 1, 5, 40
+_RATE, _MOST = 1.25e-4, 1e-3  # at beta = 1, and at any
 _MODULES = ["q_proj", "k_proj", "v_proj", "o_proj"]
 
 Line = dict[str, Any]
@@ -130,11 +131,13 @@ def fit(
     tuned = get_peft_model(model.weights, shape)
     tuned.train()
     own = [weight for weight in tuned.parameters() if weight.requires_grad]
-    optimizer = torch.optim.AdamW(own, lr=_RATE, weight_decay=0.0)
+    # What is to be learned grows with 1/beta; Adam's steps have the size of their rate alone.
+    rate = min(_MOST, _RATE / beta)
+    optimizer = torch.optim.AdamW(own, lr=rate, weight_decay=0.0)
     batches = list(_batches(pool))
     for step, questions in enumerate(batches):
         for group in optimizer.param_groups:
-            group["lr"] = _RATE * min(1.0, (step + 1) / _WARMUP) * (1 - step / len(batches))
+            group["lr"] = rate * min(1.0, (step + 1) / _WARMUP) * (1 - step / len(batches))
         total = 0.0
         for lines in questions:
             ratios, wanted = _log_ratios(tuned, model, lines), _wanted(lines, reward, beta)
