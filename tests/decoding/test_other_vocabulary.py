@@ -514,6 +514,19 @@ def test_a_delta_model_is_no_distribution(zoo) -> None:
         CMC(base=zoo("b-small-base"), delta=delta)
 
 
+def test_a_map_for_delta_models_is_refused_where_distributions_are_mixed(zoo) -> None:
+    base, other = zoo("b-small-base"), mapped(zoo("a-small-chat"), "pm-mined-raw")
+    terms = {"base": {"model": base, "weight": 0.9}, "other": {"model": other, "weight": 0.1}}
+    message = r"token_map=pm-mined-raw of (guide|other) \(zoo:a-small-chat\): .*, as pm-mined"
+    for method in (
+        Ensemble(base=base, guide=other),
+        Formula(terms=terms, mixing="probabilities"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            method.require_compatible()
+    Formula(terms=terms).require_compatible()
+
+
 def test_a_kind_of_map_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match=r"token_map of zoo:a-small-chat: 'mined' is not known"):
         LanguageModel(path="zoo:a-small-chat", prompt="chat", token_map="mined")

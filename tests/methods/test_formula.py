@@ -275,6 +275,18 @@ def test_what_has_no_meaning_is_named(settings: dict, message: str) -> None:
     assert "weights" not in vars(base["model"])
 
 
+def test_a_weight_that_rounding_leaves_of_nothing_is_nothing() -> None:
+    """0.3 - 3 * 0.1 is -5.6e-17: no negative share, and nobody who would have to be run."""
+    model = LanguageModel(path="zoo:a-small-base", prompt="plain")
+    terms = {
+        "ends": Term(model=model, weight=0.3, per_strength=-3),
+        "stays": Term(model=model, weight=0.7, per_strength=3),
+    }
+    turned = Formula(terms=terms, strength=0.1, mixing="probabilities")
+    assert {role: weight for role, (_, weight) in turned.mixture.items()} == {"ends": 0, "stays": 1}
+    assert terms["ends"].at(0.1 + 1e-9) == pytest.approx(-3e-9)  # small is not nothing
+
+
 def test_a_sum_is_linear(zoo: Zoo) -> None:
     base, tuned, _ = voices(zoo)
     written = sum([2 * base, -tuned * STRENGTH, base / 4 + (1 - STRENGTH / 2) * tuned])

@@ -15,8 +15,9 @@ class CMC(Mixture):
     `z = log p_base + strength z_delta`: Wu et al., "Cross-model Control: Improving Multiple Large
     Language Models in One-time Training", NeurIPS 2024, arXiv 2410.17599, as their code has it. The
     delta model was trained beside one frozen model to make that sum say what is wanted, and is used
-    with others. That the base's logits are normalized is a constant, which changes no answer. Where
-    the base has another vocabulary, `delta.token_map=pm-mined-raw` reads z_delta through their
+    with others. That the base's logits are normalized is a constant, which changes no distribution,
+    and is left out; a repetition penalty, which tells logits by their sign, would see it. Where the
+    base has another vocabulary, `delta.token_map=pm-mined-raw` reads z_delta through their
     token map, and gives 0 to tokens that map to nothing.
 
     Their code takes the most likely token whatever the settings of sampling; here these hold.
@@ -45,6 +46,11 @@ class CMC(Mixture):
                 f"distribution. Accepted are {PM_MINED_RAW}, and null for the base's vocabulary."
             )
         super().__post_init__()
+
+    @property
+    def takes_deltas(self) -> bool:
+        """It does."""
+        return True
 
     @property
     def mixture(self) -> dict[str, tuple[LanguageModel, float]]:

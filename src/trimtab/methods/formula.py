@@ -109,6 +109,11 @@ class Formula(Mixture):
         return {name: (term.model, term.at(self.strength)) for name, term in self.terms.items()}
 
     @property
+    def takes_deltas(self) -> bool:
+        """A sum of logits does."""
+        return self.mixing != PROBABILITIES
+
+    @property
     def reference_role(self) -> str | None:
         """The reference."""
         return self.reference

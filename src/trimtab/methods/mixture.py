@@ -18,6 +18,7 @@ from trimtab.methods.method import Method
 from trimtab.methods.prompts import Prompts
 from trimtab.models import Conversation, LanguageModel
 from trimtab.models.steering import Steering
+from trimtab.models.token_map import PM_MINED, PM_MINED_RAW
 from trimtab.models.vocabulary import answering, maps_onto, require_one_vocabulary
 
 if TYPE_CHECKING:
@@ -57,6 +58,11 @@ class Mixture(Method):
     def reference_role(self) -> str | None:
         """The model from which an answer's KL divergence is measured, where it is run."""
         return None
+
+    @property
+    def takes_deltas(self) -> bool:
+        """Whether a model may be a delta model, whose logits are no distribution."""
+        return False
 
     @property
     def steering(self) -> Mapping[str, Callable[[], Steering]]:
@@ -222,7 +228,14 @@ class Mixture(Method):
         )
 
     def require_compatible(self) -> None:
-        """Raise ValueError for models that share no vocabulary, and have no token map."""
+        """Raise ValueError for models that share no vocabulary, or have no token map for here."""
+        for role, model in self.all_models.items():
+            if model.token_map == PM_MINED_RAW and not self.takes_deltas:
+                raise ValueError(
+                    f"token_map={PM_MINED_RAW} of {role} ({model.path}): {type(self).__name__} "
+                    "mixes distributions, and this map gives the logits of a delta model (see "
+                    f"CMC), which are none. Accepted is another map, as {PM_MINED}."
+                )
         require_one_vocabulary(self.all_models)
 
     def weigh(

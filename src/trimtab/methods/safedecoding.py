@@ -113,5 +113,6 @@ class SafeDecoding(Mixture):
     def _no_likelihoods(self) -> ValueError:
         return ValueError(
             f"SafeDecoding leaves some {self.common} tokens to begin with, so a given text has "
-            "mostly no probability, and likelihoods compare nothing. Ask base or guide for them."
+            "mostly no probability, and likelihoods compare nothing. Ask Plain for those of the "
+            "base or of the expert."
         )

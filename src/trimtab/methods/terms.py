@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -53,7 +54,11 @@ class Term:
 
     def at(self, strength: float) -> float:
         """Return the weight where the dial stands at `strength`."""
-        return self.weight + self.per_strength * strength or 0.0  # no -0.0
+        turned = self.per_strength * strength
+        # What rounding leaves of nothing is nothing: the model need not be run.
+        if math.isclose(self.weight, -turned, rel_tol=1e-12):
+            return 0.0
+        return self.weight + turned
 
     def question(self, conversation: Conversation) -> Conversation:
         """Return what this model is asked."""
