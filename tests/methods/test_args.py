@@ -173,6 +173,23 @@ def test_an_answer_ends_where_the_reward_model_is_full(zoo, tmp_path: Path) -> N
     assert answer.stop_reason == "context" and len(answer.token_ids) <= 64 - prompt + 1
 
 
+@pytest.mark.parametrize("batch_size", [1, 8])
+def test_no_candidate_is_read_beyond_the_longest_sequence(
+    zoo, folder: Path, batch_size: int
+) -> None:
+    """The n-th token's candidates make sequences of the prompt and n tokens."""
+    (asked,) = stories(1)
+    prompt = Worth(folder, "plain").prompt(asked.question)
+    longest = dataclasses.replace(reward(folder, "plain"), max_length=len(prompt) + 4)
+    generation = dataclasses.replace(GREEDY, batch_size=batch_size)
+    whole, ended = (
+        ARGS(base=zoo(BASE), reward=each).complete([asked], generation)[0]
+        for each in (reward(folder, "plain"), longest)
+    )
+    assert ended.stop_reason == "context"
+    assert ended.token_ids == whole.token_ids[:4]
+
+
 def test_what_cannot_be_is_refused(zoo, folder: Path, tmp_path: Path) -> None:
     base, good = zoo(BASE), reward(folder, "plain")
     for wrong in (None, "rewards", FunctionReward(function=lambda c, q, t: 0.0)):

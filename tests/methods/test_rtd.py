@@ -19,6 +19,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from trimtab import Conversation, Generation, LanguageModel, Plain
+from trimtab.cli.datastore_command import main
+from trimtab.config.composition import ConfigError
 from trimtab.datastore import nearest
 from trimtab.datastore.building import Example, build
 from trimtab.datastore.store_file import FILE, StoreFile
@@ -314,6 +316,18 @@ def test_what_is_no_example_is_refused(zoo, store, tmp_path) -> None:
     with pytest.raises(ValueError, match="is there already"):
         build(model, [Example("x", "Why?", "So")], store, source="nothing")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "odd", ["method=nudging", "+method.threshold=1", "generation.seed=7", "guide=a-small-chat"]
+)
+def test_the_command_takes_no_setting_that_it_would_not_honour(tmp_path, odd: str) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(ConfigError) as refused:
+        main(["base=a-small-base", "task=word-problems", "limit=2", odd, "--out", str(out)])
+    (mistake,) = refused.value.mistakes
+    assert mistake.startswith(f"{odd}: it has no part in a datastore. Accepted are settings of")
+    assert not out.exists()
 
 
 def test_the_command_builds_what_a_run_looks_up(tmp_path) -> None:

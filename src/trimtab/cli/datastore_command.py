@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trimtab.cli.actions import bar
 from trimtab.cli.output import say
-from trimtab.config import composition, former
+from trimtab.config import composition
+from trimtab.config.composition import ConfigError
 from trimtab.config.overrides import Source, check_command
 from trimtab.machine.numbers_as_text import size
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from trimtab.tasks import Sample, Task
 
 _WHOLE = ("end", "guide", "base")  # ways to stop that are an answer's own
+_READ = ("base", "task", "limit", "limit_seed")  # what a datastore follows from
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -29,8 +32,9 @@ def main(arguments: Sequence[str]) -> int:
         ValueError: for examples without answers, and a folder that is there already.
     """
     options = _parser().parse_intermixed_args(arguments)
+    _require_read(options.overrides)
     source = Source(further=(options.config_dir,) if options.config_dir else ())
-    config = check_command(former.as_now(options.overrides), source)
+    config = check_command(options.overrides, source)
     assert config is not None
     model, task = composition.build(config.base), composition.build(config.task)
 
@@ -91,6 +95,19 @@ def examples(
     return found
 
 
+def _require_read(overrides: Sequence[str]) -> None:
+    """Refuse settings of a run that have no part in a datastore."""
+    odd = [each for each in overrides if re.split(r"[.=@]", each.lstrip("+~"))[0] not in _READ]
+    if odd:
+        raise ConfigError(
+            [
+                f"{each}: it has no part in a datastore. Accepted are settings of "
+                f"{', '.join(_READ)}; leave it out."
+                for each in odd
+            ]
+        )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="trimtab datastore",
@@ -104,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
         "overrides",
         nargs="*",
         metavar="KEY=VALUE",
-        help="base=MODEL, task=TASK, limit=N and their settings, as in trimtab run",
+        help="base=MODEL, task=TASK, limit=N and their settings, as in trimtab run; no others",
     )
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FOLDER", help="the folder to write"

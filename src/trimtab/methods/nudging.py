@@ -51,9 +51,10 @@ class Nudging(Method):
       `lookahead` tokens alone, of several spaces in the guide's words all are the next word's, and
       the base is asked before a lone space at the end of what the guide reads ahead.
 
-    In all of them both models read the text anew at each hand-off, and `max_new_tokens` is kept to
-    the token. `api` and `blocks` take any options, `notebook` and `paper` theirs alone, but for the
-    `lookahead` of `notebook`.
+    In all of them both models read the text anew at each hand-off. An answer ends once it has
+    `max_new_tokens` of the base's tokens: the base stops there to the token, the guide with the
+    words that it was given, which may go beyond. `api` and `blocks` take any options, `notebook`
+    and `paper` theirs alone, but for the `lookahead` of `notebook`.
 
     Args:
         base: the model that has the skill.

@@ -36,7 +36,7 @@ class SequenceReward(LanguageModel):
     Args are those of `LanguageModel`, and:
         template: with `prompt=plain`, text with `{question}` that ends in `{completion}`.
         candidates: how many of the likeliest tokens it is asked about.
-        max_length: longest sequence in tokens; None for what it was built for.
+        max_length: longest sequence in tokens, with a candidate; None for what it was built for.
     """
 
     template: str | None = None
@@ -89,9 +89,9 @@ class SequenceReward(LanguageModel):
 
     @cached_property
     def context_length(self) -> int:
-        """The longest sequence, in tokens."""
+        """The longest sequence that a candidate fits behind, in tokens."""
         built_for = min(super().context_length, int(self.tokenizer.model_max_length))
-        return min(built_for, self.max_length or built_for)
+        return min(built_for, self.max_length or built_for) - 1
 
     @cached_property
     def stop_tokens(self) -> frozenset[int]:
