@@ -133,6 +133,19 @@ def test_what_could_not_be_scored_is_not_chosen_and_said(zoo, caplog) -> None:
     assert "no answer could be scored" in caplog.text
 
 
+def test_a_reward_that_fails_names_the_answer_that_it_failed_on(zoo) -> None:
+    model, (asked,) = zoo("a-small-sft"), stories(1)
+    (texts,) = drawn(model, [asked], 3)
+    assert texts[2] not in texts[:2]
+
+    def fails(completion: str, question: str, target: str | None) -> float:
+        return math.nan if completion == texts[2] else 1.0
+
+    method = BestOfN(model=model, reward=FunctionReward(function=fails), n=3)
+    with pytest.raises(ValueError, match="returned nan for sample '0~3'"):
+        method.complete([asked], SAMPLED)
+
+
 def test_what_cannot_be_is_refused(zoo) -> None:
     model = zoo("a-small-sft")
     with pytest.raises(ValueError, match=r"n=4 at temperature=0: .* alike"):

@@ -19,6 +19,7 @@ from trimtab.methods.method import Method
 from trimtab.methods.mixture import DraftSource
 from trimtab.methods.plain import Plain
 from trimtab.methods.prompts import Prompts
+from trimtab.methods.tries import tries_at
 from trimtab.models import Conversation, LanguageModel
 
 _log = logging.getLogger(__name__)
@@ -120,11 +121,13 @@ class BestOfN(Method):
         if prompts.conversation is None:
             raise ValueError("A reward reads the question, and here are tokens: use complete().")
         question = prompts.conversation.asked
+        # What fails on one names its id.
+        numbers = {one.name: one.number for one in tries_at([answers[0].id], len(answers))}
         lines = [
-            {"id": str(i), "question": question, "completion": answer.text, "target": None}
-            for i, answer in enumerate(answers)
+            {"id": name, "question": question, "completion": answers[i].text, "target": None}
+            for name, i in numbers.items()
         ]
-        verdicts = {int(i): self._value(verdict) for i, verdict in self.reward.score(lines)}
+        verdicts = {numbers[name]: self._value(each) for name, each in self.reward.score(lines)}
         scores = {i: value for i, value in sorted(verdicts.items()) if value is not None}
         if not scores:
             _log.warning("Sample %r: no answer could be scored; the first is given.", answers[0].id)
