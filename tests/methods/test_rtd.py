@@ -305,6 +305,22 @@ def test_what_is_no_store_of_the_model_is_refused_before_weights_load(
             method.complete(["Hello"])
 
 
+def test_a_token_of_prompt_and_answer_follows_what_is_before_it(zoo, tmp_path) -> None:
+    model = zoo("a-small-base")
+    prompt, answer = "The mar", "ket has 5"
+    alone, whole = model.encode(prompt), model.encode(prompt + answer)
+    before = next(i for i, token in enumerate(whole) if alone[i : i + 1] != [token])
+    assert 0 < before < len(alone)
+    split = Example("1", prompt, answer)
+    store = build(model, [split], tmp_path / "all", source="nothing")
+    end = model.tokenizer.eos_token_id
+    assert store.values.load().tolist() == [*whole[before:], end]
+    expected = states(model, whole)[before - 1 :]
+    torch.testing.assert_close(store.keys.load(), expected, atol=2e-4, rtol=1e-4)
+    with pytest.raises(ValueError, match="Example '1': the first token of its answer holds"):
+        build(model, [split], tmp_path / "first", source="nothing", positions="first")
+
+
 def test_what_is_no_example_is_refused(zoo, store, tmp_path) -> None:
     model = zoo("a-small-base")
     with pytest.raises(ValueError, match="There are no examples in nothing"):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from trimtab.config.accepted import require_choice
 from trimtab.datastore import store_file
 from trimtab.machine.whole_folder import new_folder
+from trimtab.models.prefix import common_prefix
 
 if TYPE_CHECKING:
     from trimtab.models import LanguageModel
@@ -52,7 +53,8 @@ def build(
     """Write the datastore of some examples, and return it.
 
     An answer's tokens are those that it adds to its prompt, in the canonical tokenization of both
-    together; an end-of-sequence token follows one that is whole.
+    together: where one holds the prompt's end, too, it follows what is before that. An
+    end-of-sequence token follows an answer that is whole.
 
     Args:
         model: whose states are kept.
@@ -113,12 +115,19 @@ def build(
 
 def _tokens(model: LanguageModel, example: Example, positions: str) -> tuple[list[int], list[int]]:
     """Return an example's prompt, and the tokens after it that are kept."""
-    prompt = model.encode(example.prompt)
-    follows = model.encode(example.prompt + example.answer)[len(prompt) :]
+    alone, whole = model.encode(example.prompt), model.encode(example.prompt + example.answer)
+    shared = common_prefix(alone, whole)
+    prompt, follows = whole[:shared], whole[shared:]
     where = f"Example {example.id!r}"
     if not prompt or not follows:
         raise ValueError(f"{where} has no {'answer' if prompt else 'prompt'}. Leave it out.")
     if positions == store_file.FIRST:
+        if shared < len(alone):
+            raise ValueError(
+                f"{where}: the first token of its answer holds the end of its prompt, too, so that "
+                "positions=first would keep none of the answer's own. Let the prompt end in white "
+                "space or the answer begin with some, or take positions=all."
+            )
         follows = follows[:1]
     elif example.ends:
         follows = [*follows, _end(model)]

@@ -41,8 +41,9 @@ def rescored(
         candidates: how many of the likeliest tokens these are.
     """
     if rewards_NV is None:
-        least_N1 = z_NV.topk(min(candidates, z_NV.shape[-1])).values[:, -1:]
-        return z_NV.masked_fill(z_NV < least_N1, -math.inf)
+        from trimtab.decoding.filters import keep_top_k
+
+        return keep_top_k(z_NV, candidates)
     scores_NV: torch.Tensor = z_NV + strength * rewards_NV
     return scores_NV.masked_fill(rewards_NV == -math.inf, -math.inf)
 

@@ -12,7 +12,7 @@ from trimtab.decoding.batching import decode
 from trimtab.decoding.predictor import Answer, Cursors
 from trimtab.methods.declaration import Declaration
 from trimtab.methods.prompts import Prompts, require_room
-from trimtab.methods.tries import Try, added_up, best_of, tries_at
+from trimtab.methods.tries import Attempt, added_up, best_of, tries_at
 from trimtab.models import Conversation
 
 _log = logging.getLogger(__name__)
@@ -55,9 +55,9 @@ def answered(
         from trimtab.decoding.speaking import Speaking  # imports torch
 
         speaking = Speaking([method.speakers() for method in methods], generation)
-    begun: dict[int, tuple[int, Try, Cursors]] = {}  # by slot: method, sample, who speaks
+    begun: dict[int, tuple[int, Attempt, Cursors]] = {}  # by slot: method, sample, who speaks
 
-    def begin(one: Try) -> Callable[[Sequence[int]], dict[int, Answer]]:
+    def begin(one: Attempt) -> Callable[[Sequence[int]], dict[int, Answer]]:
         asked = {
             number: own[one.sample_id]._replace(sample_id=one.name)
             for number, own in enumerate(prompts)

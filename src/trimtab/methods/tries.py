@@ -13,7 +13,7 @@ from trimtab.methods.declaration import Declaration
 from trimtab.methods.prompts import Prompts
 
 
-class Try(NamedTuple):
+class Attempt(NamedTuple):
     """One of the answers to a sample; the first is number 0."""
 
     sample_id: str
@@ -25,14 +25,14 @@ class Try(NamedTuple):
         return f"{self.sample_id}~{self.number + 1}" if self.number else self.sample_id
 
 
-def tries_at(sample_ids: Iterable[str], most: int) -> list[Try]:
+def tries_at(sample_ids: Iterable[str], most: int) -> list[Attempt]:
     """Return so many tries at each sample; more of them leave the earlier ones as they are.
 
     Raises:
         ValueError: where a sample has the name of a try at another.
     """
-    found: dict[str, Try] = {}
-    for one in (Try(sample_id, number) for sample_id in sample_ids for number in range(most)):
+    found: dict[str, Attempt] = {}
+    for one in (Attempt(sample_id, number) for sample_id in sample_ids for number in range(most)):
         other = found.setdefault(one.name, one)
         if other != one:
             raise ValueError(

@@ -1,6 +1,7 @@
 """What the files of a run folder hold: a line for each key, of which reading's checks are made.
 
-A key that not every run of every version has is `NotRequired`; others are kept, and read by nobody.
+A key that an earlier version did not write, or that not every run has, is `NotRequired`. One that
+is not named here is kept as it is and read by nobody.
 """
 
 from typing import Annotated, Any, NotRequired, TypedDict
