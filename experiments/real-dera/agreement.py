@@ -9,6 +9,7 @@ paired by instruction (each the mean of its draws), lies within 0.05 of zero: tw
 a level of 2.5 % each. They do not where it lies outside of that; else it is not decided.
 """
 
+import math
 import sys
 from pathlib import Path
 
@@ -48,7 +49,10 @@ def main(folder: str, metric: str = "brevity") -> None:
 
 
 def _numbers(run: Run, metric: str) -> str:
-    return " | ".join(_shown(mean(list(run.scores(name).values()))) for name in (metric, "kl"))
+    bounds = {metric: (0.0, 1.0), "kl": (0.0, math.inf)}
+    return " | ".join(
+        _shown(mean(list(run.scores(name).values()), own)) for name, own in bounds.items()
+    )
 
 
 def _shown(found: Estimate | Paired) -> str:
