@@ -39,7 +39,9 @@ def main(arguments: Sequence[str]) -> int:
     model, task = composition.build(config.base), composition.build(config.task)
 
     from trimtab.datastore.building import build
+    from trimtab.runs.progress import hide_those_of_libraries
 
+    hide_those_of_libraries()
     samples = task.samples(config.limit, config.limit_seed)
     with bar("reading", "examples") as progress:
         store = build(
