@@ -3,6 +3,7 @@
 import functools
 import os
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,17 @@ def zoo_model(name: str) -> LanguageModel:
     """Return an embedded model, rendered as its name says (base: plain, all others: chat)."""
     prompt = "plain" if name.endswith("-base") else "chat"
     return LanguageModel(path=f"zoo:{name}", prompt=prompt)
+
+
+@pytest.fixture(autouse=True)
+def _modules_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Forget the modules that a test has written: another may write one of the same name."""
+    before = set(sys.modules)
+    yield
+    for name in sys.modules.keys() - before:
+        file = getattr(sys.modules[name], "__file__", None)
+        if file and Path(file).is_relative_to(tmp_path_factory.getbasetemp()):
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ import functools
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -29,15 +28,10 @@ def values(reward: FunctionReward) -> list[tuple[str, dict[str, float]]]:
 
 
 @pytest.fixture
-def working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry != ""])
-    before = set(sys.modules)
-    yield tmp_path
-    here = {path.stem for path in tmp_path.iterdir()}
-    for name in set(sys.modules) - before:
-        if name.partition(".")[0] in here:
-            del sys.modules[name]
+    return tmp_path
 
 
 def test_a_function_sees_answer_question_and_target() -> None:
