@@ -6,6 +6,7 @@ import sys
 import time
 
 import pytest
+from commands import command
 from run_folders import write_run
 
 
@@ -72,6 +73,23 @@ def test_neither_mistakes_nor_listings_wait_for_torch():
         "assert not {'torch', 'transformers', 'wandb', 'datasets'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+@pytest.mark.process
+def test_a_run_that_is_finished_needs_no_model(tmp_path):
+    line = "run base=a-small-base guide=a-small-chat method=nudging task=word-problems limit=2"
+    arguments = [*line.split(), "generation.max_new_tokens=4"]
+    said = command(tmp_path, *arguments).stdout.splitlines()[-1]
+    code = (
+        "import sys; from trimtab.cli.main import main; sys.argv = ['trimtab', *sys.argv[1:]]\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "slow = {'torch', 'transformers', 'wandb', 'datasets', 'pandas'}\n"
+        "assert not slow & sys.modules.keys()"
+    )
+    again = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(again, check=True, capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.splitlines() == [said]
 
 
 @pytest.mark.process

@@ -107,6 +107,37 @@ def test_a_byte_order_mark_is_no_part_of_a_template(copied: Path, tmp_path: Path
         assert model.render(ASKED).startswith("<system>Be brief.<user>")
 
 
+@pytest.mark.parametrize("mark", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"chat_template.jinja": "{{ 'a' }}"},
+        {"chat_template.jinja": "{{ 'a' }}", "tokenizer_config.json": "{{ 'b' }}"},
+        {"tokenizer_config.json": "{{ 'b' }}"},
+        {"tokenizer_config.json": [{"name": "default", "template": "{{ 'b' }}"}]},
+        {"chat_template.jinja": "{{ 'a' }}", "additional_chat_templates/tool.jinja": "{{ 'c' }}"},
+    ],
+)
+def test_the_template_of_files_is_that_of_the_tokenizer(
+    files: dict, mark: str, copied: Path
+) -> None:
+    """As transformers reads them; and no tokenizer is loaded where the files say it."""
+    (copied / "chat_template.jinja").unlink()
+    for name, template in files.items():
+        (copied / name).parent.mkdir(exist_ok=True)
+        if name == "tokenizer_config.json":
+            config = json.loads((copied / name).read_text())
+            (copied / name).write_text(json.dumps(config | {"chat_template": template}))
+        else:
+            (copied / name).write_text(template, mark)
+    model = LanguageModel(path=str(copied), prompt="chat")
+    read = model.template
+    loaded = AutoTokenizer.from_pretrained(copied).chat_template
+    plain = all(isinstance(t, str) and "/" not in name for name, t in files.items())
+    assert ("tokenizer" in vars(model)) != plain
+    assert read == (loaded.removeprefix("\ufeff") if isinstance(loaded, str) else str(loaded))
+
+
 def test_provenance_names_exactly_what_was_loaded(copied: Path) -> None:
     model = LanguageModel(path=str(copied), prompt="chat")
     twin = LanguageModel(path="zoo:a-small-chat", prompt="chat")

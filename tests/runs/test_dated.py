@@ -15,7 +15,7 @@ from breaking_off import breaking_off
 from trimtab import Conversation, DeRa, Generation, LanguageModel, Plain
 from trimtab.launch import repetition
 from trimtab.methods import Method
-from trimtab.runs import dated, reader
+from trimtab.runs import dated, environment, reader
 from trimtab.runs.evaluate import Job, evaluate, evaluate_together
 from trimtab.tasks import StoredResponses, WordProblems
 from trimtab.tracking.trackers import NoTracker
@@ -155,6 +155,7 @@ def test_prompts_that_render_otherwise_now_are_refused(
     if dotted:  # as another version of this package may do
         render = LanguageModel.render
         monkeypatch.setattr(LanguageModel, "render", lambda *given: f".{render(*given)}")
+        monkeypatch.setattr(environment, "renderer", lambda: "another")
         with pytest.raises(ValueError, match="begun with other prompts"):
             evaluate(job(tmp_path, Plain(model=chat(None))))
     else:

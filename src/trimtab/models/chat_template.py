@@ -27,6 +27,11 @@ _STEPS = 1_000_000  # lines that one rendering may run; known templates run abou
 _WORDS = ("herons", "lanterns", "willows", "marbles", "kettles")
 
 
+def writes_day(template: str) -> bool:
+    """Whether what a template writes depends on the day."""
+    return _NOW in template
+
+
 class _Form(NamedTuple):
     """How turns are given to a template so that it writes all of them.
 
@@ -97,11 +102,6 @@ class ChatTemplate:
             return self._apply(form.of(turns), ends, day)
         except Exception as error:  # whatever a template can raise
             raise ValueError(f"The chat template of {self._name!r} fails: {error}") from error
-
-    @property
-    def is_dated(self) -> bool:
-        """Whether what it writes depends on the day."""
-        return _NOW in self._template
 
     def writes_bos(self) -> bool:
         """Whether the template itself writes the token that begins a sequence."""

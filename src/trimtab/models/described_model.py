@@ -18,7 +18,7 @@ from trimtab.config.wording import not_a_choice
 from trimtab.models import attention_kernels, loading, native_dtype, sizes
 from trimtab.models.chat_template import ChatTemplate
 from trimtab.models.content_hash import text_sha256
-from trimtab.models.model_folder import no_template
+from trimtab.models.model_folder import no_template, stated_template
 from trimtab.models.placement import Placement
 from trimtab.models.prompt import PROMPTS, check_template, read_template
 from trimtab.models.quantization import QUANTIZATIONS, UNPACKED, Quantization
@@ -225,6 +225,21 @@ class DescribedModel(Whole):
         return self.source.commit
 
     @property
+    def template(self) -> str | None:
+        """The text of the chat template in use; None for `plain`. Read from files where it can."""
+        if self.prompt != "chat":
+            return None
+        words, stated = self._words, None
+        if "tokenizer" not in self.__dict__:
+            if self.chat_template:
+                stated = read_template(self.chat_template, self.path)
+            elif not words.is_gguf:
+                stated = stated_template(words.folder)
+        if stated is None:
+            return str(self.tokenizer.chat_template)
+        return stated.removeprefix("\ufeff")
+
+    @property
     def identity(self) -> dict[str, str | None]:
         """What tells two contents under one name apart; loads no weights.
 
@@ -236,11 +251,11 @@ class DescribedModel(Whole):
 
     @cached_property
     def _of_files(self) -> dict[str, str | None]:
-        template = self.tokenizer.chat_template if self.prompt == "chat" else None
+        template = self.template
         known = {
             "content_sha256": self.source.content_sha256,
             "commit": self.commit,
-            "chat_template_sha256": text_sha256(str(template)) if template else None,
+            "chat_template_sha256": text_sha256(template) if template else None,
         }
         other_dtype = None
         if self.dtype == native_dtype.AUTO and self.dtype_in_use != self._stored_dtype:

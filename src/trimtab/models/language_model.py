@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from trimtab.config.accepted import require_choice
 from trimtab.models import generation_file, sizes
 from trimtab.models.causal_model import CausalModel
+from trimtab.models.chat_template import writes_day
 from trimtab.models.codec import Codec
 from trimtab.models.content_hash import in_memory_sha256, vocabulary_sha256
 from trimtab.models.conversation import Conversation
@@ -139,7 +140,7 @@ class LanguageModel(CausalModel):
     @property
     def is_dated(self) -> bool:
         """Whether the prompts that it reads depend on the day."""
-        return self.prompt == "chat" and self.chat.is_dated
+        return writes_day(self.template or "")
 
     def encode(self, text: str) -> list[int]:
         """Return the canonical tokens of `text`, with the beginning-of-sequence token once."""

@@ -109,6 +109,20 @@ def _has_template(folder: Path) -> bool:
     return config.is_file() and "chat_template" in read_object(config)
 
 
+def stated_template(folder: Path) -> str | None:
+    """Return the chat template that a tokenizer has by its files; None where only it can tell."""
+    if (folder / _MORE_TEMPLATES).is_dir() or (folder / "chat_template.json").is_file():
+        return None
+    file, config = folder / "chat_template.jinja", folder / "tokenizer_config.json"
+    if file.is_file():
+        try:
+            return file.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            return None  # the tokenizer's loader says so
+    template = read_object(config).get("chat_template") if config.is_file() else None
+    return template if isinstance(template, str) else None
+
+
 def no_template(path: str) -> str:
     """Return the message for a model that is to chat and has no template."""
     return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -26,6 +27,20 @@ _PACKAGES = (
     "bitsandbytes",
     "torchao",
 )
+
+
+def renderer() -> str:
+    """Return a hash of all that makes a prompt of a conversation, but for the model's files.
+
+    It changes with a line of this package, and with the version of a package that takes part.
+    """
+    package = Path(__file__).parents[1]
+    found = hashlib.sha256(platform.python_version().encode())
+    for file in sorted(package.rglob("*.py")):
+        found.update(f"{file.relative_to(package)}\x00".encode() + file.read_bytes())
+    for name in ("transformers", "tokenizers", "jinja2"):
+        found.update(f"{name} {_version(name)}\x00".encode())
+    return found.hexdigest()
 
 
 def now(code: Iterable[Path] = ()) -> RunFacts:

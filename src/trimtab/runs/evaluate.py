@@ -157,7 +157,11 @@ def _evaluation(job: Job, shown: Progress) -> Iterator[Answered]:
             for scorer in job.scorers:
                 scorer.check()
         content = preconditions.content(method, rows.values(), generation, job.config, day)
-        prompts = preconditions.prompts(method, asked)
+        renderer = environment.renderer()
+        if answers.summary is not None and earlier and earlier.get("renderer") == renderer:
+            prompts = earlier["prompts"]  # the same files, by the same code: no tokenizer is needed
+        else:
+            prompts = preconditions.prompts(method, asked)
         if earlier:
             preconditions.require_same(content, earlier["content"], job.folder)
             preconditions.say_what_no_file_holds(method, task, job.folder)
@@ -180,6 +184,7 @@ def _evaluation(job: Job, shown: Progress) -> Iterator[Answered]:
             "status": "running",
             "content": content,
             "prompts": prompts,
+            "renderer": renderer,
             "launch": job.launch,
             **environment.now(preconditions.code(method, generation, job.config)),
             "models": method.provenance(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
@@ -66,12 +68,12 @@ class Running:
 
 
 def hide_those_of_libraries() -> None:
-    """Let datasets and transformers show no bars of their own."""
-    from datasets.utils.logging import disable_progress_bar as hide_datasets
-    from transformers.utils.logging import disable_progress_bar as hide_transformers
-
-    hide_datasets()
-    hide_transformers()
+    """Let datasets, transformers and huggingface_hub show no bars of their own, and import none."""
+    for name in ("HF_DATASETS_DISABLE_PROGRESS_BARS", "HF_HUB_DISABLE_PROGRESS_BARS"):
+        os.environ.setdefault(name, "1")  # which they read when they are imported
+    for name in ("datasets.utils.logging", "transformers.utils.logging"):
+        if loaded := sys.modules.get(name):
+            loaded.disable_progress_bar()
 
 
 @contextmanager

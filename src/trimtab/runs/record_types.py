@@ -197,6 +197,7 @@ class RunFacts(TypedDict):
     error: NotRequired[str]  # that it failed with
     content: NotRequired[ContentRecord]  # what it was begun with
     prompts: NotRequired[dict[str, str]]  # hashes of the first sample's, by role
+    renderer: NotRequired[str]  # hash of the code that rendered them
     launch: NotRequired[LaunchRecord]  # how it was asked for
     git: NotRequired[GitRecord | None]  # of this package, where it runs from a repository
     own_git: NotRequired[list[GitRecord]]  # of the repositories of the user's code
