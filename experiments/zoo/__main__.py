@@ -148,9 +148,8 @@ library_name: transformers
 """
 
 
-def make(name: str, models: Path, logs: Path) -> None:
+def make(name: str, recipe: Recipe, models: Path, logs: Path) -> None:
     """Train one model by its recipe and write its folder."""
-    recipe = (RECIPES | MIXTURE_RECIPES)[name]
     start, began = recipe.start, time.monotonic()
     torch.set_num_threads(1)
     torch.manual_seed(recipe.seed)
@@ -246,7 +245,7 @@ def main() -> None:
         is_member = name in RECIPES and not RECIPES[name].vector
         models = given.models or (PACKAGE / "models" if is_member else given.logs / "models")
         if not given.score:
-            make(name, models, given.logs)
+            make(name, (RECIPES | MIXTURE_RECIPES)[name], models, given.logs)
         score(name, models)
         if not given.models and not is_member and name in RECIPES:
             write_vector(name, models)

@@ -230,6 +230,7 @@ def test_dera_says_the_kl_weight_to_retrain_at(tmp_path):
     assert values(choice.indistinguishable) == [1.0, 2.0]
     text = shown([choice])
     assert "KL weight 0.05 = beta 0.1 / strength 2; over the indistinguishable, 0.05 to 0.1" in text
+    assert "where to begin: DeRa approximates" in text
 
 
 def test_beta_of_one_run_is_enough_and_several_are_named(tmp_path):
@@ -251,6 +252,7 @@ def test_no_kl_weight_stands_for_strength_0_and_below(tmp_path):
     text = shown([choice])
     assert "no KL weight: none stands for strength 0" in text
     assert "indistinguishable, " not in text.split("retrain at")[1]
+    assert "where to begin" not in text
     # Where positive strengths are as good, the weights of these are said, without an upper end.
     write_run(tmp_path / "more", [1.0] * 30, method="dera", value=0.0, beta=0.1)
     write_run(tmp_path / "more", [1.0] * 30, method="dera", value=0.5, beta=0.1)

@@ -35,7 +35,7 @@ class PositionRecord(TypedDict):
     p_value: float  # of that comparison, corrected for all of the curve
     indistinguishable: bool  # whether the samples do not tell it from the best
     guide_ratio: float | None  # the guide's share of the words; None: not measured
-    kl_weight: float | None  # to retrain at for what DeRa does there; None: none leads there
+    kl_weight: float | None  # beta / strength, that DeRa approximates; None: none leads there
     folder: str  # of its first run
     folders: list[str]  # of its runs, by seed
 
@@ -147,9 +147,10 @@ class Choice:
         return [seeds.seed(run) for run in self.best.runs]
 
     def kl_weight(self, position: Position) -> float | None:
-        """Return the KL weight to retrain at for what DeRa does there: beta / strength.
+        """Return the KL weight that DeRa approximates there: beta / strength.
 
         Liu et al., "Decoding-time Realignment of Language Models", ICML 2024, arXiv 2402.02992.
+        It is where to begin when training anew, and no promise of the same score; see `DeRa`.
         None where the runs do not record one beta, and at strength 0 (the reference itself, which
         an infinite weight would keep) or below, where no KL weight leads.
         """

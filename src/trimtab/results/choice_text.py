@@ -15,6 +15,7 @@ from trimtab.results.choice import Choice, Position
 
 _GUIDE_WORDS = "guide words"
 _VERDICT = ""  # a column without a head
+_ROUGHLY = "where to begin: DeRa approximates what training at that weight gives"
 
 
 def render(choices: Sequence[Choice]) -> Group:
@@ -102,7 +103,7 @@ def _retrain(choice: Choice) -> str:
     )
     ends = choice.indistinguishable[0], choice.indistinguishable[-1]
     highest, lowest = map(choice.kl_weight, ends)
-    if ends[0] is ends[1] or lowest is None:
-        return text
-    among = f"{lowest:.3g} and more" if highest is None else f"{lowest:.3g} to {highest:.3g}"
-    return f"{text}; over the indistinguishable, {among}"
+    if ends[0] is not ends[1] and lowest is not None:
+        among = f"{lowest:.3g} and more" if highest is None else f"{lowest:.3g} to {highest:.3g}"
+        text += f"; over the indistinguishable, {among}"
+    return text if lowest is None else f"{text}\n{_ROUGHLY}"
