@@ -126,3 +126,51 @@ def test_a_model_is_sure_where_its_own_pass_over_the_whole_answer_says_so(module
     assert len(as_said) + len(otherwise) >= 5
     assert as_said == pytest.approx(expected[True], abs=1e-4)
     assert otherwise == pytest.approx(expected[False], abs=1e-4)
+
+
+def test_ranks_are_those_of_a_pass_over_each_beginning(module) -> None:
+    models = {
+        "base": LanguageModel(path="zoo:a-large-base", prompt="plain"),
+        "aligned": LanguageModel(path="zoo:a-large-chat", prompt="chat"),
+        "guide": LanguageModel(path="zoo:a-small-chat", prompt="chat"),
+    }
+    prompts = {"base": "Question: Ana has 12 pens.\n", "guide": "<|user|>Ana<|assistant|>"}
+    answer = "Let's think step by step. Ana has 12."
+    line = {"completion": answer, "stop_reason": "end"}
+    places = module("token_ranks").read(models, prompts, line)
+    said = [*models["base"].encode(answer), *models["aligned"].stop_tokens]
+    assert len(places.top) == len(said)
+    for i, token in enumerate(said):
+        with torch.inference_mode():
+            base, guide = (
+                models[role]
+                .weights(torch.tensor([[*models[role].encode(prompts[role]), *said[:i]]]))
+                .logits[0, -1]
+                for role in ("base", "guide")
+            )
+        order = base.argsort(descending=True).tolist()
+        assert places.rank[i] == order.index(token) + 1
+        assert places.top[i] == pytest.approx(base.softmax(-1).max().item(), abs=1e-5)
+        assert places.guessed[i] == float(int(guide.argmax()) == token)
+    cut = module("token_ranks").read(models, prompts, line | {"stop_reason": "length"})
+    assert len(cut.rank) == len(said) - 1
+
+
+def test_every_token_is_in_one_bin_and_counted_once(module) -> None:
+    ranks = module("token_ranks")
+    generator = np.random.default_rng(0)
+    answers = [
+        ranks.Places(
+            top=np.append(generator.uniform(size=n), [0.0, 0.4, 1.0]),
+            rank=generator.integers(1, 6, n + 3).astype(float),
+            at=generator.uniform(size=n + 3),
+        )
+        for n in (40, 7)
+    ]
+    places = ranks.Places.of_all(answers)
+    inside = np.stack([one for _, _, one in ranks.bins(places)])
+    assert (inside.sum(axis=0) == 1).all()
+    for low, high, one in ranks.bins(places):
+        assert all(low <= top <= high for top in places.top[one])
+    differing = sum(int(rank > 1) for answer in answers for rank in answer.rank)
+    assert f"The two differ at {differing} of {len(places.top)} tokens" in ranks.table(places)

@@ -1,13 +1,21 @@
 """Where the base model is unsure, and where the guide speaks: tables and figures of finished runs.
 
-`python token_analysis.py RUNS OUT` reads the runs below RUNS, those of each task apart, and writes
+`python token_analysis.py RUNS OUT [ALIGNED]` reads the runs below RUNS, those of each task apart,
+and writes
 
 - `sureness-TASK`: the base model reads the answers of the guide alone. Before each word: its top-1
   probability, where its own top token begins that word and where it begins another. No threshold
   decided anything here, so nothing is so by construction.
-- `along-the-answer-TASK`: the share of words that the guide says in nudged answers, by their place.
+- `tokens-by-sureness-TASK` and `tokens-along-TASK`, where the two share a vocabulary: the same by
+  tokens, with their ranks; see `token_ranks`.
+- `along-the-answer-TASK`: the share of words that the guide says in nudged answers, by their place;
+  where several pairs of models were nudged, for each pair.
+
+ALIGNED is the model whose answers are read, where several were run as the guide alone: a large
+aligned model, for instance, where the guide that nudges is a small one.
 """
 
+import math
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,6 +23,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import token_ranks
 import torch
 from matplotlib.axes import Axes
 from transformers.utils.logging import disable_progress_bar
@@ -29,13 +38,14 @@ WIDTH = 5  # words of a bin of places
 PLACES = 60  # words that are looked at
 FEWEST = 20  # words of a bin that is drawn
 PARTS = (slice(None), slice(10), slice(30, None))  # of an answer's words
+LINES = 5  # of a figure
 RESAMPLES = 2000
 
 Sureness = tuple[list[float], list[float]]
 """Top-1 probabilities along an answer: where the base model would say the same, and where not."""
 
 
-def main(folder: str, out: str) -> None:
+def main(folder: str, out: str, aligned: str | None = None) -> None:
     """Print the tables and write the figures."""
     disable_progress_bar()
     runs = read([Path(folder)])
@@ -43,16 +53,36 @@ def main(folder: str, out: str) -> None:
     for task in dict.fromkeys(run.task for run in runs):
         own = [run for run in runs if run.task == task]
         print(f"## {task}\n")
-        alone = {name: run for run in own for name in ("base", "guide") if run.method == name}
-        if len(alone) == 2:
-            samples = list(read_by_base(alone["base"], alone["guide"]))
+        nudged = sorted((run for run in own if run.dial == "threshold"), key=lambda r: r.value or 0)
+        base = [run for run in own if run.method == "base"]
+        guides = [run for run in own if run.method == "guide" and aligned in (None, run.models)]
+        if base and guides:
+            alone = one(base), one(guides)
+            samples = list(read_by_base(*alone))
             print(table_of_sureness(samples))
             plots.draw(partial(draw_sureness, samples), Path(out) / f"sureness-{task}", 2)
-        nudged = sorted((run for run in own if run.dial == "threshold"), key=lambda r: r.value or 0)
-        if nudged:
-            print(table_of_speakers(nudged))
-            name = Path(out) / f"along-the-answer-{task}"
-            plots.draw(partial(draw_places, nudged), name, len(nudged))
+            if places := read_by_token(*alone, nudged[0] if nudged else None):
+                print(token_ranks.table(places))
+                for name, drawing in (
+                    ("tokens-by-sureness", token_ranks.draw_by_sureness),
+                    ("tokens-along", token_ranks.draw_along),
+                ):
+                    plots.draw(partial(drawing, places), Path(out) / f"{name}-{task}")
+        pairs = dict.fromkeys(run.models for run in nudged)
+        for pair in pairs:
+            of_pair = [run for run in nudged if run.models == pair]
+            apart = f"-{pair.replace(' + ', '-')}" if len(pairs) > 1 else ""
+            print(f"{pair}:\n\n{table_of_speakers(of_pair)}")
+            drawn = of_pair[:: math.ceil(len(of_pair) / LINES)]
+            name = Path(out) / f"along-the-answer-{task}{apart}"
+            plots.draw(partial(draw_places, drawn), name, len(drawn))
+
+
+def one(runs: Sequence[Run]) -> Run:
+    """Return the run of the only model, its likeliest answers rather than draws, or stop."""
+    if len(models := {run.models for run in runs}) > 1:
+        sys.exit(f"Of which model are answers to be read? Name it: {', '.join(sorted(models))}")
+    return min(runs, key=lambda run: run.config["generation"]["temperature"])
 
 
 # ------------------------------------------------------------ how sure the base model is
@@ -60,11 +90,43 @@ def main(folder: str, out: str) -> None:
 
 def read_by_base(base: Run, guide: Run) -> Iterator[Sureness]:
     """Yield how sure the base model is along each answer of the guide."""
-    settings = {k: v for k, v in base.config["method"]["model"].items() if k != "_target_"}
-    model = LanguageModel(**settings)
-    prompts = {line["id"]: line["prompts"]["model"] for line in base.samples}
+    model = loaded(base, "model")
+    prompts = prompts_of(base, "model")
     for line in guide.samples[:ANSWERS]:
         yield sureness(model, prompts[line["id"]], line["completion"])
+
+
+def read_by_token(base: Run, guide: Run, nudged: Run | None) -> token_ranks.Places | None:
+    """Read the same answers by tokens; None where the models share no vocabulary.
+
+    Whether the guide of `nudged` would have said the same is looked at too, if it shares it.
+    """
+    models = {"base": loaded(base, "model"), "aligned": loaded(guide, "model")}
+    prompts = {"base": prompts_of(base, "model")}
+    if models["base"].vocabulary != models["aligned"].vocabulary:
+        return None
+    if nudged is not None and nudged.rows.keys() == guide.rows.keys():
+        small = loaded(nudged, "guide")
+        if small.vocabulary == models["base"].vocabulary:
+            models["guide"], prompts["guide"] = small, prompts_of(nudged, "guide")
+    found = []
+    for line in guide.samples[:ANSWERS]:
+        own = {role: texts[line["id"]] for role, texts in prompts.items()}
+        if places := token_ranks.read(models, own, line):
+            found.append(places)
+    return token_ranks.Places.of_all(found) if found else None
+
+
+def loaded(run: Run, role: str) -> LanguageModel:
+    """Return a model of a run."""
+    return LanguageModel(
+        **{name: value for name, value in run.config["method"][role].items() if name != "_target_"}
+    )
+
+
+def prompts_of(run: Run, role: str) -> dict[str, str]:
+    """Return what a model was shown, by sample."""
+    return {line["id"]: line["prompts"][role] for line in run.samples}
 
 
 @torch.inference_mode()
@@ -211,6 +273,6 @@ def finish(axes: Axes) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit("usage: python token_analysis.py RUNS OUT")
-    main(sys.argv[1], sys.argv[2])
+    if len(sys.argv) not in (3, 4):
+        sys.exit("usage: python token_analysis.py RUNS OUT [ALIGNED]")
+    main(*sys.argv[1:])
