@@ -105,15 +105,18 @@ class Reader:
         return self._known[tokens]
 
     def foresee(self, prompt: str, answer: str) -> None:
-        """Keep what follows an expected answer at each of its tokens, by one pass over all of it.
+        """Keep what follows an expected answer at each of its tokens; see `read_ahead`."""
+        self.read_ahead(self.tokens(prompt), self.tokens(prompt + answer))
+
+    def read_ahead(self, prompt: list[int], whole: list[int]) -> None:
+        """Keep what follows a prompt and each more token of a sequence, by one pass over all of it.
 
         This saves time and decides nothing: one who says something else is computed step by step.
         """
-        tokens = tuple(self.tokens(prompt + answer))
-        if len(tokens) <= self.room:
-            logits_TV = self._forward(tokens)
-            for length in range(len(self.tokens(prompt)), len(tokens) + 1):
-                self._known[tokens[:length]] = logits_TV[length - 1]
+        if len(whole) <= self.room:
+            logits_TV = self._forward(tuple(whole))
+            for length in range(len(prompt), len(whole) + 1):
+                self._known[tuple(whole[:length])] = logits_TV[length - 1]
 
     def _forward(self, tokens: tuple[int, ...]) -> torch.Tensor:
         with torch.inference_mode():

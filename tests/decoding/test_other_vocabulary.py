@@ -8,6 +8,7 @@ import oracles
 import pytest
 import torch
 from decoding import real_tokenizers
+from short_prompts import PROMPTS
 
 from trimtab import Conversation, DeRa, Ensemble, Generation, LanguageModel, Plain, ProxyTuning
 from trimtab.decoding.other_vocabulary import by_classes
@@ -307,6 +308,19 @@ def test_a_delta_model_is_read_as_it_is(zoo, generation: Generation, base: str, 
     cmc = CMC(base=make(base), delta=mapped(make(delta), "pm-mined-raw"), strength=0.3)
     texts = [Conversation(question=text) for text in TEXTS]
     require_as_told(cmc, texts if random else word_problems(4), generation)
+
+
+@pytest.mark.slow
+@WAYS
+def test_many_prompts_equal_the_oracle(zoo, generation: Generation) -> None:
+    """A delta model's logits, and a distribution that is mixed."""
+    base, other = zoo("b-small-base"), zoo("a-small-chat")
+    brief = dataclasses.replace(generation, max_new_tokens=3)
+    for mixture in (
+        CMC(base=base, delta=mapped(other, "pm-mined-raw"), strength=0.3),
+        DeRa(reference=base, aligned=mapped(other), strength=0.6),
+    ):
+        require_as_told(mixture, [*PROMPTS.values()], brief)
 
 
 def test_of_one_vocabulary_a_delta_models_logits_are_added(zoo) -> None:

@@ -10,6 +10,7 @@ import oracles
 import pytest
 import torch
 from scorers.small_classifiers import causal, save
+from short_prompts import PROMPTS
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 from transformers import LlamaForSequenceClassification as Classifier
 
@@ -116,6 +117,25 @@ def test_it_says_what_the_scores_say_whatever_the_batch(
         method = ARGS(base=base, reward=reward(folder, form), strength=w, candidates=k, draft=draft)
         answers = method.complete(asked, dataclasses.replace(generation, batch_size=rows))
         assert [answer.text for answer in answers] == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("generation", [GREEDY, SAMPLED], ids=["greedy", "sampled"])
+def test_so_it_does_on_many_prompts(zoo, folder: Path, generation: Generation) -> None:
+    base, worth, k, w = zoo(BASE), Worth(folder, "plain"), 3, 2.0
+    asked = [dataclasses.replace(each, answer_start="") for each in PROMPTS.values()]
+    brief = dataclasses.replace(generation, max_new_tokens=3, draft_length=2)
+    reader, expected = oracles.Reader(base), []
+    for i, conversation in enumerate(asked):
+        prompts = base.encode(base.render(conversation)), worth.prompt(conversation.asked)
+        new = said(reader, worth, prompts, brief, str(i), k, w)
+        expected.append(base.continuation(prompts[0], new))
+    for rows, draft, count in ((8, None, 30), (8, "prompt-lookup", 30), (1, None, 4)):
+        method = ARGS(
+            base=base, reward=reward(folder, "plain"), strength=w, candidates=k, draft=draft
+        )
+        answers = method.complete(asked[:count], dataclasses.replace(brief, batch_size=rows))
+        assert [answer.text for answer in answers] == expected[:count]
 
 
 def test_a_sweep_says_what_each_says_alone_and_at_0_it_is_the_base(zoo, folder: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import oracles
 import pytest
 from decoding import real_tokenizers as real
+from short_prompts import PROMPTS
 
 from trimtab import Conversation, Generation, LanguageModel, Plain
 from trimtab.decoding.openings import first, sentence
@@ -178,6 +179,13 @@ def test_answers_are_told_alike(zoo: Zoo, rule: dict, drawn: Generation) -> None
     method = Handover(base=zoo("a-small-sft"), guide=zoo("b-small-chat"), **rule)
     asked = [s.conversation for task in (Stories(), WordProblems()) for s in task.samples(3)]
     require_told(method, asked, drawn)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("drawn", [GREEDY, SAMPLED], ids=["greedy", "sampled"])
+def test_so_they_are_on_many_prompts(zoo: Zoo, drawn: Generation) -> None:
+    method = Handover(base=zoo("a-small-sft"), guide=zoo("b-small-chat"), first=2, unit="words")
+    require_told(method, [*PROMPTS.values()], dataclasses.replace(drawn, max_new_tokens=8))
 
 
 @pytest.mark.slow

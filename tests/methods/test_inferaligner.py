@@ -18,6 +18,7 @@ from activations.steered_models import (
     steered_model,
 )
 from safetensors.torch import load_file
+from short_prompts import FEW, PROMPTS
 
 from trimtab import (
     ActivationAddition,
@@ -129,6 +130,28 @@ def test_answers_are_those_of_plain_hooks(directions, kind: str, gated: bool, dr
     assert differ and differ <= {i for i, (_, share) in expected.items() if share}
     if gated:  # some prompts let it through, others do not
         assert {share > 0 for _, share in expected.values()} == {True, False}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("drawn", DRAWN)
+@pytest.mark.parametrize("gated", [True, False], ids=["gated", "always"])
+def test_so_they_are_on_many_prompts(directions, gated: bool, drawn: str) -> None:
+    steered, model = method(directions, "zoo", gated), steered_model("zoo")
+    theta = load_file(directions("zoo", 1))["directions"]
+    brief = dataclasses.replace(DRAWN[drawn], max_new_tokens=4, draft_length=3, batch_size=8)
+    told, shares = {}, []
+    for i, conversation in PROMPTS.items():
+        tokens = model.encode(model.render(conversation))
+        own = gates(model, "zoo", tokens, directions("zoo", 0), 0.0)
+        opened = own if gated else [True] * len(theta)
+        shifts = {layer: STRENGTH * t for layer, t in enumerate(theta) if opened[layer]}
+        told[i] = answer(model, "zoo", tokens, shifts, brief, i)
+        shares.append(sum(opened))
+    assert len(set(shares)) > 1 or not gated
+    for draft, size, asked in ((None, 8, PROMPTS), ("prompt-lookup", 8, PROMPTS), (None, 1, FEW)):
+        own = dataclasses.replace(steered, draft=draft)
+        found = own.stream(asked, dataclasses.replace(brief, batch_size=size))
+        assert {a.id: [*a.token_ids] for a in found} == {i: told[i] for i in asked}
 
 
 @pytest.mark.parametrize("draft", [None, "prompt-lookup"])

@@ -15,6 +15,7 @@ from typing import Any
 import oracles
 import pytest
 import torch
+from short_prompts import FEW, PROMPTS
 
 from trimtab import Conversation, DeRa, Generation, LanguageModel, Plain, ProxyTuning
 from trimtab.methods import (
@@ -147,7 +148,8 @@ def same(role: str, asked: Conversation) -> Conversation:
 
 
 def unprompted(role: str, asked: Conversation) -> Conversation:
-    return asked if role == "with" else Conversation(question="")
+    start = asked.answer_start
+    return asked if role == "with" else Conversation(question="", answer_start=start)
 
 
 def under(system: str, roles: str) -> Callable[[str, Conversation], Conversation]:
@@ -306,6 +308,28 @@ def test_it_says_what_its_equation_says(zoo: Zoo, name: str, generation: Generat
             for role, (model, _) in method.mixture.items():
                 assert answer.prompts[role] == model.render(asks(role, asked[i]))
     assert method.identity.keys() == method.all_models.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("generation", [GREEDY, SAMPLED], ids=["greedy", "sampled"])
+@pytest.mark.parametrize("name", NAMES)
+def test_so_it_does_on_many_prompts(zoo: Zoo, name: str, generation: Generation) -> None:
+    make, equation, asks = CASES[name]
+    method, asked = make(zoo), PROMPTS
+    brief = dataclasses.replace(generation, max_new_tokens=4, draft_length=3)
+    found = {answer.id: [*answer.token_ids] for answer in method.stream(asked, brief)}
+    for i, tokens in found.items():
+        for role, (model, _) in method.mixture.items():
+            prompt = model.encode(model.render(asks(role, asked[i])))
+            reader(model).read_ahead(prompt, [*prompt, *tokens])
+    by_hand = {i: expected(method, equation, asks, one, brief, i) for i, one in asked.items()}
+    assert found == by_hand
+    assert len({*map(tuple, by_hand.values())}) > 10, "prompts that matter"
+    drafted = dataclasses.replace(method, draft="prompt-lookup")
+    for size, some in ((8, asked), (1, FEW)):
+        settings = dataclasses.replace(brief, batch_size=size)
+        found = {answer.id: [*answer.token_ids] for answer in drafted.stream(some, settings)}
+        assert found == {i: by_hand[i] for i in some}
 
 
 @pytest.mark.parametrize("name", NAMES)
