@@ -156,3 +156,10 @@ def test_a_real_run_leaves_its_record_and_the_same_command_finds_it(tmp_path):
     assert json.loads((folder / "summary.json").read_text())["metrics"]["accuracy"]["n"] == 2
     assert yaml.safe_load((folder / "config.yaml").read_text())["limit"] == 2
     assert all(str(folder) in output.replace("\n", "") for output in outputs)
+
+
+def test_a_token_map_that_no_method_takes_is_a_mistake_in_the_command(trimtab, evaluations):
+    maps = ("base=b-small-base", "guide.token_map=pm-mined-raw")
+    code, _, said = trimtab("run", "method=ensemble", *maps)
+    assert code == 2 and not evaluations.calls
+    assert "method: token_map=pm-mined-raw of guide (zoo:a-small-chat): Ensemble mixes" in said

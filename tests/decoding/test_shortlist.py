@@ -56,6 +56,16 @@ def noise_of_all(keys: list[int], positions: list[int], size: int) -> torch.Tens
     return -(-uniform.log()).log()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_nucleus_is_that_of_the_whole_vocabulary(kind: str) -> None:
+    for seed, size in enumerate(SIZES):
+        logits = logits_of(kind, seed, 3, size)
+        for p in (1e-12, 0.1, 0.9, 0.9999999, 1.0):
+            assert torch.equal(shortlist.keep_nucleus(logits, p), keep_top_p(logits, p))
+    logits[1, 5] = torch.nan
+    assert shortlist.keep_nucleus(logits, 0.5)[1, 5].isnan()
+
+
 @given(
     kind=st.sampled_from(KINDS),
     size=st.sampled_from(SIZES),

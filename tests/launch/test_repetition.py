@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sys
 from collections.abc import Callable
@@ -10,10 +11,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from scorers.small_classifiers import causal
 
-from trimtab import zoo
-from trimtab.cli import main
+from trimtab import LanguageModel, zoo
+from trimtab.activations import PromptSet, extract
+from trimtab.cli import main, rerun_command
 from trimtab.config import composition
+from trimtab.datastore.building import Example, build
 from trimtab.launch import job, repetition
 from trimtab.runs import reader
 
@@ -87,6 +91,33 @@ def test_what_came_later_is_as_it_was_then(moved: Path) -> None:
     cfg = repetition.read(moved)
     assert cfg.method.rules == "blocks"
     assert composition.fingerprint(cfg) == composition.digest(config) != moved.name
+
+
+def test_what_came_later_to_the_class_of_a_users_own_is_as_it_was_then(
+    trimtab: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from dataclasses import dataclass\n\nfrom trimtab import Nudging\n\n\n"
+        "@dataclass(frozen=True, kw_only=True)\nclass Mine(Nudging):\n    pass\n\n\n"
+        "@dataclass(frozen=True, kw_only=True)\nclass Paper(Nudging):\n"
+        "    agreement: bool = False\n    boundary: str = 'token'\n    stop: str = 'speaker'\n"
+        "    lookahead: int = 0\n    repetition_guard: bool = False\n    rules: str = 'paper'\n"
+    )
+    for name, rules, before in (("Mine", "api", "blocks"), ("Paper", "paper", "paper")):
+        node = {"_target_": f"mine.{name}", "base": "${base}", "guide": "${guide}"}
+        (tmp_path / "conf" / "method").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "conf" / "method" / "own.yaml").write_text(yaml.safe_dump(node))
+        code, _, err = trimtab(*RUN, "method=own", f"results={name}", "--config-dir=conf")
+        assert code == 0, err
+        folder = only(tmp_path / name)
+        assert repetition.read(folder).method.rules == rules
+        config = reader.read_config(folder)
+        del config["method"]["rules"]  # as it was recorded before there was one
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        cfg = repetition.read(folder)
+        assert cfg.method.rules == before
+        said = repetition.differences(folder, repetition.job(folder, cfg))
+        assert not any(line.startswith("config.yaml") for line in said)
 
 
 def test_answers_that_are_others_are_counted(trimtab: Command, moved: Path) -> None:
@@ -238,3 +269,43 @@ def test_a_runs_record_is_no_root_of_a_configuration(trimtab: Command, moved: Pa
     code, _, err = trimtab("run", "-cd", "mine", "-cn", "config", "limit=1")
     assert code == 2 and "would not be read" in err
     assert not Path("results").exists()
+
+
+ALIKE = (  # that take the models of every role as they are
+    *("mixture", "proxy_tuning", "emulated_fine_tuning", "ensemble", "blendin", "cmc", "genarm"),
+    *("multi_objective", "contrastive_decoding", "classifier_free_guidance", "pad", "ric"),
+    *("safedecoding", "handover", "nudging_notebook", "nudging_paper"),
+)
+
+
+@pytest.mark.slow
+def test_every_method_gives_its_answers_again(trimtab: Command, tmp_path: Path) -> None:
+    model = LanguageModel(path="zoo:a-small-sft", prompt="chat")
+    sets = [PromptSet(name, [question]) for name, question in (("a", "Why?"), ("b", "Tell me."))]
+    extract(model=model, toward=sets[0], away=sets[1], out=tmp_path / "why.safetensors")
+    build(model, [Example("1", "Why?", " So.")], tmp_path / "store", source="by hand")
+    causal(tmp_path / "worth", padding=None)
+    (tmp_path / "my_rewards.py").write_text(
+        "def brevity(completion, question, target):\n    return -len(completion)\n"
+    )
+    further = {
+        "activation_addition": "method.directions=why.safetensors",
+        "inferaligner": "method.directions=why.safetensors method.own=why.safetensors",
+        "linear_alignment": "method.principle=Briefly.",
+        "rtd": "method.store=store",
+        "args": "+scorer@method.reward=reward_model method.reward.path=worth",
+        "best_of_n": "+scorer@method.reward=function_reward "
+        "method.reward.function=my_rewards.brevity method.n=2",
+    }
+    roles = "base=a-small-sft guide=a-small-dpo untuned=a-small-base task=stories limit=1"
+    common = [*roles.split(), "generation=sampling", "generation.max_new_tokens=3"]
+    runs = [["-m", f"method={','.join(ALIKE)}"]]
+    runs += [[f"method={name}", *shlex.split(more)] for name, more in further.items()]
+    for arguments in runs:
+        code, _, err = trimtab("run", *arguments, *common)
+        assert code == 0, err
+    folders = reader.run_folders([tmp_path / "results"])
+    assert {folder.parent.name for folder in folders} == {*ALIKE, *further}
+    for folder in folders:
+        assert rerun_command.main([str(folder)]) == 0, folder
+        assert answers(folder) != []

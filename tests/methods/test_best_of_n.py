@@ -9,6 +9,7 @@ from pathlib import Path
 import commands
 import oracles
 import pytest
+from short_prompts import PROMPTS
 
 from trimtab import Conversation, Generation, LanguageModel, Plain
 from trimtab.methods import BestOfN
@@ -32,13 +33,15 @@ def stories(count: int) -> list[Conversation]:
     return [sample.conversation for sample in Stories().samples(count)]
 
 
-def drawn(model: LanguageModel, asked: list[Conversation], n: int) -> list[list[str]]:
+def drawn(
+    model: LanguageModel, asked: list[Conversation], n: int, generation: Generation = SAMPLED
+) -> list[list[str]]:
     """n answers to each, token by token without a cache, by names of their own."""
     reader, found = oracles.Reader(model), []
     for i, conversation in enumerate(asked):
         prompt = model.encode(model.render(conversation))
         names = [str(i), *(f"{i}~{k}" for k in range(2, n + 1))]
-        said = [oracles.plain([(reader, 1.0, prompt)], SAMPLED, name) for name in names]
+        said = [oracles.plain([(reader, 1.0, prompt)], generation, name) for name in names]
         found.append([model.continuation(prompt, tokens) for tokens in said])
     return found
 
@@ -62,6 +65,25 @@ def test_it_gives_the_first_of_the_best_draws_whatever_the_batch(zoo) -> None:
             assert [t.score for t in answer.tries] == rewards[i]
             assert answer.tries[best].stop_reason == answer.stop_reason
             assert answer.measures["best_reward"] == max(rewards[i])
+
+
+@pytest.mark.slow
+def test_so_it_does_on_many_prompts(zoo) -> None:
+    model, asked, n = zoo("a-small-sft"), [*PROMPTS.values()], 4
+    brief = dataclasses.replace(SAMPLED, max_new_tokens=5)
+    texts = drawn(model, asked, n, brief)
+    rewards = [[vowels(text, "*", None) for text in own] for own in texts]
+    reward = FunctionReward(function=lambda text, question, target: vowels(text, "*", target))
+    best = [own.index(max(own)) for own in rewards]
+    assert {*best} == {*range(n)}
+    for rows, draft, count in ((8, None, 30), (8, "prompt-lookup", 30), (1, None, 4)):
+        method = BestOfN(model=model, reward=reward, n=n, draft=draft)
+        generation = dataclasses.replace(brief, batch_size=rows)
+        for i, answer in enumerate(method.complete(asked[:count], generation)):
+            assert answer.text == texts[i][best[i]]
+            assert [(t.text, t.score) for t in answer.tries] == [
+                *zip(texts[i], rewards[i], strict=True)
+            ]
 
 
 def test_of_one_it_is_the_model_itself(zoo) -> None:
@@ -125,6 +147,7 @@ def test_what_could_not_be_scored_is_not_chosen_and_said(zoo, caplog) -> None:
     length = sorted(len(text) for text in texts[0])[0] + 1
     given = BestOfN(model=model, reward=Unsure(length), n=4).complete(asked, SAMPLED)
     assert given[0].text == min(texts[0], key=len)
+    assert "Sample '0': 3 of 4 answers could not be scored; the best of" in caplog.text
     assert sorted(one.score or 0.0 for one in given[0].tries) == [0.0, 0.0, 0.0, 1.0]
     with caplog.at_level(logging.WARNING):
         (none,) = BestOfN(model=model, reward=Unsure(0), n=4).complete(asked[:1], SAMPLED)

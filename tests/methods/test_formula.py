@@ -9,6 +9,7 @@ from pathlib import Path
 import oracles
 import pytest
 import torch
+from short_prompts import FEW, PROMPTS
 
 from trimtab import (
     Conversation,
@@ -130,6 +131,42 @@ def test_it_says_what_its_equation_says(
             assert "Be brief." not in answer.prompts["tuned"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("generation", [GREEDY, SAMPLED], ids=["greedy", "sampled"])
+@pytest.mark.parametrize("mixing", ["logits", "probabilities", "by a function"])
+def test_so_it_does_on_many_prompts(zoo: Zoo, mixing: str, generation: Generation) -> None:
+    base, *_ = voices(zoo)
+    terms = 0.4 * base + 0.6 * voice("brief", zoo("a-small-dpo"), system="Be so.", context="")
+    formula = Formula(terms=terms, mixing=largest if mixing == "by a function" else mixing)
+    brief = dataclasses.replace(generation, max_new_tokens=4, draft_length=3)
+    readers = {role: oracles.Reader(term.model) for role, term in formula.terms.items()}
+
+    def one_by_one(i: str) -> list[int]:
+        own = dataclasses.replace(PROMPTS[i], system="Be so.", context="")
+        asked = {"base": PROMPTS[i], "brief": own}
+        prompts = {r: t.model.encode(t.model.render(asked[r])) for r, t in formula.terms.items()}
+        said: list[int] = []
+        while len(said) < brief.max_new_tokens:
+            z = {role: each.logits((*prompts[role], *said)) for role, each in readers.items()}
+            p = {role: each.softmax(-1) for role, each in z.items()}
+            mixed = {
+                "logits": 0.4 * z["base"] + 0.6 * z["brief"],
+                "probabilities": (0.4 * p["base"] + 0.6 * p["brief"]).log(),
+                "by a function": torch.maximum(p["base"], p["brief"]).log(),
+            }[mixing]
+            place = {"sample_id": i, "role": "model", "position": len(said)}
+            said.append(oracles.choose(mixed, brief, **place))
+            if said[-1] in readers["base"].ends:
+                break
+        return said
+
+    told = {i: one_by_one(i) for i in PROMPTS}
+    for draft, size, asked in ((None, 8, PROMPTS), ("prompt-lookup", 8, PROMPTS), (None, 1, FEW)):
+        own = dataclasses.replace(formula, draft=draft)
+        found = own.stream(asked, dataclasses.replace(brief, batch_size=size))
+        assert {a.id: [*a.token_ids] for a in found} == {i: told[i] for i in asked}
+
+
 def test_values_of_strength_and_of_weights_decode_together_as_each_alone(zoo: Zoo) -> None:
     base, tuned, untuned = voices(zoo)
     brief = voice("untuned", untuned["untuned"].model, system="Be brief.")
@@ -175,6 +212,20 @@ def test_terms_can_be_mixed_by_a_function(zoo: Zoo) -> None:
                 position=place,
             )
             assert token == expected
+
+
+def halved(logits: Mapping[str, torch.Tensor], weights: Mapping[str, float]) -> torch.Tensor:
+    return next(iter(logits.values()))[:, ::2]
+
+
+def test_a_function_that_returns_no_logits_is_named(zoo: Zoo) -> None:
+    base, tuned, _ = voices(zoo)
+    for function, message in (
+        (halved, r"^halved returned \[1, 384\] from logits of \[1, 768\]"),
+        (lambda logits, weights: logits["base"].add_(1), r"<lambda> changes the logits"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Formula(terms=base + tuned, mixing=function).complete(["Hi"], GREEDY)
 
 
 def test_the_file_of_a_function_counts_for_a_run(

@@ -17,8 +17,10 @@ import oracles
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from short_prompts import PROMPTS
 
 from trimtab import Conversation, Generation, LanguageModel, Plain
+from trimtab.cli import datastore_command
 from trimtab.cli.datastore_command import main
 from trimtab.config.composition import ConfigError
 from trimtab.datastore import nearest
@@ -188,6 +190,22 @@ def test_it_says_what_the_equation_says_whatever_the_batch(
         assert [answer.text for answer in answers] == expected
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("generation", [GREEDY, SAMPLED], ids=["greedy", "sampled"])
+def test_so_it_does_on_many_prompts(zoo, store, generation: Generation) -> None:
+    model, questions = zoo("a-small-base"), [*PROMPTS.values()]
+    brief = dataclasses.replace(generation, max_new_tokens=4, draft_length=3)
+    settings, stored, expected = MIXED["of all, in parts"], entries(model), []
+    for i, conversation in enumerate(questions):
+        prompt = model.encode(model.render(conversation))
+        new = said(model, stored, prompt, brief, str(i), **settings)
+        expected.append(model.continuation(prompt, new))
+    for rows, draft, count in ((8, None, 30), (8, "prompt-lookup", 30), (1, None, 4)):
+        method = RTD(model=model, store=store, draft=draft, **settings)
+        answers = method.complete(questions[:count], dataclasses.replace(brief, batch_size=rows))
+        assert [answer.text for answer in answers] == expected[:count]
+
+
 def test_at_0_it_is_the_model_and_a_sweep_says_what_each_says_alone(zoo, store) -> None:
     model, questions = zoo("a-small-base"), dict(enumerate(asked(5)))
     questions = {str(i): conversation for i, conversation in questions.items()}
@@ -332,6 +350,21 @@ def test_what_is_no_example_is_refused(zoo, store, tmp_path) -> None:
     with pytest.raises(ValueError, match="is there already"):
         build(model, [Example("x", "Why?", "So")], store, source="nothing")
     assert not (tmp_path / "out").exists()
+
+
+def test_empty_answers_of_a_run_are_left_out(zoo, monkeypatch, capsys) -> None:
+    task, model = WordProblems(split="validation"), zoo("a-small-base")
+    samples = task.samples(4)
+    texts = dict(zip((each.id for each in samples), ("12", "", "3", ""), strict=True))
+    lines = [{"id": i, "completion": text, "stop_reason": "end"} for i, text in texts.items()]
+    monkeypatch.setattr("trimtab.runs.reader.read_samples", lambda run: lines)
+    read = datastore_command.examples(model, task, samples, Path("a-run"))
+    assert {each.id: each.answer for each in read} == {i: text for i, text in texts.items() if text}
+    said = " ".join(capsys.readouterr().out.split())
+    assert said == (
+        "--answers a-run: 2 of 4 answers are empty, and are left out, such as that to "
+        f"{samples[1].id!r}."
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import oracles
 import pytest
 import torch
+from short_prompts import FEW, PROMPTS
 
 from trimtab import Conversation, Generation, LanguageModel, Plain
 from trimtab.methods import SafeDecoding
@@ -90,6 +91,20 @@ def test_it_says_what_its_equation_says(zoo: Zoo, settings: dict, drawn: Generat
                 assert answer.work["expert"].passes <= min(method.first, reads)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("drawn", [GREEDY, SAMPLED], ids=["greedy", "sampled"])
+def test_so_it_does_on_many_prompts(zoo: Zoo, drawn: Generation) -> None:
+    method = SafeDecoding(base=zoo("a-small-sft"), expert=zoo("a-small-dpo"), first=3)
+    drawn = dataclasses.replace(drawn, max_new_tokens=5, draft_length=3)
+    told = {i: by_hand(method, each, drawn, i) for i, each in PROMPTS.items()}
+    ends = reader(method.base).ends
+    for draft, size, asked in ((None, 8, PROMPTS), ("prompt-lookup", 8, PROMPTS), (None, 1, FEW)):
+        own = dataclasses.replace(method, draft=draft)
+        found = own.stream(asked, dataclasses.replace(drawn, batch_size=size))
+        said = {a.id: [token for token in a.token_ids if token not in ends] for a in found}
+        assert said == {i: told[i] for i in asked}
+
+
 def test_values_of_strength_decode_together_as_each_alone(zoo: Zoo) -> None:
     method = SafeDecoding(base=zoo("a-small-sft"), expert=zoo("a-small-dpo"), first=4)
     family = [method.at(strength) for strength in (0.0, 1.0, 3.0, 20.0)]
@@ -138,6 +153,22 @@ def test_generate_gives_the_same_answers(zoo: Zoo) -> None:
         if said[-1] in base.stop_tokens:
             break
     assert got[: len(said)] == said
+
+
+@pytest.mark.parametrize("draft", [None, "prompt-lookup"])
+def test_the_experts_end_is_one_while_it_has_a_say(zoo: Zoo, draft: str | None) -> None:
+    """An expert that says what the base does, and ends where the base goes on."""
+    base, ((i, asked),) = zoo("a-small-sft"), stories(1).items()
+    (plain,) = Plain(model=base).stream({i: asked}, GREEDY)
+    for place in (1, 5):
+        end = plain.token_ids[place]
+        assert end not in plain.token_ids[:place]
+        expert = base.holding(base.weights)
+        expert.__dict__["stop_tokens"] = base.stop_tokens | {end}
+        method = SafeDecoding(base=base, expert=expert, first=3, draft=draft)
+        (answer,) = method.stream({i: asked}, GREEDY)
+        said = plain.token_ids if place > 2 else plain.token_ids[: place + 1]
+        assert answer.token_ids == said
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,7 @@ def extract(
 
     Behind each layer, `mean_i h(toward_i) - mean_j h(away_j)` over the hidden states at the last
     token of each prompt: Wang et al., "InferAligner", arXiv 2401.11206. Means are taken in fp64.
+    Each prompt is read once, and nothing is kept of an extraction that was interrupted.
 
     Args:
         model: the model that reads the prompts, rendered in its way.

@@ -43,10 +43,11 @@ def main(arguments: Sequence[str]) -> int:
 
     hide_those_of_libraries()
     samples = task.samples(config.limit, config.limit_seed)
+    read = examples(model, task, samples, options.answers)
     with bar("reading", "examples") as progress:
         store = build(
             model,
-            examples(model, task, samples, options.answers),
+            read,
             options.out,
             source=task.source,
             answers=str(options.answers or "the task's own"),
@@ -55,8 +56,8 @@ def main(arguments: Sequence[str]) -> int:
             progress=progress,
         )
     what = f"{store.entries:,} entries of {store.width} numbers"
-    read = f"{store.facts['examples']['samples']:,} examples of {task.source}"
-    say(f"{options.out}: datastore, {size(store.size)}, {what}, {read} as {model.path} reads them")
+    of = f"{store.facts['examples']['samples']:,} examples of {task.source}"
+    say(f"{options.out}: datastore, {size(store.size)}, {what}, {of} as {model.path} reads them")
     return 0
 
 
@@ -64,6 +65,8 @@ def examples(
     model: LanguageModel, task: Task, samples: Sequence[Sample], run: Path | None
 ) -> list[Example]:
     """Return samples with their answers: the task's own, or those of a run on the same samples.
+
+    Empty answers of a run are left out, and it is said how many.
 
     Raises:
         ValueError: where there are none.
@@ -79,8 +82,12 @@ def examples(
                 f"--answers {run}: {len(missing)} of {len(samples)} samples of {task.source} have "
                 f"no answer there, such as {missing[0]!r}. Give a run on the same samples."
             )
+    empty = [each.id for each in samples if run is not None and not given[each.id]["completion"]]
+    if empty:
+        some = f"{len(empty)} of {len(samples)} answers are empty, and are left out"
+        say(f"--answers {run}: {some}, such as that to {empty[0]!r}.")
     found = []
-    for sample in samples:
+    for sample in [each for each in samples if each.id not in empty]:
         prompt = model.render(sample.conversation)
         if run is not None:
             line = given[sample.id]

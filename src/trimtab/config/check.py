@@ -46,6 +46,8 @@ def check(config: DictConfig, *, known: dict[str, list[str]] | None = None) -> N
             found[part] = [f"{part}: one must be chosen, as in {part}=NAME."]
         else:
             found[part] = walk.part(part, resolved[part], raw[part])
+    if not found["method"]:
+        found["method"] = walk.models(resolved["method"])
     found[SCORERS] = walk.scorers(resolved.get(SCORERS) or {}, raw.get(SCORERS) or {})
     if not found["method"] and not found["task"]:
         found["task"] = walk.likelihood(resolved["task"], resolved["method"])
@@ -86,6 +88,13 @@ class _Check:
         built = {name: build(nodes[name]) for name in nodes if not found[name]}
         shared = _shared({n: one for n, one in built.items() if hasattr(one, "shares")})
         return [mistake for mistakes in found.values() for mistake in mistakes] + shared
+
+    def models(self, method: Any) -> list[str]:
+        """Return what a method refuses of its models' settings."""
+        content = json.dumps(["models", method], default=str)
+        if content not in self.known:
+            self.known[content] = _unsuited(build(method))
+        return self.known[content]
 
     def likelihood(self, task: Any, method: Any) -> list[str]:
         """Return what keeps a method from a task that compares likelihoods."""
@@ -189,6 +198,14 @@ def _shared(scorers: dict[str, Any]) -> list[str]:
         for one, other in itertools.combinations(scorers, 2)
         if (shared := scorers[one].shares(scorers[other]))
     ]
+
+
+def _unsuited(method: Any) -> list[str]:
+    try:
+        getattr(method, "require_models", lambda: None)()
+    except ValueError as error:
+        return [f"method: {error}"]
+    return []
 
 
 def _unweighable(task: Any, method: Any) -> list[str]:

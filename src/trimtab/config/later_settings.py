@@ -13,21 +13,24 @@ from typing import Any
 from trimtab.config.working_directory import get_object
 
 
-def written_out(node: Any, *, recorded: bool) -> Any:
+def written_out(node: Any, *, recorded: bool, users: bool = False) -> Any:
     """Return a resolved node with these settings written out wherever they are left out.
 
     Args:
         node: plain data.
         recorded: whether a run recorded it, as it was answered; else it describes one to come.
+        users: whether the classes of a user's that a run recorded are known to be the user's own.
     """
     if isinstance(node, list):
-        return [written_out(child, recorded=recorded) for child in node]
+        return [written_out(child, recorded=recorded, users=users) for child in node]
     if not isinstance(node, Mapping):
         return node
-    settings = {name: written_out(child, recorded=recorded) for name, child in node.items()}
+    settings = {
+        name: written_out(child, recorded=recorded, users=users) for name, child in node.items()
+    }
     target = node.get("_target_")
     # What a run recorded names is not run for that: a folder may come from anywhere.
-    if isinstance(target, str) and (target.startswith("trimtab.") or not recorded):
+    if isinstance(target, str) and (target.startswith("trimtab.") or users or not recorded):
         for name, before, now in _moved(target):
             settings.setdefault(name, before if recorded else now)
     return settings
@@ -46,4 +49,14 @@ def _moved(target: str) -> Iterator[tuple[str, Any, Any]]:
         if now in (before, inspect.Parameter.empty):
             continue
         if json.dumps(now, default=str) != json.dumps(before, default=str):
-            yield name, before, now
+            own = now != _default(_said_by(kind), name)  # which no setting of before was about
+            yield name, now if own else before, now
+
+
+def _said_by(kind: Any) -> Any:
+    """Return the class whose settings a class inherits."""
+    return next(each for each in inspect.getmro(kind) if "since" in vars(each))
+
+
+def _default(kind: Any, name: str) -> Any:
+    return inspect.signature(kind).parameters[name].default

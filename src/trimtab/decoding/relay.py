@@ -33,7 +33,8 @@ class Relay(Cursor):
         targets: Sequence[int] = (),
     ) -> Request:
         """Return the request to predict what follows an answer so far."""
-        if len(tokens) < self._first:
-            return self._mixture.after(tokens, drafted, targets)
-        self._alone = self._alone or self._mixture.left_to(self._role)
-        return self._alone.after(tokens, drafted, targets)
+        speaking = self._mixture
+        if len(tokens) >= self._first:
+            speaking = self._alone = self._alone or self._mixture.left_to(self._role)
+        self.stop_tokens = speaking.stop_tokens  # who does not speak ends nothing
+        return speaking.after(tokens, drafted, targets)

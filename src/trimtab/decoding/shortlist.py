@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from trimtab.decoding import noise
-from trimtab.decoding.filters import mass_before
+from trimtab.decoding.filters import keep_top_p, mass_before
+from trimtab.decoding.large_rows import is_large
 
 _WIDTH = 64
 
@@ -53,6 +54,20 @@ def nucleus(logits_V: torch.Tensor, p: float) -> tuple[torch.Tensor, torch.Tenso
     last = int((_in_blocks(before_V, torch.inf).amin(dim=-1) < p).nonzero()[-1])
     tokens_K = reaching(logits_V, sorted_V[: (last + 1) * _WIDTH][-1].item())
     return tokens_K, before_V[None, : len(tokens_K)]
+
+
+def keep_nucleus(logits_NV: torch.Tensor, p: float) -> torch.Tensor:
+    """Return what `keep_top_p` does: logits cut to each row's nucleus."""
+    if p >= 1 or not is_large(logits_NV):
+        return keep_top_p(logits_NV, p)
+    kept_NV = torch.full_like(logits_NV, -torch.inf)
+    for kept_V, logits_V in zip(kept_NV, logits_NV, strict=True):
+        if not logits_V.amax().isfinite():
+            kept_V.copy_(logits_V)  # who reads its probability refuses it
+            continue
+        tokens_K, before_1K = nucleus(logits_V, p)
+        kept_V[tokens_K] = keep_top_p(logits_V[None, tokens_K], p, before_1K)[0]
+    return kept_NV
 
 
 def contenders(logits_V: torch.Tensor, place: int) -> torch.Tensor:

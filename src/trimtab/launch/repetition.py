@@ -102,6 +102,10 @@ def read(folder: Path, overrides: Sequence[str] = (), *, trust: bool = False) ->
                 f"{folder} names what a downloaded folder could use to run code of others: "
                 f"{', '.join(named)}. Where you trust it, add --trust."
             )
+    # What is left to be named is the user's own, which may inherit settings that came later.
+    for part, node in composition.container(cfg, resolve=True).items():
+        if part in composition.PARTS:
+            cfg[part] = later_settings.written_out(node, recorded=True, users=True)
     check(cfg)
     return cfg
 
@@ -145,7 +149,8 @@ def differences(folder: Path, job: Job) -> list[str]:
     now["content"] = content
     then = {name: facts.get(name) for name in now}
     found = list(_differing("", then, now))
-    if composition.digest(reader.read_config(folder), users=True) != job.folder.name:
+    recorded = later_settings.written_out(reader.read_config(folder), recorded=True, users=True)
+    if composition.digest(recorded, users=True) != job.folder.name:
         found.append("config.yaml or the settings given: the fingerprint is another")
     return found
 

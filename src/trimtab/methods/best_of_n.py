@@ -131,6 +131,11 @@ class BestOfN(Method):
         scores = {i: value for i, value in sorted(verdicts.items()) if value is not None}
         if not scores:
             _log.warning("Sample %r: no answer could be scored; the first is given.", answers[0].id)
+        elif unscored := len(answers) - len(scores):
+            _log.warning(
+                "Sample %r: %d of %d answers could not be scored; the best of the others is given.",
+                *(answers[0].id, unscored, len(answers)),
+            )
         chosen = max(scores, key=lambda i: scores[i], default=0)
         measures = {"kl_bound": kl_bound(self.n)}
         if chosen in scores:
@@ -157,6 +162,10 @@ class BestOfN(Method):
                 f"n={self.n} at temperature=0: the answers would all be alike. Give a "
                 "temperature, or generation=sampling."
             )
+
+    def require_models(self) -> None:
+        """Raise ValueError for a token map, which a single model has no use for."""
+        self._drawn.require_models()
 
     def require_compatible(self) -> None:
         """Raise ValueError for a draft of another vocabulary."""

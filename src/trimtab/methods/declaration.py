@@ -102,6 +102,9 @@ class Declaration(ABC):
                 "has one prompt for all. Ask it by complete()."
             )
 
+    def require_models(self) -> None:  # noqa: B027 - most take any
+        """Raise ValueError for models whose own settings do not suit the method; reads no file."""
+
     def require_compatible(self) -> None:  # noqa: B027 - most models go together
         """Raise ValueError for models that do not go together, by what their tokenizers say."""
 

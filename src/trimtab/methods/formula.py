@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 from trimtab.config.accepted import require_finite
 from trimtab.config.named_function import find, require_takes
 from trimtab.config.wording import not_a_choice
-from trimtab.methods.mixture import DRAFT, DraftSource, Mixture
+from trimtab.decoding import Speaker
+from trimtab.methods.mixture import DRAFT, SPEAKER, DraftSource, Mixture
 from trimtab.methods.terms import Term
 from trimtab.models import Conversation, LanguageModel
 
@@ -129,6 +130,13 @@ class Formula(Mixture):
         return (mixing.probabilities if self.mixing == PROBABILITIES else mixing.linear)(
             logits, weights
         )
+
+    def speakers(self) -> dict[str, Speaker]:
+        """Return the mixture; a function of one's own is called as such, and errors name it."""
+        speakers = super().speakers()
+        if callable(self.mixing):
+            speakers[SPEAKER] = dataclasses.replace(speakers[SPEAKER], combine=self.mixing)
+        return speakers
 
     def asked(self, role: str, conversation: Conversation) -> Conversation:
         """Return what a term's model is asked."""

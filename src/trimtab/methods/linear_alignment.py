@@ -73,8 +73,8 @@ class LinearAlignment(Mixture):
         self, logits: Mapping[str, torch.Tensor], weights: Mapping[str, float]
     ) -> torch.Tensor:
         """Return the weighted sum in the nucleus of the answer under the principle."""
-        from trimtab.decoding.filters import keep_top_p
         from trimtab.decoding.mixing import among, linear
+        from trimtab.decoding.shortlist import keep_nucleus
 
-        nucleus = keep_top_p(logits["with"] / self.nucleus_temperature, self.top_p)
+        nucleus = keep_nucleus(logits["with"] / self.nucleus_temperature, self.top_p)
         return among(nucleus, linear(logits, weights))

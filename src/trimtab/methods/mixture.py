@@ -227,8 +227,8 @@ class Mixture(Method):
             combine=self.combine,
         )
 
-    def require_compatible(self) -> None:
-        """Raise ValueError for models that share no vocabulary, or have no token map for here."""
+    def require_models(self) -> None:
+        """Raise ValueError for a token map that is not for what is mixed here."""
         for role, model in self.all_models.items():
             if model.token_map == PM_MINED_RAW and not self.takes_deltas:
                 raise ValueError(
@@ -236,6 +236,10 @@ class Mixture(Method):
                     "mixes distributions, and this map gives the logits of a delta model (see "
                     f"CMC), which are none. Accepted is another map, as {PM_MINED}."
                 )
+
+    def require_compatible(self) -> None:
+        """Raise ValueError for models that share no vocabulary, or have no token map for here."""
+        self.require_models()
         require_one_vocabulary(self.all_models)
 
     def weigh(
@@ -247,7 +251,8 @@ class Mixture(Method):
         """Yield how likely the method finds each of some continuations; see `Method.weigh`.
 
         A continuation's tokens are those that it adds to the prompt of the first model that has no
-        token map, in the canonical tokenization of both together.
+        token map, in the canonical tokenization of both together. One with a token that the method
+        rules out, as those with a mask do, has no probability: -inf.
         """
         prompts = self.prompts(conversations)
         models = {role: model for role, (model, _) in self.mixture.items()}

@@ -32,7 +32,8 @@ class PAD(Mixture):
         reference: the one that it was tuned from; None for the base, as in the published code.
         strength: how much the log-ratio counts, from 0, where the base chooses among its own
             `top_k`, up; the published settings have 0.8.
-        top_k: how many tokens there are to choose from, from 1 up.
+        top_k: how many tokens there are to choose from, from 1 up. A given text with any other has
+            no probability: to compare likelihoods, take as many as the vocabulary has.
         principle: what all the models are told of the preferences, before the question; "" for
             nothing.
         draft: none, `prompt-lookup`, or a small model of the same vocabulary; for speed alone.
