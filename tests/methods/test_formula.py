@@ -214,6 +214,15 @@ def test_terms_can_be_mixed_by_a_function(zoo: Zoo) -> None:
             assert token == expected
 
 
+def test_who_is_run_to_be_measured_from_has_no_say(zoo: Zoo) -> None:
+    base, tuned, untuned = voices(zoo)
+    formula = Formula(terms=base + tuned + 0 * untuned, mixing=largest, reference="untuned")
+    measured = dataclasses.replace(formula, measure_kl=True)
+    one, other = (m.complete([*stories(3).values()], SAMPLED) for m in (formula, measured))
+    assert [a.token_ids for a in one] == [a.token_ids for a in other]
+    assert all("kl" not in a.measures for a in one) and all(a.measures["kl"] > 0 for a in other)
+
+
 def halved(logits: Mapping[str, torch.Tensor], weights: Mapping[str, float]) -> torch.Tensor:
     return next(iter(logits.values()))[:, ::2]
 

@@ -164,6 +164,17 @@ def test_neighbours_are_the_nearest_of_all_blocks(heads: int, monkeypatch) -> No
             assert torch.equal(found_NK, far_NS.argsort(dim=1)[:, :count])
 
 
+def test_what_all_states_have_in_common_hides_no_neighbour() -> None:
+    """A few numbers of a model's states are often hundreds of times as large as the others."""
+    given = torch.Generator().manual_seed(0)
+    common_H = torch.zeros(32)
+    common_H[3] = 3000.0
+    keys_SH, states_NH = (common_H + torch.randn(n, 32, generator=given) for n in (500, 6))
+    (part,) = nearest.parts_of(keys_SH, 1)
+    far_NS = (states_NH[:, None].double() - keys_SH.double()).square().sum(-1)
+    assert torch.equal(nearest.nearest(states_NH, part, 4), far_NS.topk(4, largest=False).indices)
+
+
 MIXED = {
     "few neighbours": {"strength": 0.6, "neighbours": 3, "temperature": 30.0, "heads": 1},
     "of all, in parts": {"strength": 0.8, "neighbours": 1000, "temperature": 60.0, "heads": 4},

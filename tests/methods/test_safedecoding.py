@@ -155,6 +155,23 @@ def test_generate_gives_the_same_answers(zoo: Zoo) -> None:
     assert got[: len(said)] == said
 
 
+def test_an_expert_of_another_vocabulary_has_a_say_in_the_first_tokens(zoo: Zoo) -> None:
+    base, asked = zoo("b-small-base"), stories(3)
+    expert = dataclasses.replace(zoo("a-small-dpo"), token_map="pm-mined")
+    method = SafeDecoding(base=base, expert=expert, first=3, strength=1.5)
+    alone = {a.id: a.token_ids for a in Plain(model=base).stream(asked, SAMPLED)}
+    answers = [*method.stream(asked, SAMPLED)]
+    assert any(a.token_ids != alone[a.id] for a in answers)
+    for answer in answers:
+        prompt = base.encode(base.render(asked[answer.id]))
+        for place in range(3, len(answer.token_ids)):
+            logits = reader(base).logits((*prompt, *answer.token_ids[:place]))
+            told = oracles.choose(
+                logits, SAMPLED, sample_id=answer.id, role="model", position=place
+            )
+            assert answer.token_ids[place] == told
+
+
 @pytest.mark.parametrize("draft", [None, "prompt-lookup"])
 def test_the_experts_end_is_one_while_it_has_a_say(zoo: Zoo, draft: str | None) -> None:
     """An expert that says what the base does, and ends where the base goes on."""
@@ -190,6 +207,9 @@ def test_other_vocabularies_likelihoods_and_records_of_tokens_are_refused(zoo: Z
     base = zoo("a-small-base")
     with pytest.raises(ValueError, match="vocabular"):
         SafeDecoding(base=base, expert=zoo("b-small-chat")).complete(["?"])
+    mapped = LanguageModel(path="zoo:b-small-chat", prompt="chat", token_map="pm-mined")
+    with pytest.raises(ValueError, match=r"token_map=pm-mined of base .*set it for the expert"):
+        SafeDecoding(base=mapped, expert=base).complete(["?"])
     method = SafeDecoding(base=base, expert=zoo("a-small-chat"))
     with pytest.raises(ValueError, match="likelihoods compare nothing"):
         method.weigh({}, {})

@@ -15,16 +15,28 @@ _BLOCK, _FEW = 1 << 18, 4
 
 
 class Part(NamedTuple):
-    """What one head compares of all entries: their keys `[S, D]` and the squares of these `[S]`."""
+    """What one head compares of all entries.
+
+    Attributes:
+        keys_SD: their keys, from the mean of all: what states have in common, often far more than
+            what tells them apart, would be most of each product, and its rounding too.
+        squares_S: the squares of these.
+        mean_D: the mean.
+    """
 
     keys_SD: torch.Tensor
     squares_S: torch.Tensor
+    mean_D: torch.Tensor
 
 
 def parts_of(keys_SH: torch.Tensor, heads: int) -> list[Part]:
     """Cut keys into as many parts of equal width as there are heads."""
-    parts = [part.contiguous() for part in keys_SH.chunk(heads, dim=-1)]
-    return [Part(keys_SD, keys_SD.square().sum(dim=-1)) for keys_SD in parts]
+    parts = []
+    for keys_SD in keys_SH.chunk(heads, dim=-1):
+        mean_D = keys_SD.mean(dim=0)
+        keys_SD = keys_SD - mean_D
+        parts.append(Part(keys_SD, keys_SD.square().sum(dim=-1), mean_D))
+    return parts
 
 
 def log_votes(
@@ -46,7 +58,7 @@ def log_votes(
     votes_NV = states_NH.new_zeros(len(states_NH), vocabulary)
     for states_ND, part in zip(states_NH.chunk(heads, dim=-1), parts, strict=True):
         nearest_NK = nearest(states_ND, part, neighbours)
-        differences_NKD = states_ND[:, None] - part.keys_SD[nearest_NK]
+        differences_NKD = (states_ND - part.mean_D)[:, None] - part.keys_SD[nearest_NK]
         distances_NK = differences_NKD.square().sum(dim=-1)
         weights_NK = (-heads * distances_NK / temperature).softmax(dim=-1)
         votes_NV.scatter_add_(1, values_S[nearest_NK], weights_NK)
@@ -60,9 +72,10 @@ def nearest(states_ND: torch.Tensor, part: Part, count: int) -> torch.Tensor:
     state shall not depend on those beside it.
     """
     rows, found = len(states_ND), []
-    twice_ND = torch.nn.functional.pad(2 * states_ND, (0, 0, 0, -rows % _FEW))
+    twice_ND = 2 * (states_ND - part.mean_D)
+    twice_ND = torch.nn.functional.pad(twice_ND, (0, 0, 0, -rows % _FEW))
     for first in range(0, len(part.keys_SD), _BLOCK):
-        keys_BD, squares_B = (each[first : first + _BLOCK] for each in part)
+        keys_BD, squares_B = (each[first : first + _BLOCK] for each in part[:2])
         # The square of the state itself is the same for all entries.
         far_NB = torch.addmm(squares_B, twice_ND, keys_BD.T, alpha=-1)[:rows]
         least_NK, places_NK = far_NB.topk(min(count, len(keys_BD)), largest=False)

@@ -52,10 +52,12 @@ def _rows(numbers: torch.Tensor, places: list[int]) -> torch.Tensor:
 def mixed(cursor: Cursor, logits: Mapping[str, torch.Tensor]) -> torch.Tensor:
     """Return the logits `[N, V]` of a speaker, from those of its models."""
     combine, first_NV = cursor.combine or linear, next(iter(logits.values()))
-    alike = {role: own_NV.to(first_NV.device) for role, own_NV in logits.items()}
+    # Who is run for something else, as to measure from it, has no say.
+    weights = {role: weight for role, weight in cursor.weights.items() if weight != 0}
+    alike = {role: logits[role].to(first_NV.device) for role in weights}
     whose = getattr(combine, "__qualname__", combine)
     try:
-        mixed_NV = combine(alike, cursor.weights)
+        mixed_NV = combine(alike, weights)
     except RuntimeError as error:
         if "update to inference tensor" not in str(error):
             raise

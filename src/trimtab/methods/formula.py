@@ -134,7 +134,7 @@ class Formula(Mixture):
     def speakers(self) -> dict[str, Speaker]:
         """Return the mixture; a function of one's own is called as such, and errors name it."""
         speakers = super().speakers()
-        if callable(self.mixing):
+        if callable(self.mixing) and type(self).combine is Formula.combine:
             speakers[SPEAKER] = dataclasses.replace(speakers[SPEAKER], combine=self.mixing)
         return speakers
 

@@ -78,9 +78,8 @@ class Mixture(Method):
         """Return the mixture's logits `[N, V]`, up to a constant of each row: `sum_i w_i z_i`.
 
         Args:
-            logits: `[N, V]` of each model that is run, by role; not to be changed.
-            weights: of these models, by role; that of the reference may be 0, and, beside a model
-                that is read through a token map, that of the one whose tokens answers are made of.
+            logits: `[N, V]` of each model that has a weight, by role; not to be changed.
+            weights: of these models, by role; none is 0.
         """
         from trimtab.decoding.mixing import linear
 

@@ -76,6 +76,15 @@ class SafeDecoding(Mixture):
         relay = Relay(cursors[SPEAKER], "base", self.first)
         return super().answer({**cursors, SPEAKER: relay}, prompts, generation)
 
+    def require_models(self) -> None:
+        """Raise ValueError for a base that speaks through a token map."""
+        super().require_models()
+        if self.base.token_map is not None:
+            raise ValueError(
+                f"token_map={self.base.token_map} of base ({self.base.path}): the base goes on "
+                "alone, in its own tokens. Leave it out, and set it for the expert."
+            )
+
     def require(self, generation: Generation) -> None:
         """Refuse records of tokens."""
         if generation.token_records:
