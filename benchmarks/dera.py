@@ -2,8 +2,8 @@
 
     python benchmarks/dera.py [--parameters 60e6] [--repeats 3]
 
-Reference and aligned are `a-large-base` and `a-large-chat`, both widened (see `widen`) and both in
-the chat model's template; the draft model is `a-small-chat` as it is. Answers end by themselves.
+Reference and aligned are `a-large-base` and `a-large-chat`, both widened (see `enlarge`) and both
+in the chat model's template; the draft model is `a-small-chat` as it is. Answers end by themselves.
 The floor is what both models cost one after the other, the time per token of each alone, added up;
 so that all do the same work, the two and the mixture then write answers of one length, the mean.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import peers
 import timing
-from widen import widened
+from enlarge import widened
 
 from trimtab import DeRa, Generation, LanguageModel
 from trimtab.tasks import WordProblems

@@ -2,8 +2,9 @@
 
     python benchmarks/nudging.py [--parameters 150e6] [--guide a-small-chat] [--repeats 3]
 
-The base model is `a-large-base`, widened (see `widen`). The plain base would end its answers after
-a few words; so that prompts weigh the same it writes as many tokens as the nudged answers have.
+The base model is `a-large-base`, widened (see `enlarge`). The plain base would end its answers
+after a few words; so that prompts weigh the same it writes as many tokens as the nudged answers
+have.
 """
 
 import argparse
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import peers
 import timing
-from widen import widened
+from enlarge import widened
 
 from trimtab import Generation, LanguageModel, Nudging
 from trimtab.tasks import WordProblems

@@ -8,7 +8,7 @@ second cached model. The latter two are written from their published behaviour.
 import torch
 from transformers import DynamicCache, LogitsProcessor, LogitsProcessorList
 
-from trimtab import Conversation, Generation, LanguageModel, Plain
+from trimtab import Completion, Conversation, Generation, LanguageModel, Plain
 
 LOOKAHEAD = 16
 
@@ -21,13 +21,26 @@ def endless(model: LanguageModel) -> LanguageModel:
     return twin
 
 
+def answers(
+    model: LanguageModel, asked: list[Conversation], length: int, batch_size: int
+) -> list[Completion]:
+    """Decode with trimtab."""
+    generation = Generation(max_new_tokens=length, batch_size=batch_size)
+    return Plain(model=model).complete(asked, generation)
+
+
 def ours(model: LanguageModel, asked: list[Conversation], length: int, batch_size: int) -> int:
     """Decode with trimtab; return the number of tokens."""
-    generation = Generation(max_new_tokens=length, batch_size=batch_size)
-    return sum(a.tokens["model"] for a in Plain(model=model).complete(asked, generation))
+    return sum(a.tokens["model"] for a in answers(model, asked, length, batch_size))
 
 
-def generate(model: LanguageModel, asked: list[Conversation], length: int, batch_size: int) -> int:
+def generate(
+    model: LanguageModel,
+    asked: list[Conversation],
+    length: int,
+    batch_size: int,
+    **settings: object,
+) -> int:
     """Decode with `generate()` on left-padded batches, as far as text; return the token count."""
     tokenizer = model.tokenizer
     tokenizer.padding_side = "left"
@@ -43,6 +56,7 @@ def generate(model: LanguageModel, asked: list[Conversation], length: int, batch
             do_sample=False,
             eos_token_id=ends or None,
             pad_token_id=pad,
+            **settings,
         )
         new = whole[:, batch["input_ids"].shape[1] :]
         tokenizer.batch_decode(new, skip_special_tokens=True)

@@ -27,9 +27,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import enlarge
 import timing
 import torch
-import widen
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 from trimtab import AlignmentVectors, Generation, LanguageModel
@@ -65,7 +65,7 @@ def pair(shape: str, parameters: int) -> tuple[LanguageModel, LanguageModel]:
     if shape == "widened":
         names = ("a-large-base", "a-large-chat")
         models = [LanguageModel(path=f"zoo:{name}", prompt="plain") for name in names]
-        one, other = (widen.widened(model, parameters) for model in models)
+        one, other = (enlarge.widened(model, parameters) for model in models)
         return one, other
     base, aligned = usual(parameters, 0), usual(parameters, 0)
     generator = torch.Generator().manual_seed(1)
