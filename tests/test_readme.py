@@ -23,7 +23,9 @@ FILES = re.findall(r"```\w+\n# (\S+)\n(.*?)```", TEXT, re.DOTALL)
 
 @pytest.mark.slow
 def test_the_python_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    vectors, first, formula, second = (code for code in PYTHON if not code.startswith("# "))
+    vectors, first, streamed, formula, second = (
+        code for code in PYTHON if not code.startswith("# ")
+    )
     statements = [line for line in first.splitlines() if line and not line.startswith(" ")]
     assert len(statements) < 10
     monkeypatch.chdir(tmp_path)
@@ -33,12 +35,13 @@ def test_the_python_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     names: dict[str, object] = {}
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        for code in (first, formula, second, vectors):
+        for code in (first, streamed, formula, second, vectors):
             exec(compile(code, "README.md", "exec"), names)
     lines = printed.getvalue().splitlines()
     answer = names["answer"]
     assert isinstance(answer, Completion)
-    assert lines.count(answer.text) == 2  # by complete(), and inside generate()
+    # By complete(), by stream_pieces(), and inside generate().
+    assert lines.count(answer.text) == 3
     assert any("Leo" in line for line in lines)
     (said,) = re.findall(r"# \.\.\. (.*)", formula)
     assert any(line.endswith(said) for line in lines)

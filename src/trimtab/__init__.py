@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Method,
         Mixture,
         Nudging,
+        Piece,
         Plain,
         ProxyTuning,
     )
@@ -45,6 +46,7 @@ __all__ = [
     "Method",
     "Mixture",
     "Nudging",
+    "Piece",
     "Plain",
     "ProxyTuning",
     "Span",
@@ -55,7 +57,7 @@ _ROOMS = {
     "trimtab.decoding": ("Completion", "Generation", "Span"),
     "trimtab.methods": (
         *("ActivationAddition", "AlignmentVector", "AlignmentVectors", "DeRa", "Ensemble"),
-        *("InferAligner", "Method", "Mixture", "Nudging", "Plain", "ProxyTuning"),
+        *("InferAligner", "Method", "Mixture", "Nudging", "Piece", "Plain", "ProxyTuning"),
     ),
     "trimtab.models": ("Conversation", "LanguageModel"),
 }

@@ -25,6 +25,7 @@ class BaseTurn:
         tokens: of the turn so far.
         sure: the top-1 probability at each.
         spoken: their text.
+        settled: how many pieces of that text nothing takes back.
     """
 
     def __init__(self, speaker: TextCursor, context: list[int], before: str, rules: Rules) -> None:
@@ -36,6 +37,7 @@ class BaseTurn:
         self._ends: list[tuple[int, int]] = []
         # Where in the turn its last piece begins, and the turn's text up to there.
         self._start, self._segment = 0, ""
+        self.settled = 0
 
     def add(self, prediction: Prediction) -> None:
         """Take the next token."""
@@ -56,6 +58,7 @@ class BaseTurn:
 
     def _begin_piece(self) -> None:
         self._start, self._segment = len(self.tokens), self.spoken.whole()
+        self.settled = len(self.spoken.settled)
 
     @property
     def _end(self) -> int:

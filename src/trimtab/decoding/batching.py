@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from trimtab.decoding.predictor import Prediction, Predictor, Request, Steps
+from trimtab.decoding.telling import News
 
 Result = TypeVar("Result")
 
@@ -21,35 +22,48 @@ def decode(
     predictors: Sequence[Predictor],
     batch_size: int,
     together: int = 1,
-) -> Iterator[tuple[int, Result]]:
+    given_up: Callable[[int], bool] | None = None,
+) -> Iterator[tuple[int, Result | News]]:
     """Yield what answers come to as they finish, each with the slot that it was made in.
+
+    What is settled of an answer before, where somebody listens, is yielded too.
 
     Args:
         starts: for each sample, a function that begins its answers; it is given as many slots as a
-            sample has answers, and returns each answer, which comes to no None, by its slot.
+            sample has answers, and returns each answer by its slot.
         predictors: everyone who may be asked; earlier ones are asked first, so put the small models
             before the large: a large one then runs when all rows wait for it, in full batches.
         batch_size: number of samples at a time.
         together: number of slots that a sample needs to begin; each is free when its answer is
             done.
+        given_up: whether nobody waits for the answer in a slot any more; asked before each pass. It
+            is left then, and yields nothing more.
     """
     waiting = iter(starts)
     free = deque(range(batch_size * together))
     answers: dict[int, Steps[Result]] = {}
     requests: dict[int, Request] = {}
 
-    def advance(slot: int, predictions: list[Prediction] | None) -> Result | None:
+    def advance(
+        slot: int, predictions: list[Prediction] | None
+    ) -> Iterator[tuple[int, Result | News]]:
+        answer = answers[slot]
         try:
-            answer = answers[slot]
-            requests[slot] = next(answer) if predictions is None else answer.send(predictions)
-            return None
+            step = next(answer) if predictions is None else answer.send(predictions)
+            while isinstance(step, News):
+                yield slot, step
+                step = next(answer)
+            requests[slot] = step
         except StopIteration as done:
-            free.append(slot)
-            del answers[slot]
-            requests.pop(slot, None)
-            return cast(Result, done.value)
+            leave(slot)
+            yield slot, done.value
 
-    def fill() -> Iterator[tuple[int, Result]]:
+    def leave(slot: int) -> None:
+        free.append(slot)
+        del answers[slot]
+        requests.pop(slot, None)
+
+    def fill() -> Iterator[tuple[int, Result | News]]:
         while len(free) >= together:
             start = next(waiting, None)
             if start is None:
@@ -59,12 +73,16 @@ def decode(
             answers.update(begun)
             free.extendleft(slot for slot in reversed(slots) if slot not in begun)
             for slot in begun:
-                finished = advance(slot, None)
-                if finished is not None:
-                    yield slot, finished
+                yield from advance(slot, None)
 
     yield from fill()
     while answers:
+        if given_up and (left := [slot for slot in answers if given_up(slot)]):
+            for slot in left:
+                answers[slot].close()
+                leave(slot)
+            yield from fill()
+            continue
         predictor = next(
             each
             for each in predictors
@@ -74,11 +92,7 @@ def decode(
             slot for slot, request in requests.items() if request.cursor.predictor is predictor
         )
         predicted = predictor.predict([requests[slot] for slot in slots])
-        ended = False
         for slot, predictions in zip(slots, predicted, strict=True):
-            finished = advance(slot, predictions)
-            if finished is not None:
-                ended = True
-                yield slot, finished
-        if ended:
+            yield from advance(slot, predictions)
+        if len(free) >= together:
             yield from fill()

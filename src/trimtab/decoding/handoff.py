@@ -7,7 +7,7 @@ tokens of their prompt and that text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,6 +17,7 @@ from trimtab.decoding.generation import Generation
 from trimtab.decoding.nudging_rules import Rules
 from trimtab.decoding.predictor import Answer, ContextFull, Cursor, Prediction, Steps
 from trimtab.decoding.stop_strings import STOPPED
+from trimtab.decoding.telling import News
 from trimtab.decoding.turns import Turns
 
 # The authors' guard against loops: the same guide turn this many times in a row.
@@ -93,7 +94,7 @@ class _Nudged:
         words, ended = yield from self._guide_chunk()
         chunk = "".join(words)
         if ended:
-            self._accept_guide([chunk], [None])
+            yield from self._accept_guide([chunk], [None])
             raise _Stop("guide")
         if not words:
             raise _Stop("stalled")
@@ -121,7 +122,7 @@ class _Nudged:
             spoken.pop()
             doubts.pop()
         self._guard_guide("".join(spoken))
-        self._accept_guide(spoken, doubts)
+        yield from self._accept_guide(spoken, doubts)
         if self.base.answer_length(self.base.tokens(self.text)) >= self.budget:
             raise _Stop("length")
         return opening, doubt
@@ -170,7 +171,7 @@ class _Nudged:
         if recent == [spoken] * (_SAME_TURNS - 1):
             raise _Stop("repetition")
 
-    def _accept_guide(self, words: list[str], doubts: list[float | None]) -> None:
+    def _accept_guide(self, words: list[str], doubts: list[float | None]) -> Iterator[News]:
         spoken = "".join(words)
         before, looked_at = len(self.guide.tokens(self.text)), len(self.text)
         self.turns.text += spoken
@@ -181,11 +182,12 @@ class _Nudged:
             for word, doubt in zip(words, doubts, strict=True)
             if word
         )
-        self._stop_at_strings(looked_at)
+        yield from self._stop_at_strings(looked_at)
 
-    def _stop_at_strings(self, looked_at: int) -> None:
+    def _stop_at_strings(self, looked_at: int) -> Iterator[News]:
         if self.turns.stopped(looked_at):
             raise _Stop(STOPPED)
+        yield from self.turns.tell()
 
     # -------------------------------------------------------------- the base's turn
 
@@ -214,6 +216,7 @@ class _Nudged:
             said = self.text + turn.spoken.whole()
             if self.turns.ends_at(said, looked_at) is not None:
                 break  # found again, and cut, once all is said
+            yield from self.turns.tell("base", turn.spoken.settled[: turn.settled], turn.sure)
             try:
                 guess = partial(self.turns.guess, "base", "guide", said)
                 prediction = yield from self.base.read(tokens + turn.tokens, guess)
@@ -225,7 +228,7 @@ class _Nudged:
         self.base_ends += turn.ends
         self.turns.tokens["base"] += len(turn.tokens)
         self.turns.add("base", turn.spoken, turn.sure)
-        self._stop_at_strings(looked_at)
+        yield from self._stop_at_strings(looked_at)
         if reason:
             raise _Stop(reason)
         return probability

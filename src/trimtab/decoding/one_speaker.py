@@ -11,6 +11,7 @@ from trimtab.decoding.drafts import Drafter, DraftLength
 from trimtab.decoding.generation import Generation
 from trimtab.decoding.predictor import Answer, ContextFull, Cursor, TokenDetails
 from trimtab.decoding.stop_strings import STOPPED, StopStrings, cut
+from trimtab.decoding.telling import Telling
 from trimtab.models.codec import Spoken
 
 _DECIMALS = 6
@@ -43,6 +44,15 @@ def speak(
     spoken, looked_at = Spoken(model.codec, cursor.prompts[0]), 0
     length = DraftLength(generation.draft_length)
     drafted: list[int] = []
+    telling = Telling(cursor.streamed, stop_strings)
+    by_and_by = cursor.streamed or bool(stop_strings)
+
+    def spans(pieces: list[tuple[str, int]]) -> list[Span]:
+        return [
+            Span(text=text, speaker=name, probability=probabilities[first])
+            for text, first in pieces
+        ]
+
     try:
         while len(tokens) < generation.max_new_tokens and stop_reason == "length":
             if drafter is not None:
@@ -66,8 +76,9 @@ def speak(
                     break
                 tokens.append(said.token)
                 probabilities.append(said.top_probability)
-                if stop_strings:
+                if by_and_by:
                     spoken.add(said.token)
+                if stop_strings:
                     text = spoken.whole()
                     end, looked_at = stops.end(text, looked_at), len(text)
                     if end is not None:
@@ -75,15 +86,14 @@ def speak(
                         break
                 if said.token != guess:
                     break
+            if telling.streamed and end is None:
+                yield from telling.of(spans(spoken.settled))
     except ContextFull:
         stop_reason = "context"
-    if not stop_strings:  # in one go: between passes, turning tokens to text is slower
+    if not by_and_by:  # in one go: between passes, turning tokens to text is slower
         for token in tokens:
             spoken.add(token)
-    trace = [
-        Span(text=text, speaker=name, probability=probabilities[first])
-        for text, first in spoken.pieces()
-    ]
+    trace = spans(spoken.pieces())
     trace = trace if end is None else cut(trace, end)
     return Completion(
         id=cursor.sample_id,

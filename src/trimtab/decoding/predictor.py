@@ -17,6 +17,7 @@ from trimtab.decoding.completion import Completion, Work
 from trimtab.decoding.memo import Memo
 from trimtab.decoding.noise_key import noise_key
 from trimtab.decoding.retelling import Retelling, Retold
+from trimtab.decoding.telling import News
 from trimtab.models.language_model import LanguageModel
 from trimtab.models.prefix import kept_length
 from trimtab.models.steering import Gate
@@ -96,10 +97,13 @@ class Request(NamedTuple):
         return self.sequences[self.cursor.place[role]]
 
 
-Steps = Generator[Request, list[Prediction], T]
+Steps = Generator[Request | News, list[Prediction], T]
 """Part of an answer in the making, that ends with a T."""
 Answer = Steps[Completion]
-"""One answer in the making: yields requests, gets their predictions, returns the completion."""
+"""One answer in the making: yields requests, gets their predictions, returns the completion.
+
+Between them it yields what is settled of it, where its cursors are `streamed`.
+"""
 
 
 class Predictor(Protocol):
@@ -156,7 +160,12 @@ class Cursor:
         gates: how far the prompts let that through, by the role of the model that is steered.
         said_before: the prompts whose tokens a repetition penalty counts.
         retellings: the answer as models of other vocabularies read it, by role; never of the first.
+
+    Attributes:
+        streamed: whether somebody listens while the answer is made.
     """
+
+    streamed = False
 
     def __init__(
         self,

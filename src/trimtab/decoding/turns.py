@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from trimtab.decoding.completion import Completion, Span
@@ -10,6 +10,7 @@ from trimtab.decoding.drafts import DraftLength, is_sure
 from trimtab.decoding.generation import Generation
 from trimtab.decoding.predictor import ContextFull, Cursor, Steps
 from trimtab.decoding.stop_strings import STOPPED, StopStrings, cut
+from trimtab.decoding.telling import News, Telling
 from trimtab.decoding.text_cursor import TextCursor
 from trimtab.models.codec import Spoken
 
@@ -49,6 +50,8 @@ class Turns:
         self._budget = generation.max_new_tokens
         self._stops = StopStrings(generation.stop_strings)
         self._drafts = DraftLength(generation.draft_length)
+        streamed = any(cursor.streamed for cursor in cursors.values())
+        self._telling = Telling(streamed, generation.stop_strings)
 
     def say(
         self,
@@ -78,6 +81,8 @@ class Turns:
             said = self.text + spoken.whole()
             if self.ends_at(said, looked_at) is not None:
                 break  # found again, and cut, once all is said
+            if until is None:  # else it may end before what was said
+                yield from self.tell(name, spoken.settled, sure)
             if until is not None and until(said, looked_at) is not None:
                 break
             if len(turn) >= room:
@@ -103,7 +108,8 @@ class Turns:
         if end is not None:
             self.tokens[name] -= len(turn) - _tokens_in(spoken, end - looked_at, len(turn))
             self._cut(end)
-            return None
+            reason = None
+        yield from self.tell()
         return reason
 
     def add(self, name: str, spoken: Spoken, sure: list[float]) -> None:
@@ -111,6 +117,20 @@ class Turns:
         for text, first in spoken.pieces():
             self.text += text
             self.trace.append(Span(text=text, speaker=name, probability=sure[first]))
+
+    def tell(
+        self, name: str = "", pieces: Sequence[tuple[str, int]] = (), sure: Sequence[float] = ()
+    ) -> Iterator[News]:
+        """Tell whoever listens what is settled: the answer so far, and what was said since.
+
+        Args:
+            name: who speaks.
+            pieces: what of the turn nothing will change, each text with its first token's index.
+            sure: the probability of each token.
+        """
+        if self._telling.streamed:
+            said = [Span(text=text, speaker=name, probability=sure[i]) for text, i in pieces]
+            yield from self._telling.of([*self.trace, *said])
 
     def guess(self, name: str, by: str, text: str, tokens: list[int]) -> Steps[list[int]]:
         """Draft what a speaker says next by what another would, in the speaker's tokens.

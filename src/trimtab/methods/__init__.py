@@ -9,6 +9,7 @@ from trimtab.methods.blendin import BlendIn
 from trimtab.methods.classifier_free_guidance import ClassifierFreeGuidance
 from trimtab.methods.cmc import CMC
 from trimtab.methods.contrastive_decoding import ContrastiveDecoding
+from trimtab.methods.decode_together import Piece
 from trimtab.methods.dera import DeRa
 from trimtab.methods.ensemble import Ensemble
 from trimtab.methods.formula import Formula
@@ -21,6 +22,7 @@ from trimtab.methods.mixture import Mixture
 from trimtab.methods.multi_objective import MultiObjective
 from trimtab.methods.nudging import Nudging, NudgingNotebook, NudgingPaper
 from trimtab.methods.pad import PAD
+from trimtab.methods.piece_stream import PieceStream
 from trimtab.methods.plain import Plain
 from trimtab.methods.proxy_tuning import ProxyTuning
 from trimtab.methods.ric import RiC
@@ -54,6 +56,8 @@ __all__ = [
     "Nudging",
     "NudgingNotebook",
     "NudgingPaper",
+    "Piece",
+    "PieceStream",
     "Plain",
     "ProxyTuning",
     "RiC",

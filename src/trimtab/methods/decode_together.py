@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from trimtab.config.user_code import is_own, named
-from trimtab.decoding import Completion, Generation
+from trimtab.decoding import Completion, Generation, Span
 from trimtab.decoding.batching import decode
 from trimtab.decoding.predictor import Answer, Cursors
+from trimtab.decoding.telling import News
 from trimtab.methods.declaration import Declaration
 from trimtab.methods.prompts import Prompts, require_room
 from trimtab.methods.tries import Attempt, added_up, best_of, tries_at
@@ -18,17 +20,46 @@ from trimtab.models import Conversation
 _log = logging.getLogger(__name__)
 
 
+class Piece(NamedTuple):
+    """A span of an answer that is still being made, the next one of its trace.
+
+    Attributes:
+        id: the sample's.
+        span: what was said; nothing changes it any more.
+    """
+
+    id: str
+    span: Span
+
+
 def answered(
     methods: Sequence[Declaration],
     prompts: Sequence[Mapping[str, Prompts]],
     generation: Generation,
 ) -> Iterator[tuple[int, Completion]]:
-    """Yield completions as they finish, each with the number of its method.
+    """Yield completions as they finish, each with the number of its method; see `made`."""
+    for number, item in made(methods, prompts, generation):
+        if isinstance(item, Completion):
+            yield number, item
+
+
+def made(
+    methods: Sequence[Declaration],
+    prompts: Sequence[Mapping[str, Prompts]],
+    generation: Generation,
+    *,
+    streamed: bool = False,
+    given_up: Collection[str] = (),
+) -> Generator[tuple[int, Piece | Completion], None, None]:
+    """Yield what answers are made of as it is settled, each with the number of its method.
 
     Args:
         methods: one, or some that differ in their dials alone.
         prompts: what each of them is asked, by sample id.
         generation: how answers are drawn.
+        streamed: yield the pieces of each answer before its completion. Of methods that give the
+            best of several answers they are known only then.
+        given_up: samples whose answers nobody waits for, which may grow.
 
     Raises:
         ValueError: before any weights load, for models that do not go together, for prompts that no
@@ -56,6 +87,7 @@ def answered(
 
         speaking = Speaking([method.speakers() for method in methods], generation)
     begun: dict[int, tuple[int, Attempt, Cursors]] = {}  # by slot: method, sample, who speaks
+    told: dict[int, int] = {}  # by slot: spans
 
     def begin(one: Attempt) -> Callable[[Sequence[int]], dict[int, Answer]]:
         asked = {
@@ -65,13 +97,17 @@ def answered(
         }
 
         def answers(free: Sequence[int]) -> dict[int, Answer]:
+            if one.sample_id in given_up:
+                return {}
             slots = dict(zip(asked, free, strict=False))
             strengths = {number: methods[number].strengths_for(asked[number]) for number in slots}
             tokens = {number: asked[number].tokens for number in slots}
             texts = {number: asked[number].text for number in slots}
             cursors = speaking.cursors(one.name, tokens, texts, slots, strengths)
             for number, slot in slots.items():
-                begun[slot] = number, one, cursors[number]
+                begun[slot], told[slot] = (number, one, cursors[number]), 0
+                for cursor in cursors[number].values():
+                    cursor.streamed = streamed and methods[number].tries == 1
             return {
                 slot: _whole(methods[number], cursors[number], asked[number], generation)
                 for number, slot in slots.items()
@@ -79,23 +115,31 @@ def answered(
 
         return answers
 
-    made: dict[tuple[int, str], dict[int, Completion]] = {}  # by method and sample: by try
+    kept: dict[tuple[int, str], dict[int, Completion]] = {}  # by method and sample: by try
     before = [dict(method.forward_passes) for method in methods]
-    rows = generation.batch_size
-    for slot, completion in decode(map(begin, tries), speaking.predictors, rows, len(methods)):
+    rows, together = generation.batch_size, len(methods)
+    left = (lambda slot: begun[slot][1].sample_id in given_up) if streamed else None
+    for slot, item in decode(map(begin, tries), speaking.predictors, rows, together, left):
+        number, one, cursors = begun[slot]
+        if isinstance(item, News):
+            yield from ((number, Piece(one.sample_id, span)) for span in item.spans)
+            told[slot] += len(item.spans)
+            continue
         for earlier, each in zip(before, methods, strict=True):
             for role, passes in speaking.forward_passes().items():
                 each.forward_passes[role] = earlier.get(role, 0) + passes
-        number, one, cursors = begun[slot]
         method, asked = methods[number], prompts[number][one.sample_id]
-        answers = made.setdefault((number, one.sample_id), {})
+        answers = kept.setdefault((number, one.sample_id), {})
         work = added_up(cursor.whole_work for cursor in cursors.values())
         answers[one.number] = dataclasses.replace(
-            completion, id=one.sample_id, prompts=asked.text, work=work
+            item, id=one.sample_id, prompts=asked.text, work=work
         )
         if len(answers) == method.tries:
-            del made[number, one.sample_id]
-            yield number, best_of(method, [answers[i] for i in sorted(answers)], asked)
+            del kept[number, one.sample_id]
+            best = best_of(method, [answers[i] for i in sorted(answers)], asked)
+            if streamed:
+                yield from ((number, Piece(best.id, span)) for span in best.trace[told[slot] :])
+            yield number, best
 
 
 def _whole(

@@ -9,6 +9,7 @@ from trimtab.decoding import Generation
 from trimtab.decoding.batching import decode
 from trimtab.decoding.likelihood import Likelihoods, weigh
 from trimtab.decoding.predictor import ContextFull, Steps
+from trimtab.decoding.telling import News
 from trimtab.methods.declaration import Declaration
 from trimtab.methods.prompts import Prompts
 from trimtab.models import LanguageModel
@@ -59,6 +60,7 @@ def likelihoods(
     before = dict(method.forward_passes)
     try:
         for slot, found in decode(starts, speaking.predictors, rows):
+            assert not isinstance(found, News)  # of cursors to which nobody listens
             for role, passes in speaking.forward_passes().items():
                 method.forward_passes[role] = before.get(role, 0) + passes
             yield asked[slot], found

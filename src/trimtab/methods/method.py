@@ -11,10 +11,11 @@ from trimtab.decoding import Completion, Generation
 from trimtab.decoding.likelihood import Likelihood
 from trimtab.methods.declaration import Declaration
 from trimtab.methods.decode_together import answered, asked_alike
+from trimtab.methods.piece_stream import PieceStream
 from trimtab.methods.prompts import Prompts, require_room
 from trimtab.models import Conversation
 
-_DOORS = ("complete", "stream", "stream_together", "decode")
+_DOORS = ("complete", "stream", "stream_pieces", "stream_together", "decode")
 
 
 class Method(Declaration):
@@ -163,6 +164,26 @@ class Method(Declaration):
             FloatingPointError: if a model gives logits that are not finite.
         """
         yield from self.decode(self.prompts(conversations), generation)
+
+    @final
+    def stream_pieces(
+        self, conversations: Mapping[str, Conversation], generation: Generation
+    ) -> PieceStream:
+        """Answer piece by piece: each as soon as nothing will change it, then each completion.
+
+        In nudging the guide's words come when the base has taken the word or not, the base's when
+        the repetition guard has let them pass. Text that may begin a stop string waits. Of the best
+        of several answers there is nothing before the end. The pieces of an answer are the spans of
+        its trace, and it is the one that `complete` gives.
+
+        Args:
+            conversations: what is asked, by sample id.
+            generation: how answers are drawn.
+
+        Raises:
+            ValueError, FloatingPointError: as `stream`.
+        """
+        return PieceStream(self, self.prompts(conversations), generation)
 
     @final
     def decode(

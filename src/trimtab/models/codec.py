@@ -163,6 +163,11 @@ class Spoken:
         """The last tokens, where they are no whole character yet."""
         return self._pending
 
+    @property
+    def settled(self) -> list[tuple[str, int]]:
+        """Each text with the index of its first token, whatever tokens follow."""
+        return self._pieces
+
     def pieces(self) -> list[tuple[str, int]]:
         """Return each text with the index of its first token, and what is whole at the end."""
         rest = self._rest()
