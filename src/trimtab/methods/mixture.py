@@ -18,8 +18,12 @@ from trimtab.methods.method import Method
 from trimtab.methods.prompts import Prompts
 from trimtab.models import Conversation, LanguageModel
 from trimtab.models.steering import Steering
-from trimtab.models.token_map import PM_MINED, PM_MINED_RAW
-from trimtab.models.vocabulary import answering, maps_onto, require_one_vocabulary
+from trimtab.models.vocabulary import (
+    answering,
+    maps_onto,
+    require_distributions,
+    require_one_vocabulary,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -228,13 +232,8 @@ class Mixture(Method):
 
     def require_models(self) -> None:
         """Raise ValueError for a token map that is not for what is mixed here."""
-        for role, model in self.all_models.items():
-            if model.token_map == PM_MINED_RAW and not self.takes_deltas:
-                raise ValueError(
-                    f"token_map={PM_MINED_RAW} of {role} ({model.path}): {type(self).__name__} "
-                    "mixes distributions, and this map gives the logits of a delta model (see "
-                    f"CMC), which are none. Accepted is another map, as {PM_MINED}."
-                )
+        if not self.takes_deltas:
+            require_distributions(self.all_models, type(self).__name__)
 
     def require_compatible(self) -> None:
         """Raise ValueError for models that share no vocabulary, or have no token map for here."""

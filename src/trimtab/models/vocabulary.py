@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from trimtab.models.language_model import LanguageModel
 from trimtab.models.token_bytes import TokenBytes
-from trimtab.models.token_map import PM_MINED, TokenMap
+from trimtab.models.token_map import PM_MINED, PM_MINED_RAW, TokenMap
 
 
 def answering(models: Mapping[str, LanguageModel]) -> str:
@@ -56,6 +56,17 @@ def maps_onto(models: Mapping[str, LanguageModel]) -> dict[str, TokenMap]:
 @lru_cache(maxsize=8)
 def _map(target: TokenBytes, other: TokenBytes, kind: str) -> TokenMap:
     return TokenMap(target, other, kind)
+
+
+def require_distributions(models: Mapping[str, LanguageModel], method: str) -> None:
+    """Refuse models that are read as delta models, where a method mixes distributions."""
+    for role, model in models.items():
+        if model.token_map == PM_MINED_RAW:
+            raise ValueError(
+                f"token_map={PM_MINED_RAW} of {role} ({model.path}): {method} mixes distributions, "
+                "and this map gives the logits of a delta model (see CMC), which are none. "
+                f"Accepted is another map, as {PM_MINED}."
+            )
 
 
 def require_one_vocabulary(models: Mapping[str, LanguageModel]) -> None:
