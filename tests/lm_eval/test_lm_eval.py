@@ -36,6 +36,7 @@ from trimtab.lm_eval import chat
 from trimtab.lm_eval.arguments import read_arguments
 from trimtab.lm_eval.harness_model import MethodLM
 from trimtab.lm_eval.settings import cut, read_settings
+from trimtab.methods import PAD
 from trimtab.vectors import extract
 
 Zoo = Callable[[str], LanguageModel]
@@ -309,6 +310,15 @@ def test_a_continuation_that_adds_no_token_is_an_error(zoo: Zoo) -> None:
     for pair in (("The ans", "wer"), ("The answer", "")):
         with pytest.raises(ValueError, match=rf"{pair[1]!r} adds no token"):
             model.loglikelihood(requests("loglikelihood", pair))
+
+
+def test_what_a_method_rules_out_is_not_compared(zoo: Zoo) -> None:
+    method = PAD(base=zoo("a-small-sft"), preferred=zoo("a-small-dpo"), top_k=2)
+    model = MethodLM(method)
+    with pytest.raises(ValueError, match=r"Document 0 of task: the method rules out ' zq', so"):
+        model.loglikelihood(requests("loglikelihood", ("Tom has", " zq")))
+    with pytest.raises(ValueError, match=r"the method rules out some of its text, so nothing"):
+        model.loglikelihood_rolling(requests("loglikelihood_rolling", ("Tom has zq",)))
 
 
 def test_nudging_has_no_likelihoods_and_says_who_has(zoo: Zoo) -> None:

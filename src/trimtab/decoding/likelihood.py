@@ -28,6 +28,20 @@ class Likelihood(NamedTuple):
     greedy: bool
 
 
+def require_possible(log_probability: float, what: str, whose: str) -> None:
+    """Refuse to compare a text that has no probability with others.
+
+    Raises:
+        ValueError: naming what it is of, and whose.
+    """
+    if log_probability == -math.inf:
+        raise ValueError(
+            f"{whose}: the method rules out {what}, so nothing tells how likely it is. "
+            "Likelihoods are compared without a mask over tokens: set what makes it to keep them "
+            "all, as alpha=0 or top_p=1."
+        )
+
+
 class Likelihoods(list[Likelihood]):
     """What a method gives several continuations of one prompt, in their order.
 

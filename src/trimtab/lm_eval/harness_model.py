@@ -18,7 +18,7 @@ from rich.progress import track
 
 from trimtab import __version__
 from trimtab.decoding import Generation
-from trimtab.decoding.likelihood import Likelihood
+from trimtab.decoding.likelihood import Likelihood, require_possible
 from trimtab.lm_eval import chat
 from trimtab.lm_eval.arguments import read_arguments
 from trimtab.lm_eval.contexts import Pair, encode, encode_pair, encode_windows
@@ -144,8 +144,10 @@ class MethodLM(LM):
         pairs = [encode_pair(self.method.models, *request.args) for request in requests]
         found = [(0.0, True)] * len(requests)
         for number, (log_probability, _, greedy) in self._weigh(pairs, show=not disable_tqdm):
+            request = requests[number]
+            require_possible(log_probability, repr(request.args[-1]), _named(request))
             found[number] = (log_probability, greedy)
-            self.cache_hook.add_partial("loglikelihood", requests[number].args, found[number])
+            self.cache_hook.add_partial("loglikelihood", request.args, found[number])
         return found
 
     def loglikelihood_rolling(
@@ -169,6 +171,7 @@ class MethodLM(LM):
         left = Counter(owners)
         for number, (log_probability, _, _) in self._weigh(pairs, show=not disable_tqdm):
             owner = owners[number]
+            require_possible(log_probability, "some of its text", _named(requests[owner]))
             totals[owner] += log_probability
             left[owner] -= 1
             if not left[owner]:
@@ -239,6 +242,10 @@ class MethodLM(LM):
             for role, model in self.method.all_models.items()
         }
         return {"trimtab": {"version": __version__, "models": models}}
+
+
+def _named(request: Instance) -> str:
+    return f"Document {request.doc_id} of {request.task_name}"
 
 
 def _shown(what: str, work: Iterable[_T], total: int, show: bool) -> Iterable[_T]:

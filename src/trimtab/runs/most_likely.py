@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from trimtab.decoding import Completion, Generation, Span
 from trimtab.decoding.completion import Work
-from trimtab.decoding.likelihood import Likelihood
+from trimtab.decoding.likelihood import Likelihood, require_possible
 from trimtab.methods import Method
 from trimtab.tasks import Sample, Score
 from trimtab.tasks.task import COMPARISONS
@@ -52,7 +51,8 @@ def answer(
         sample = samples[sample_id]
         read = [found] + ([prior[sample_id]] if prior else [])
         for each in read:
-            _require_possible(sample, each)
+            for text, own in zip(sample.choices.values(), each, strict=True):
+                require_possible(own.log_probability, repr(text), f"Sample {sample.id!r}")
         sums = {
             label: each.log_probability for label, each in zip(sample.choices, found, strict=True)
         }
@@ -91,16 +91,6 @@ def answer(
                 likelihoods={label: {how: values[how][label] for how in values} for label in sums},
             ),
         )
-
-
-def _require_possible(sample: Sample, found: Sequence[Likelihood]) -> None:
-    for text, each in zip(sample.choices.values(), found, strict=True):
-        if each.log_probability == -math.inf:
-            raise ValueError(
-                f"Sample {sample.id!r}: the method rules out {text!r}, so nothing tells how likely "
-                "it is. Likelihoods are compared without a mask over tokens: set what makes it to "
-                "keep them all, as alpha=0 or top_p=1."
-            )
 
 
 def _work(*read: Sequence[Likelihood]) -> dict[str, Work]:
