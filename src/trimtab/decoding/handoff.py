@@ -216,7 +216,9 @@ class _Nudged:
             said = self.text + turn.spoken.whole()
             if self.turns.ends_at(said, looked_at) is not None:
                 break  # found again, and cut, once all is said
-            yield from self.turns.tell("base", turn.spoken.settled[: turn.settled], turn.sure)
+            if self.turns.streamed:
+                settled = turn.spoken.settled[: turn.settled]
+                yield from self.turns.tell("base", settled, turn.sure)
             try:
                 guess = partial(self.turns.guess, "base", "guide", said)
                 prediction = yield from self.base.read(tokens + turn.tokens, guess)

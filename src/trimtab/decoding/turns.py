@@ -34,6 +34,7 @@ class Turns:
         trace: its spans.
         tokens: how many tokens each speaker said.
         speakers: the cursors, read as text.
+        streamed: whether somebody listens while it is made.
     """
 
     def __init__(
@@ -50,8 +51,8 @@ class Turns:
         self._budget = generation.max_new_tokens
         self._stops = StopStrings(generation.stop_strings)
         self._drafts = DraftLength(generation.draft_length)
-        streamed = any(cursor.streamed for cursor in cursors.values())
-        self._telling = Telling(streamed, generation.stop_strings)
+        self.streamed = any(cursor.streamed for cursor in cursors.values())
+        self._telling = Telling(self.streamed, generation.stop_strings)
 
     def say(
         self,
@@ -81,7 +82,7 @@ class Turns:
             said = self.text + spoken.whole()
             if self.ends_at(said, looked_at) is not None:
                 break  # found again, and cut, once all is said
-            if until is None:  # else it may end before what was said
+            if self.streamed and until is None:  # else it may end before what was said
                 yield from self.tell(name, spoken.settled, sure)
             if until is not None and until(said, looked_at) is not None:
                 break
@@ -128,7 +129,7 @@ class Turns:
             pieces: what of the turn nothing will change, each text with its first token's index.
             sure: the probability of each token.
         """
-        if self._telling.streamed:
+        if self.streamed:
             said = [Span(text=text, speaker=name, probability=sure[i]) for text, i in pieces]
             yield from self._telling.of([*self.trace, *said])
 
