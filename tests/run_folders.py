@@ -28,6 +28,7 @@ def write_run(
     measures: dict[str, Sequence[float]] | None = None,
     beta: float | None = None,
     seed: int = 0,
+    aligned: str | None = None,
 ) -> Path:
     """Write a finished run with a given score, and given measures, of each sample."""
     measures = measures or {}
@@ -41,6 +42,8 @@ def write_run(
         settings[dial] = value
     if beta is not None:
         settings["beta"] = beta
+    if aligned is not None:
+        settings["aligned"] = {"path": aligned, "prompt": "chat"}
     config = {
         "method": settings,
         "task": {"split": split},

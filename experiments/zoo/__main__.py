@@ -178,7 +178,8 @@ def make(name: str, recipe: Recipe, models: Path, logs: Path) -> None:
         batches = train.preference_batches(tokenizer, recipe.data, rng, schedule)
         reference, _ = load(start_folder(start, models))
         objective = train.DirectPreference(reference=reference.eval(), beta=recipe.beta)
-    log = train.Log(logs / name, probe=None if name in ADVISERS else probe)
+    reasons = name in RECIPES and name not in ADVISERS
+    log = train.Log(logs / name, probe=probe if reasons else None)
     cpu = time.process_time()
     loss, tokens = train.train(model, batches, objective, schedule, log)
     cpu = time.process_time() - cpu
