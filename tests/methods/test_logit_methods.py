@@ -343,6 +343,26 @@ def test_values_of_the_dial_decode_together_as_each_alone(zoo: Zoo, name: str) -
     assert len({str([a.text for a in own.values()]) for own in together}) > 1
 
 
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+def test_weights_of_objectives_decode_together_as_each_alone(zoo: Zoo, alpha: float) -> None:
+    """Of whom some have none."""
+    aligned = {"story": zoo("a-small-dpo"), "expert": zoo("a-small-expert")}
+    pairs, asked = ((1.0, 0.0), (0.3, 0.2), (0.0, 0.0), (0.5, 0.5)), stories(3)
+    methods = [
+        MultiObjective(
+            reference=zoo("a-small-sft"),
+            aligned=aligned,
+            weights=dict(zip(aligned, each, strict=True)),
+            alpha=alpha,
+        )
+        for each in pairs
+    ]
+    together: list[dict] = [{} for _ in methods]
+    for number, answer in methods[0].stream_together(methods, [asked] * 4, SAMPLED):
+        together[number][answer.id] = answer
+    assert together == [{a.id: a for a in each.stream(asked, SAMPLED)} for each in methods]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_likelihoods_are_those_of_the_distribution(zoo: Zoo, name: str) -> None:
     make, equation, asks = CASES[name]
