@@ -162,22 +162,23 @@ def test_other_rows_are_refused(module: Load, tmp_path: Path):
 
 def test_answers_are_kept_as_often_as_the_tilt_has_them(module: Load, monkeypatch):
     tilted = module("tilted")
-    lengths = {0: 17, 1: 25, 2: 31, 3: 60}  # words: of rewards 1, 0.75, 0.25 and 0
+    lengths = (17, 25, 31, 60, 28)  # words: of rewards 1, 0.75, 0.25, 0 and 0.5
+    at_first = (17, 25, 31, 40, 20)  # the last are of long words, and tell little when cut
     asked_again: list[str] = []
 
     def answers(asked, seed, most):
         if most == tilted.WHOLE:
             asked_again.extend(asked)
         for name in asked:
-            words = lengths[int(name) % 4]
-            whole = most == tilted.WHOLE or words < 40
-            yield name, " ".join(["word"] * (words if whole else 40)), whole
+            kind = int(name) % 5
+            words = (lengths if most == tilted.WHOLE else at_first)[kind]
+            yield name, " ".join(["word"] * words), words == lengths[kind]
 
     monkeypatch.setattr(tilted, "answers", answers)
-    count = 8000
+    count = 10000
     rows = tilted.kept(seed=3, count=count)
-    assert {len(row["answer"].split()) for row in rows} == set(lengths.values())
-    assert len(asked_again) == sum(row["reward"] == 0 for row in rows)
+    assert {len(row["answer"].split()) for row in rows} == set(lengths)
+    assert len(asked_again) == sum(row["reward"] == 0 for row in rows) + count / 5
     for beta in tilted.BETAS:
         draw, seen = tilted.story_of(rows, beta), []
         size = sum(row["chance"] < math.exp((row["reward"] - 1) / beta) for row in rows)
@@ -186,10 +187,10 @@ def test_answers_are_kept_as_often_as_the_tilt_has_them(module: Load, monkeypatc
         again = [draw(rng) for _ in range(size)]
         assert sorted(map(repr, seen)) == sorted(map(repr, again))
         assert seen != again
-        for words, reward in zip(lengths.values(), (1, 0.75, 0.25, 0), strict=True):
-            share = sum(len(said.answer.split()) == words for said in seen) / (count / 4)
+        for words, reward in zip(lengths, (1, 0.75, 0.25, 0, 0.5), strict=True):
+            share = sum(len(said.answer.split()) == words for said in seen) / (count / 5)
             expected = math.exp((reward - 1) / beta)
-            spread = math.sqrt(expected * (1 - expected) / (count / 4))
+            spread = math.sqrt(expected * (1 - expected) / (count / 5))
             assert share == pytest.approx(expected, abs=4 * spread + 1e-9)
 
 

@@ -11,9 +11,7 @@ stories=(trimtab run --multirun "results=$results" task=stories limit=300 base=a
     generation=sampling)
 
 python "$here/enumerated.py"
-# Beyond 56 tokens a story is too long for any reward.
-"${stories[@]}" method=base generation.draws=128 generation.max_new_tokens=56 \
-    generation.batch_size=400
+"${stories[@]}" method=base generation.draws=64 generation.batch_size=400
 for seed in ${SEEDS:-1 2 3}; do
     python "$here/tilted.py" --seeds "$seed" --out "$models"
     dera=("${stories[@]}" guide=hf guide.prompt=chat method=dera method.measure_kl=true

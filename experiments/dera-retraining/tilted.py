@@ -31,7 +31,7 @@ from trimtab.tasks.stories import FALL, MOST_WORDS, length_reward  # noqa: E402
 REFERENCE = "a-small-sft"
 BETAS = (0.6, 0.3, 0.2, 0.15, 0.1, 0.075)
 ANSWERS = 20_000  # of the reference, for each seed
-CUT, WHOLE = 56, 256  # tokens: by the first, a story is too long for any reward
+CUT, WHOLE = 56, 256  # tokens: by the first, most stories are too long for any reward
 
 
 def answers(asked: dict[str, str], seed: int, most: int) -> Iterator[tuple[str, str, bool]]:
@@ -49,27 +49,34 @@ def answers(asked: dict[str, str], seed: int, most: int) -> Iterator[tuple[str, 
 def kept(seed: int, count: int) -> list[dict[str, object]]:
     """Return the requests and answers that some beta of BETAS keeps, with what decides.
 
-    `chance` is uniform, and an answer kept where it is below `exp((reward - 1) / beta)`. An answer
-    that was cut has no reward however it ends; the few that are kept are drawn again to their
-    ends, with the same noise.
+    `chance` is uniform, and an answer kept where it is below `exp((reward - 1) / beta)`. What was
+    cut has no reward however it ends, if it is long enough; where it is kept, or too short to tell,
+    it is drawn again to its end, with the same noise.
     """
     rng = Random(f"tilted {seed}")
     asked = {f"{number}": world.story_request(rng, world.TRAIN).text for number in range(count)}
     chances = {name: rng.random() for name in asked}
-    found: dict[str, tuple[float, str]] = {}
+
+    def keeps(name: str, text: str) -> bool:
+        return chances[name] < math.exp((length_reward(text) - 1) / max(BETAS))
+
+    told: dict[str, str] = {}
     cut: dict[str, str] = {}
     for name, text, whole in answers(asked, seed, CUT):
-        reward = length_reward(text)
-        assert whole or len(text.split()) >= MOST_WORDS + FALL, text
-        if chances[name] < math.exp((reward - 1) / max(BETAS)):
-            found[name] = reward, text
-            if not whole:
-                cut[name] = asked[name]
-    for name, text, _ in answers(cut, seed, WHOLE):
-        found[name] = length_reward(text), text
+        if whole:
+            told[name] = text
+        elif keeps(name, text) or len(text.split()) < MOST_WORDS + FALL:
+            cut[name] = asked[name]
+    told |= {name: text for name, text, _ in answers(cut, seed, WHOLE)}
     return [
-        {"question": asked[name], "answer": text, "reward": reward, "chance": chances[name]}
-        for name, (reward, text) in sorted(found.items(), key=lambda item: int(item[0]))
+        {
+            "question": asked[name],
+            "answer": told[name],
+            "reward": length_reward(told[name]),
+            "chance": chances[name],
+        }
+        for name in asked
+        if name in told and keeps(name, told[name])
     ]
 
 
