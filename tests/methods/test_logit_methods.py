@@ -15,6 +15,7 @@ from typing import Any
 import oracles
 import pytest
 import torch
+from decoding import real_tokenizers as real
 from short_prompts import FEW, PROMPTS
 
 from trimtab import Conversation, DeRa, Generation, LanguageModel, Plain, ProxyTuning
@@ -154,7 +155,9 @@ def unprompted(role: str, asked: Conversation) -> Conversation:
 
 def under(system: str, roles: str) -> Callable[[str, Conversation], Conversation]:
     return lambda role, asked: (
-        dataclasses.replace(asked, system=system.format(asked.system)) if role == roles else asked
+        dataclasses.replace(asked, system=system.format(asked.system).lstrip())
+        if role == roles
+        else asked
     )
 
 
@@ -330,6 +333,24 @@ def test_so_it_does_on_many_prompts(zoo: Zoo, name: str, generation: Generation)
         settings = dataclasses.replace(brief, batch_size=size)
         found = {answer.id: [*answer.token_ids] for answer in drafted.stream(some, settings)}
         assert found == {i: by_hand[i] for i in some}
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama2", "t5"])
+@pytest.mark.parametrize("name", ["guidance", "linear_alignment"])
+def test_a_model_of_any_tokenizer_is_asked_in_two_ways(name: str, kind: str) -> None:
+    """Which may read no line break at all, and begin its prompts with a token or not."""
+    model, (_, equation, asks) = real.model(kind), CASES[name]
+    method = (
+        ClassifierFreeGuidance(model=model, strength=1.8)
+        if name == "guidance"
+        else LinearAlignment(model=model, principle=PRINCIPLE, top_p=0.95)
+    )
+    brief = dataclasses.replace(SAMPLED, max_new_tokens=5)
+    by_hand = {i: expected(method, equation, asks, one, brief, i) for i, one in FEW.items()}
+    for draft, size in ((None, 8), ("prompt-lookup", 1)):
+        own = dataclasses.replace(method, draft=draft)
+        answers = own.stream(FEW, dataclasses.replace(brief, batch_size=size))
+        assert {answer.id: [*answer.token_ids] for answer in answers} == by_hand
 
 
 @pytest.mark.parametrize("name", NAMES)
