@@ -1,6 +1,6 @@
 """DeRa on languages small enough to enumerate: what mixing at every token misses of the optimum.
 
-`python enumerated.py` prints the table. The best policy for a reward `r` at KL weight beta has
+`python enumerated.py` prints the tables. The best policy for a reward `r` at KL weight beta has
 `p(y) ~ q(y) exp(r(y) / beta)`, q the reference. Mixing reference and policy over whole sequences,
 `q^(1-s) p^s`, is the best policy at `beta / s` for every strength s. Mixing them at every token, as
 `trimtab.DeRa` does, is it only where what a token leaves to be expected enters alike: with
@@ -18,6 +18,8 @@ from random import Random
 import torch
 
 from trimtab import DeRa, LanguageModel
+from trimtab.methods import MultiObjective
+from trimtab.methods.mixture import Mixture
 
 Sequence = tuple[int, ...]
 Law = dict[Sequence, float]
@@ -25,6 +27,7 @@ Law = dict[Sequence, float]
 
 BETA = 0.25
 STRENGTHS = (0.25, 0.5, 1.5, 2, 4)
+GRID = (0, 0.5, 1, 2)
 END = 0
 
 
@@ -83,24 +86,43 @@ def next_tokens(law: Law) -> dict[Sequence, dict[int, float]]:
     }
 
 
-def token_mixture(reference: Law, aligned: Law, strength: float) -> Law:
-    """Return the law of the answers that DeRa gives: both mixed, and normalised, at every token."""
-    # The mixture's own arithmetic; the models are named, and never loaded.
-    models = [LanguageModel(path=f"zoo:a-small-{name}", prompt="chat") for name in ("sft", "dpo")]
-    dera = DeRa(reference=models[0], aligned=models[1], strength=strength)
-    weights = {role: weight for role, (_, weight) in dera.mixture.items()}
-    laws = {"reference": next_tokens(reference), "aligned": next_tokens(aligned)}
+def answers_of(method: Mixture, laws: Mapping[str, Law]) -> Law:
+    """Return the law of a mixture's answers, given those of its models' by their roles.
+
+    By its own arithmetic: logits are combined, and normalised, at every token.
+    """
+    weights = {role: weight for role, (_, weight) in method.mixture.items()}
+    by_role = {role: next_tokens(law) for role, law in laws.items()}
     mixed: dict[Sequence, dict[int, float]] = {}
-    for prefix, own in laws["reference"].items():
+    for prefix, own in by_role["reference"].items():
         logits = {
             role: torch.tensor([list(law[prefix].values())], dtype=torch.float64).log()
-            for role, law in laws.items()
+            for role, law in by_role.items()
         }
-        p_V = dera.combine(logits, weights).softmax(dim=-1)[0]
+        p_V = method.combine(logits, weights).softmax(dim=-1)[0]
         mixed[prefix] = dict(zip(own, p_V.tolist(), strict=True))
     return {
-        y: math.prod(mixed[y[:place]][token] for place, token in enumerate(y)) for y in reference
+        y: math.prod(mixed[y[:place]][token] for place, token in enumerate(y))
+        for y in laws["reference"]
     }
+
+
+def _named(name: str) -> LanguageModel:
+    return LanguageModel(path=f"zoo:a-small-{name}", prompt="chat")  # which is never loaded
+
+
+def token_mixture(reference: Law, aligned: Law, strength: float) -> Law:
+    """Return the law of DeRa's answers."""
+    dera = DeRa(reference=_named("sft"), aligned=_named("dpo"), strength=strength)
+    return answers_of(dera, {"reference": reference, "aligned": aligned})
+
+
+def several_mixed(reference: Law, aligned: Mapping[str, Law], weights: Mapping[str, float]) -> Law:
+    """Return the law of the answers of several aligned models, each with a strength of its own."""
+    models = {name: _named("expert") for name in aligned}
+    method = MultiObjective(reference=_named("sft"), aligned=models, weights=weights)
+    laws = {f"aligned.{name}": law for name, law in aligned.items()}
+    return answers_of(method, {"reference": reference, **laws})
 
 
 # --- the cases ---------------------------------------------------------------------------------
@@ -166,8 +188,25 @@ def cases() -> Iterator[tuple[str, Case]]:
     )
 
 
+def two_rewards() -> tuple[Case, Case]:
+    """Return one reference with two rewards: of length, and of the share of one word."""
+    ending = _ending(7, 2, stops=0.1)
+    length = {y: max(0.0, 1 - abs(len(y) - 4) / 3) for y in ending}
+    share = {y: y.count(1) / max(1, len(y) - 1) for y in ending}
+    return Case(reference=ending, reward=length), Case(reference=ending, reward=share)
+
+
+def weighed(one: Case, other: Case, strengths: tuple[float, float]) -> Case:
+    """Return a case whose best policy at BETA is what two strengths stand for."""
+    first, second = strengths
+    return Case(
+        reference=one.reference,
+        reward={y: first * r + second * other.reward[y] for y, r in one.reward.items()},
+    )
+
+
 def main(show: Callable[[str], None] = print) -> None:
-    """Print the table."""
+    """Print the tables."""
     show("| reward and reference | " + " | ".join(f"{s:g}" for s in STRENGTHS) + " |")
     show("|---|" + "---|" * len(STRENGTHS))
     for name, case in cases():
@@ -181,6 +220,18 @@ def main(show: Callable[[str], None] = print) -> None:
                 said += " ({:.2f} for {:.2f})".format(*rewards)
             cells.append(said)
         show(f"| {name} | " + " | ".join(cells) + " |")
+    one, other = two_rewards()
+    aligned_two = {"length": optimum(one, BETA), "share": optimum(other, BETA)}
+    show("\n| length \\ share | " + " | ".join(f"{s:g}" for s in GRID) + " |")
+    show("|---|" + "---|" * len(GRID))
+    for first in GRID:
+        cells = []
+        for second in GRID:
+            best = optimum(weighed(one, other, (first, second)), BETA)
+            weights = {"length": first, "share": second}
+            mixed = several_mixed(one.reference, aligned_two, weights)
+            cells.append(f"{total_variation(mixed, best):.3f}")
+        show(f"| {first:g} | " + " | ".join(cells) + " |")
 
 
 if __name__ == "__main__":

@@ -116,6 +116,37 @@ def test_at_every_token_it_is_the_optimum_under_conditions_alone(enumerated, cas
         assert lost[0] - lost[1] == pytest.approx(apart, abs=1e-12)
 
 
+@pytest.mark.parametrize("strengths", [(0, 1), (1, 0), (0.5, 0.5), (1, 1), (2, 0.5)])
+def test_of_several_rewards_it_is_what_the_theory_says(enumerated, strengths):
+    """It is the best policy where one reward has all, and whole answers mixed are it everywhere."""
+    one, other = enumerated.two_rewards()
+    cases = {"one": one, "other": other}
+    aligned = {name: enumerated.optimum(case, BETA) for name, case in cases.items()}
+    weights = dict(zip(cases, strengths, strict=True))
+    mixed = enumerated.several_mixed(one.reference, aligned, weights)
+    # The same mixture, from the models' next tokens by numpy.
+    q, p = enumerated.next_tokens(one.reference), {}
+    laws = {name: enumerated.next_tokens(law) for name, law in aligned.items()}
+    for x, own in q.items():
+        log_q = np.log(list(own.values()))
+        log_p = log_q + sum(
+            weights[name] * (np.log([law[x][a] for a in own]) - log_q) for name, law in laws.items()
+        )
+        share = np.exp(log_p - log_p.max())
+        p[x] = dict(zip(own, share / share.sum(), strict=True))
+    assert far(mixed, {y: math.prod(p[y[:t]][a] for t, a in enumerate(y)) for y in mixed}) < 1e-12
+    best = enumerated.optimum(enumerated.weighed(one, other, strengths), BETA)
+    short = far(mixed, best)
+    assert short < 1e-12 if sum(strengths) == 1 and 0 in strengths else short > 1e-3
+    # Mixed over whole answers, the two are the best policy for both together.
+    whole = {
+        y: q_y * math.prod((law[y] / q_y) ** weights[name] for name, law in aligned.items())
+        for y, q_y in one.reference.items()
+    }
+    total = math.fsum(whole.values())
+    assert far(best, {y: w / total for y, w in whole.items()}) < 1e-12
+
+
 def test_the_ends_are_the_models(enumerated, cases):
     for case in cases.values():
         aligned = enumerated.optimum(case, BETA)
