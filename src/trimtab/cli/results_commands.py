@@ -58,10 +58,20 @@ def report(arguments: Sequence[str]) -> int:
 
 def choose(arguments: Sequence[str]) -> int:
     """Print where dials should stand, and return the exit code."""
+    from trimtab.results.choice import MARGIN
+
     parser = _parser("choose")
     parser.add_argument("--metric", metavar="NAME", help="a score; more is better [the task's own]")
     parser.add_argument(
         "--split", default="validation", help="choose by its runs; none: rows without a split"
+    )
+    parser.add_argument(
+        "--margin",
+        type=float,
+        default=MARGIN,
+        metavar="SIZE",
+        help="how far below the best the cheapest may be: it is named among values whose 95 %% "
+        f"interval of the difference ends above -SIZE [{MARGIN:g}, in units of the score]",
     )
     parser.add_argument("--json", action="store_true", help="for programs")
     options = parser.parse_args(arguments)
@@ -71,14 +81,14 @@ def choose(arguments: Sequence[str]) -> int:
 
     found, _ = selection.select(options.roots, samples=True)
     split = None if options.split == "none" else options.split
-    choices, left_out = choose_each(found.runs, options.metric, split)
+    choices, left_out = choose_each(found.runs, options.metric, split, options.margin)
     left_out += found.left_out
     if options.json:
         content = {"choices": [choice.to_dict() for choice in choices], "left_out": left_out}
         say_json(content)
         return 0
     show(choice_text.render(choices))
-    say("\nThe best was picked by these samples, so its own score here is a little hopeful.")
+    say("\nThe best was picked by these samples: what it is worth is its score on other ones.")
     say_left_out(left_out)
     return 0
 

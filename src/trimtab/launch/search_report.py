@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from functools import partial
+from statistics import fmean
 
 from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from trimtab.launch.search_identity import Search
 from trimtab.launch.search_space import Point, plain
-from trimtab.launch.search_study import best_of, facts_of, tried
+from trimtab.launch.search_study import best_of, facts_of, rank, tried
 from trimtab.machine.numbers_as_text import estimate, score
+from trimtab.runs import draws, reader
+from trimtab.statistics import several
 
 
 def announce(search: Search, study: Study) -> None:
@@ -59,7 +63,7 @@ def conclude(search: Search, study: Study, failed: int) -> None:
     lines = {
         "best": f"{' '.join(assignments)}: {search.metric} "
         f"{estimate(best.value, facts_of(best)['ci95'])}, n = {whole} ({search.rows})",
-        "": "It was picked by these samples, so its score here is a little hopeful.",
+        "": _on_others(search, study),
         "trials": f"{len(done)}: {len(done) - pruned - reused} run, {pruned} given up early, "
         f"{reused} found finished",
         "samples": f"{computed:,} computed; {len(done) * whole:,} in these runs as a whole, "
@@ -81,6 +85,30 @@ def _best_so_far(search: Search, study: Study, lead: str) -> str:
         return ""
     point = " ".join(map(plain, search.plan.space.point(best.params)))
     return f"{lead}{point}: {score(best.value)}"
+
+
+def _on_others(search: Search, study: Study) -> str | None:
+    """Return what the best is worth on samples that did not pick it; None where none was picked."""
+    whole = [trial for trial in tried(study) if trial.state == TrialState.COMPLETE]
+    scores = [_scores(search, trial) for trial in sorted(whole, key=partial(rank, study))]
+    sign = -1 if search.plan.minimize else 1
+    signed = [{i: sign * score for i, score in own.items()} for own in scores]
+    found = several.held_out(signed) if len(signed) > 1 else None
+    if found is None:
+        return None
+    ends = sorted(sign * end for end in found.ci95) if found.ci95 else None
+    return (
+        f"It was picked by these samples; on others {search.metric} "
+        f"{estimate(sign * found.value, ends)} (cross-fitting over these values)."
+    )
+
+
+def _scores(search: Search, trial: FrozenTrial) -> dict[str, float]:
+    """Return a trial's score of each sample, the mean of its draws; none where its run is gone."""
+    lines = reader.read_samples(search.file.parent / facts_of(trial)["folder"])
+    scored = ((draws.sample_of(x), x["scores"]) for x in lines)
+    found = draws.by_sample((i, own[search.metric]) for i, own in scored if search.metric in own)
+    return {i: fmean(values) for i, values in found.items()}
 
 
 def _comparison(search: Search, best: FrozenTrial) -> str | None:

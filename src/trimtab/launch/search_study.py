@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypedDict, Unpack, cast
 
@@ -92,14 +93,15 @@ def tried(study: Study) -> list[FrozenTrial]:
 
 def best_of(study: Study) -> FrozenTrial | None:
     """Return the best of the trials that were evaluated in full; of equals, the nearest to 0."""
-    sign = -1 if study.direction == StudyDirection.MAXIMIZE else 1
-
-    def rank(trial: FrozenTrial) -> tuple[float, float, list[bool]]:
-        values = trial.params.values()
-        return sign * trial.value, sum(map(abs, values)), [value < 0 for value in values]
-
     whole = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return min(whole, key=rank, default=None)
+    return min(whole, key=partial(rank, study), default=None)
+
+
+def rank(study: Study, trial: FrozenTrial) -> tuple[float, float, list[bool]]:
+    """Return what trials that were evaluated in full are sorted by, the best first."""
+    sign = -1 if study.direction == StudyDirection.MAXIMIZE else 1
+    values = trial.params.values()
+    return sign * trial.value, sum(map(abs, values)), [value < 0 for value in values]
 
 
 class Sampler(TPESampler):

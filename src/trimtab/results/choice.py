@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -14,6 +15,9 @@ from trimtab.statistics import estimates
 
 LEVEL = 0.05
 """Of a corrected p-value; from here on, values are indistinguishable."""
+
+MARGIN = 0.02
+"""Of a score; a value that is shown to be no further below the best may be named the cheapest."""
 
 
 class PairedRecord(TypedDict):
@@ -32,7 +36,7 @@ class PositionRecord(TypedDict):
     value: float  # where the dial stands
     score: EstimateRecord  # its metric
     against_best: PairedRecord | None  # None: it is the best
-    p_value: float  # of that comparison, corrected for all of the curve
+    p_value: float  # of that comparison, corrected for all pairs of the curve
     indistinguishable: bool  # whether the samples do not tell it from the best
     guide_ratio: float | None  # the guide's share of the words; None: not measured
     kl_weight: float | None  # beta / strength, that DeRa approximates; None: none leads there
@@ -53,8 +57,11 @@ class ChoiceRecord(TypedDict):
     metric: str  # that values are compared by
     seeds: list[int]  # that every value was run with
     best: float  # the value with the highest mean
+    held_out: EstimateRecord | None  # its metric on samples that did not pick it; None: of so few
     indistinguishable: list[float]  # that and all as good, by the samples
-    cheapest: float | None  # of these the one where the guide says least; None: not measured
+    margin: float  # below the best, within which a value may be the cheapest
+    within_margin: list[float]  # those that are shown to be within it, the best included
+    cheapest: float | None  # of both the one where the guide says least; None: not measured
     betas: list[float]  # KL weights that the runs record
     positions: list[PositionRecord]  # the values, in the dial's order
     left_out: list[str]  # runs that were not compared, and why
@@ -68,7 +75,7 @@ class Position:
         runs: the runs at this value, by their seeds.
         score: its metric: `value`, `n`, `stderr`, `ci95`.
         against_best: the paired comparison, this value minus the best; None for the best itself.
-        p_value: of that comparison, corrected for all those of the curve; 1 for the best itself.
+        p_value: of that comparison, corrected for all pairs of the curve; 1 for the best itself.
     """
 
     runs: Sequence[Run]
@@ -93,6 +100,13 @@ class Position:
         return self.p_value >= LEVEL
 
     @property
+    def lowest(self) -> float:
+        """The lower end of the interval of the difference from the best; 0 for the best itself."""
+        if self.against_best is None:
+            return 0.0
+        return self.against_best.ci95[0] if self.against_best.ci95 else -math.inf
+
+    @property
     def guide_ratio(self) -> float | None:
         """The guide's mean share of the words; None for a method that does not measure it."""
         found = [run.summary["metrics"].get("guide_ratio") for run in self.runs]
@@ -108,12 +122,16 @@ class Choice:
         name: of the curve: method, models, and what tells it from others of that name.
         metric: the score that the values are compared by.
         positions: the compared values, in the dial's order.
+        held_out: what the best value is worth on samples that did not pick it; None for one sample.
+        margin: how far below the best the cheapest may be.
         left_out: runs of the curve that were not compared, and why.
     """
 
     name: str
     metric: str
     positions: Sequence[Position]
+    held_out: estimates.Estimate | None = None
+    margin: float = MARGIN
     left_out: Sequence[str] = ()
 
     @property
@@ -128,12 +146,17 @@ class Choice:
 
     @property
     def cheapest(self) -> Position | None:
-        """Of the indistinguishable the one where the guide says least; None without a guide.
+        """Of those within the margin the one where the guide says least; None without a guide.
 
         By the mean `guide_ratio`, the paper's own account of cost; of equals, the nearest to 0.
         """
-        measured = [p for p in self.indistinguishable if p.guide_ratio is not None]
+        measured = [p for p in self.within_margin if p.guide_ratio is not None]
         return min(measured, key=lambda p: (p.guide_ratio, turn(p.value)), default=None)
+
+    @property
+    def within_margin(self) -> list[Position]:
+        """The best, and the indistinguishable that are shown to be at most the margin below it."""
+        return [p for p in self.indistinguishable if p.lowest > -self.margin or p is self.best]
 
     @property
     def betas(self) -> list[float]:
@@ -172,7 +195,10 @@ class Choice:
             "metric": self.metric,
             "seeds": self.seeds,
             "best": self.best.value,
+            "held_out": cast(EstimateRecord, self.held_out.to_dict()) if self.held_out else None,
             "indistinguishable": [p.value for p in self.indistinguishable],
+            "margin": self.margin,
+            "within_margin": [p.value for p in self.within_margin],
             "cheapest": self.cheapest.value if self.cheapest else None,
             "betas": self.betas,
             "positions": [

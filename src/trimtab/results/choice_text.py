@@ -61,16 +61,24 @@ def _seeds(choice: Choice) -> str:
 def _conclusion(choice: Choice) -> Table:
     grid = Table.grid(padding=(0, 2, 0, 0))
     dial, best = choice.best.run.dial, choice.best
-    lines = {
-        "best": f"{dial} {best.value:g}: {choice.metric} {_score(best)}",
-        "indistinguishable": ", ".join(f"{p.value:g}" for p in choice.indistinguishable),
-    }
+    lines = {"best": f"{dial} {best.value:g}: {choice.metric} {_score(best)}"}
+    if held := choice.held_out:
+        lines["on other samples"] = (
+            f"{choice.metric} {estimate(held.value, held.ci95)}: each tenth of them scored at the "
+            "value\nthat the other nine pick (cross-fitting); the line above is what picked it"
+        )
+    lines["indistinguishable"] = ", ".join(f"{p.value:g}" for p in choice.indistinguishable)
     tests = dict.fromkeys(p.against_best.test for p in choice.positions if p.against_best)
-    lines["compared by"] = f"{' and '.join(tests)} test, against the best, corrected (Holm)"
+    lines["compared by"] = (
+        f"{' and '.join(tests)} test, against the best, corrected for all pairs (Holm)"
+    )
     if choice.cheapest:
+        lines[f"within {choice.margin:g}"] = ", ".join(f"{p.value:g}" for p in choice.within_margin)
         share = percent(choice.cheapest.guide_ratio, ".2f")
         lines["cheapest of these"] = (
             f"{dial} {choice.cheapest.value:g}: the guide says {share} of the words"
+            if len(choice.within_margin) > 1
+            else f"none is shown to be at most {choice.margin:g} below the best (--margin)"
         )
     if choice.betas or best.run.method == "dera":
         lines["retrain at"] = _retrain(choice)

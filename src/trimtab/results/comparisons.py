@@ -75,6 +75,15 @@ def notes(
             f"summary.json): {', '.join(odd)}. Repeat the commands of the older ones: their "
             "answers are scored anew, and none is generated."
         )
+    if bare := [
+        name
+        for run, name in zip(runs, short_ids(runs), strict=True)
+        if run.score["ci95"] is None and run.score["n"] > 1
+    ]:
+        said.append(
+            f"No interval of {runs[0].metric} can be given, as all or nearly all samples score the "
+            f"same and nothing says how far others could lie: {', '.join(bare)}."
+        )
     said += map(seeds.note, seeds.over_seeds(runs))
     if other is None:
         return said
@@ -84,7 +93,8 @@ def notes(
         said.append(
             f"difference: from run {name}, over the same samples. p: {' and '.join(tests)} test, "
             f"corrected for {count} comparison{'s' * (count != 1)} (Holm). "
-            "wins: samples with a higher score, and half of those with the same."
+            "wins: samples with a higher score, and half of those with the same. Where an interval "
+            "and a test disagree, the test decides."
         )
     if otherwise := [
         run_name

@@ -13,7 +13,8 @@ from trimtab.machine import numbers_as_text as text
 from trimtab.results.finished import Run, short_ids
 from trimtab.runs.reader import Damaged
 from trimtab.runs.record_types import Config, EstimateRecord
-from trimtab.statistics.estimates import Estimate, repeated
+from trimtab.statistics.estimates import Estimate
+from trimtab.statistics.repeated import repeated
 
 
 @dataclass(frozen=True, kw_only=True)

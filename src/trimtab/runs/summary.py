@@ -149,6 +149,4 @@ def _estimate(
 ) -> estimates.Estimate:
     if is_proportion:
         return estimates.summarize(values, binary=True)
-    if bounds == (0, math.inf):  # lengths, divergences: never below 0, now and then very large
-        return estimates.bootstrapped(values)
-    return estimates.mean(values, estimates.seen_bounds(values) if bounds is None else bounds)
+    return estimates.of_scores(values, bounds)

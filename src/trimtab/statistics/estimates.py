@@ -7,19 +7,24 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import bdtr, ndtr, ndtri, stdtr, stdtrit
+from scipy.special import bdtr, betaincinv, ndtr, ndtri, stdtr, stdtrit
+
+from trimtab.statistics import heaped, sign_flips
 
 _LEVEL = 0.95
-_TAIL = 1 - (1 - _LEVEL) / 2  # 0.975: both tails together hold what the interval leaves out
+TAIL = 1 - (1 - _LEVEL) / 2
+"""0.975: both tails together hold what an interval leaves out."""
 _ENOUGH_SEEN = 6
-_Z = float(ndtri(_TAIL))
+_FEW = 12
+_Z = float(ndtri(TAIL))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
     """A mean over samples with its standard error and 95 % interval.
 
-    One sample alone says nothing about the spread: `stderr` and `ci95` of its mean are None.
+    One sample alone says nothing about the spread, nor do several that are all alike: `stderr` and
+    `ci95` of their mean are None, unless it is known what else a score could be.
     """
 
     value: float
@@ -52,40 +57,69 @@ class Paired:
 
 
 def proportion(successes: int, n: int) -> Estimate:
-    """Return the share of successes with its Wilson score interval (Wilson 1927).
+    """Return the share of successes with its 95 % interval.
 
-    Unlike the normal interval it stays within [0, 1] and holds its level for shares near 0 and 1.
+    It is Wilson's (1927), and Clopper and Pearson's (1934) where no more than twelve are successes,
+    or failures: there Wilson's covers the truth in as little as 84 %. Together they cover it in at
+    least 93 %, whatever it is (computed exactly for n from 5 to 3,000).
     """
     if n < 1 or not 0 <= successes <= n:
         raise ValueError(f"successes={successes}, n={n}: accepted are 0 <= successes <= n, n >= 1.")
     share = successes / n
     stderr = math.sqrt(share * (1 - share) / n)
-    return Estimate(value=share, n=n, stderr=stderr, ci95=_wilson(share, n, _Z))
+    return Estimate(value=share, n=n, stderr=stderr, ci95=of_share(share, n, _Z))
 
 
 def mean(values: Sequence[float], bounds: tuple[float, float] = (-math.inf, math.inf)) -> Estimate:
-    """Return the mean with its Student t interval, cut to the `bounds` that values can have."""
-    sample = _checked(values)
+    """Return the mean with its Student t interval, cut to the `bounds` that values can have.
+
+    Values that are all alike have no interval: see `of_scores`.
+    """
+    sample = checked(values)
     n = sample.size
     center = float(sample.mean())
-    if n == 1:
+    if np.ptp(heaped.snapped(sample, float(np.abs(sample).max()))) == 0:
         return Estimate(value=center, n=n, stderr=None, ci95=None)
     stderr = float(sample.std(ddof=1)) / math.sqrt(n)
-    half = float(stdtrit(n - 1, _TAIL)) * stderr
+    half = float(stdtrit(n - 1, TAIL)) * stderr
     interval = (max(bounds[0], center - half), min(bounds[1], center + half))
     return Estimate(value=center, n=n, stderr=stderr, ci95=interval)
 
 
-def share(values: Sequence[float]) -> Estimate:
-    """Return the mean of shares, one of each sample, as `mean` does within 0 and 1.
+def of_scores(values: Sequence[float], bounds: tuple[float, float] | None) -> Estimate:
+    """Return the mean of scores with the 95 % interval that what is known of them allows.
 
-    Samples that are all alike say nothing about the spread: then the interval is Wilson's, as if
-    each had been asked once.
+    That is Student's where scores have an upper and a lower bound, or none that are known, and the
+    BCa bootstrap's for those that may grow without end, such as lengths. Neither holds where the
+    scores are heaped: more than half alike, and fewer than 30 others. Then it is Gaffke's between
+    known bounds (see `heaped.ends`), and there is none without.
+
+    Args:
+        values: one of each sample.
+        bounds: the least and the most that a value can be; None where they are not known.
     """
-    estimate = mean(values, (0.0, 1.0))
+    sample = checked(values)
+    if bounds == (0, math.inf):
+        estimate = bootstrapped(values)
+    else:
+        estimate = mean(values, seen_bounds(values) if bounds is None else bounds)
+    if sample.size == 1 or not heaped.is_heaped(sample):
+        return estimate
+    if bounds is None or not np.isfinite(bounds).all():
+        return dataclasses.replace(estimate, ci95=None)
+    return dataclasses.replace(estimate, ci95=_between(sample, bounds))
+
+
+def share(values: Sequence[float]) -> Estimate:
+    """Return the mean of shares, one of each sample, as `of_scores` does within 0 and 1.
+
+    Samples that are all alike say nothing about the spread: then the interval is that of
+    `proportion`, as if each had been asked once.
+    """
+    estimate = of_scores(values, (0.0, 1.0))
     if estimate.n == 1 or np.ptp(values) > 0:
         return estimate
-    return dataclasses.replace(estimate, ci95=_wilson(estimate.value, estimate.n, _Z))
+    return dataclasses.replace(estimate, ci95=of_share(estimate.value, estimate.n, _Z))
 
 
 def seen_bounds(values: Sequence[float]) -> tuple[float, float]:
@@ -106,13 +140,14 @@ def bootstrapped(values: Sequence[float], *, resamples: int = 2000, seed: int = 
 
     Efron, "Better bootstrap confidence intervals", Journal of the American Statistical Association
     82 (1987). Unlike Student's it leans to where the long tail is, and holds no value that no
-    sample could have.
+    sample could have. It covers the mean in 92 to 95 % of samples of 50 where the tail is that of
+    an exponential distribution, and in as few as 87 % where it is much longer.
     """
     estimate = mean(values)
-    sample = _checked(values)
-    n = sample.size
-    if n == 1 or np.ptp(sample) == 0:
+    if estimate.ci95 is None:
         return estimate
+    sample = checked(values)
+    n = sample.size
     rng = np.random.default_rng(seed)
     means = np.array([sample[rng.integers(0, n, n)].mean() for _ in range(resamples)])
     below, ties = (means < estimate.value).mean(), (means == estimate.value).mean()
@@ -125,52 +160,9 @@ def bootstrapped(values: Sequence[float], *, resamples: int = 2000, seed: int = 
     return dataclasses.replace(estimate, ci95=(low, high))
 
 
-def repeated(runs: Sequence[Sequence[float]]) -> Estimate:
-    """Return the mean of repeated runs over the same samples, with its interval.
-
-    Samples and repetitions both count as drawn, each from all there could be: the variance of the
-    mean is that of a two-way layout with both effects random (Satterthwaite, "An approximate
-    distribution of estimates of variance components", Biometrics Bulletin 2, 1946), never below
-    what either says alone. Of scores that are 0 or 1 the interval is Wilson's, for as many
-    independent samples as have this variance.
-
-    Args:
-        runs: scores by repetition, each of the same samples in the same order.
-
-    Raises:
-        ValueError: for fewer than two repetitions, or repetitions of different samples.
-    """
-    if len(runs) < 2 or len({len(run) for run in runs}) > 1:
-        raise ValueError("Accepted are two or more runs over the same samples.")
-    scores = np.array([_checked(run) for run in runs])
-    times, n = scores.shape
-    center = float(scores.mean())
-    if n == 1:
-        return Estimate(value=center, n=n, stderr=None, ci95=None)
-    by_run, by_sample = scores.mean(axis=1), scores.mean(axis=0)
-    rest = scores - by_run[:, None] - by_sample + center
-    of_runs, of_samples = n * by_run.var(ddof=1), times * by_sample.var(ddof=1)
-    of_rest = (rest**2).sum() / ((n - 1) * (times - 1))
-    spread = float(max(of_samples, of_runs, of_samples + of_runs - of_rest))
-    # With as much noise as chance gives the runs, theirs is none of its own.
-    parts = of_samples**2 / (n - 1)
-    if of_runs > of_rest:
-        parts += of_runs**2 / (times - 1) + of_rest**2 / ((n - 1) * (times - 1))
-    freedom = max(1.0, spread**2 / parts) if parts else n - 1
-    stderr = math.sqrt(spread / (n * times))
-    width = float(stdtrit(freedom, _TAIL))
-    if np.isin(scores, (0, 1)).all():
-        alike = center * (1 - center) / stderr**2 if stderr else n
-        interval = _wilson(center, alike, width)
-    else:
-        low, high = seen_bounds(scores.ravel().tolist())
-        interval = (max(low, center - width * stderr), min(high, center + width * stderr))
-    return Estimate(value=center, n=n, stderr=stderr, ci95=interval)
-
-
 def summarize(values: Sequence[float], *, binary: bool) -> Estimate:
     """Return the proportion of 0/1 scores if `binary`, otherwise the mean."""
-    sample = _checked(values)
+    sample = checked(values)
     if not binary:
         return mean(values)
     if not np.isin(sample, (0, 1)).all():
@@ -184,7 +176,13 @@ def paired(first: Mapping[str, float], second: Mapping[str, float]) -> Paired:
 
     Scores that are all 0 or 1 get the exact McNemar test (a sign test on the samples that only
     one of the two got right) and the interval of Bonett and Price (2012); others the paired t
-    test and its interval.
+    test and its interval. Where most differences are alike, so that fewer than 30 say how far they
+    spread, they get the sign-flip test and Gaffke's interval (see `heaped`), for differences as
+    large as the scores that were seen allow. Differences below the rounding of the scores are 0.
+
+    Where interval and test disagree about a difference of 0, the test decides: its level is exact,
+    or nearly so, while Bonett and Price's interval leaves out 0 a little more often (of 50 samples
+    in up to 5 % without a difference, where McNemar's test rejects in 1 to 3 %).
     """
     if first.keys() != second.keys():
         apart = sorted(map(str, first.keys() ^ second.keys()))
@@ -192,17 +190,21 @@ def paired(first: Mapping[str, float], second: Mapping[str, float]) -> Paired:
             f"The runs share {len(first.keys() & second.keys())} samples, but {len(apart)} are in "
             f"one alone, such as {apart[0]!r}. Compare runs over the same samples."
         )
-    a = _checked(list(first.values()))
-    b = _checked([second[key] for key in first])
+    a = checked(list(first.values()))
+    b = checked([second[key] for key in first])
     if np.isin(np.concatenate([a, b]), (0, 1)).all():
         return _mcnemar(wins=int((a > b).sum()), losses=int((a < b).sum()), n=a.size)
-    difference = mean(a - b)
+    scale = float(np.abs([a, b]).max())
+    apart = heaped.snapped(a - b, scale)
+    difference = mean(apart)
+    if apart.size == 1 or not heaped.is_heaped(apart):
+        p_value, test, interval = _t_test(difference), "paired t", difference.ci95
+    else:
+        reach = max(a.max(), b.max()) - min(a.min(), b.min())
+        p_value, test = sign_flips.p_value(apart), "sign-flip"
+        interval = _between(apart, (-reach, reach)) if reach else None
     return Paired(
-        difference=difference.value,
-        n=difference.n,
-        ci95=difference.ci95,
-        p_value=_t_test(difference),
-        test="paired t",
+        difference=difference.value, n=apart.size, ci95=interval, p_value=p_value, test=test
     )
 
 
@@ -225,12 +227,23 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected.tolist()
 
 
-def _wilson(share: float, n: float, z: float) -> tuple[float, float]:
-    shrink = 1 / (1 + z**2 / n)
-    center = (share + z**2 / (2 * n)) * shrink
-    half = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) * shrink
-    # Rounding must not put the end of the interval on the wrong side of the share itself.
-    return (0.0 if share == 0 else center - half), (1.0 if share == 1 else center + half)
+def of_share(share: float, n: float, z: float) -> tuple[float, float]:
+    """Return the interval of a share of n, `z` standard errors wide; see `proportion`."""
+    if min(share, 1 - share) * n > _FEW:
+        shrink = 1 / (1 + z**2 / n)
+        center = (share + z**2 / (2 * n)) * shrink
+        half = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) * shrink
+        return center - half, center + half
+    successes, failures, tail = share * n, (1 - share) * n, float(ndtr(-z))
+    low = float(betaincinv(successes, failures + 1, tail)) if share > 0 else 0.0
+    high = 1 - float(betaincinv(failures, successes + 1, tail)) if share < 1 else 1.0
+    return low, high
+
+
+def _between(sample: np.ndarray, bounds: tuple[float, float]) -> tuple[float, float]:
+    """Return the interval of a mean within bounds; a value beyond them widens them."""
+    low, high = min(bounds[0], float(sample.min())), max(bounds[1], float(sample.max()))
+    return heaped.ends(sample, low, high, 1 - TAIL)
 
 
 def _mcnemar(*, wins: int, losses: int, n: int) -> Paired:
@@ -249,13 +262,16 @@ def _mcnemar(*, wins: int, losses: int, n: int) -> Paired:
 def _t_test(difference: Estimate) -> float | None:
     if difference.stderr is None:
         return None
-    if difference.stderr == 0:
-        return 1.0 if difference.value == 0 else 0.0
     t = abs(difference.value) / difference.stderr
-    return 2 * float(stdtr(difference.n - 1, -t))
+    return max(2 * float(stdtr(difference.n - 1, -t)), np.finfo(float).tiny)
 
 
-def _checked(values: Sequence[float] | np.ndarray) -> np.ndarray:
+def checked(values: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Return values as an array.
+
+    Raises:
+        ValueError: for none, and for one that is not finite.
+    """
     sample = np.asarray(values, dtype=float)
     if sample.size == 0:
         raise ValueError("No values: an estimate needs at least one sample.")
