@@ -47,7 +47,7 @@ def write_run(
     config = {
         "method": settings,
         "task": {"split": split},
-        "generation": {"seed": seed},
+        "generation": {"seed": seed, "temperature": 1.0},
         "limit": len(scores),
     }
     columns = {metric: scores, **measures}

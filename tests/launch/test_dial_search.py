@@ -23,7 +23,9 @@ from planted import Echo, Planted
 from trimtab.cli import main
 from trimtab.config.overrides import Source
 from trimtab.launch import dial_search, search_plan
+from trimtab.results import frames
 from trimtab.runs import environment, reader
+from trimtab.statistics import several
 
 TESTS = Path(__file__).parent
 
@@ -275,6 +277,11 @@ def test_a_finished_search_says_what_it_found_and_computes_nothing(
     (line,) = (line for line in lines if line.startswith(" best"))
     assert f"method.strength={best.params['method.strength']}: reward {best.value:.3f} [" in line
     assert "n = 40 (echo, validation split)" in line
+    # What the values that were evaluated in full come to where each tenth is left to be judged by.
+    whole = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    scores = [frames.read([runs_in(results)[t.params["method.strength"]]])[0] for t in whole]
+    found = several.held_out([run.scores() for run in scores])
+    assert any(f"on others reward {found.value:.3f} [" in line for line in lines)
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import scipy.stats
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimtab.statistics import heaped, several, sign_flips
@@ -54,6 +54,7 @@ def test_a_constant_difference_of_two_samples_says_little():
     assert many.ci95[0] <= -0.125 < many.ci95[1] < 0
 
 
+@settings(deadline=None)
 @given(st.integers(0, 40).flatmap(lambda n: st.tuples(st.integers(0, n), st.integers(1, n + 1))))
 def test_between_0_and_1_the_interval_of_heaped_scores_is_clopper_and_pearsons(counts):
     wins, n = min(counts), max(counts)
@@ -80,6 +81,7 @@ def test_heaps_of_other_scores_and_bounds():
 _DIFFERENCES = st.lists(st.sampled_from([-0.9, -0.5, -0.1, 0.0, 0.1, 0.3]), min_size=1, max_size=11)
 
 
+@settings(deadline=None)
 @given(_DIFFERENCES)
 def test_sign_flips_are_counted(differences):
     flips = itertools.product((1, -1), repeat=len(differences))

@@ -36,11 +36,12 @@ def report(arguments: Sequence[str]) -> int:
     )
     _may_choose_columns(parser, "of the tables as Markdown and LaTeX")
     _may_compare(parser)
+    _may_read_at_kl(parser, "mark the frontiers, and print what methods score there")
     options = parser.parse_args(arguments)
 
     working_directory.import_apart("matplotlib")
     from trimtab.report.write import write
-    from trimtab.results import selection, terminal
+    from trimtab.results import at_kl, at_kl_text, selection, terminal
     from trimtab.results.chosen_columns import chosen
 
     columns = chosen(options.columns) if options.columns else None
@@ -49,8 +50,12 @@ def report(arguments: Sequence[str]) -> int:
     found, roots = selection.select(options.roots, samples=True)
     against = selection.one(options.against, found.runs) if options.against else None
     out = options.out or roots[0] / "report"
-    files = write(found.runs, out, roots, columns, against)
+    level = None if options.at_kl is None else at_kl.at_kl(found.runs, options.at_kl)
+    files = write(found.runs, out, roots, columns, against, options.at_kl)
     show(terminal.render(found.runs, against))
+    if level is not None:
+        show(at_kl_text.render(level[0]))
+        say_left_out(level[1])
     say_left_out(found.left_out)
     say(*map(str, files))
     return 0
@@ -73,14 +78,27 @@ def choose(arguments: Sequence[str]) -> int:
         help="how far below the best the cheapest may be: it is named among values whose 95 %% "
         f"interval of the difference ends above -SIZE [{MARGIN:g}, in units of the score]",
     )
+    _may_read_at_kl(
+        parser, "say instead what methods score there, between the values of their dials"
+    )
     parser.add_argument("--json", action="store_true", help="for programs")
     options = parser.parse_args(arguments)
 
-    from trimtab.results import choice_text, selection
-    from trimtab.results.choose import choose_each
+    from trimtab.results import at_kl, at_kl_text, choice_text, selection
+    from trimtab.results.choose import choose_each, on_split
 
     found, _ = selection.select(options.roots, samples=True)
     split = None if options.split == "none" else options.split
+    if options.at_kl is not None:
+        runs, others = on_split(found.runs, split)
+        levels, left_out = at_kl.at_kl(runs, options.at_kl, options.metric)
+        left_out += [*others, *found.left_out]
+        if options.json:
+            say_json({"at_kl": [one.to_dict() for one in levels], "left_out": left_out})
+            return 0
+        show(at_kl_text.render(levels))
+        say_left_out(left_out)
+        return 0
     choices, left_out = choose_each(found.runs, options.metric, split, options.margin)
     left_out += found.left_out
     if options.json:
@@ -110,6 +128,12 @@ def _may_choose_columns(parser: argparse.ArgumentParser, which: str) -> None:
         "--columns",
         metavar="NAME[=HEAD],...",
         help=f"{which}: method,dial,accuracy=Acc. [the usual ones]",
+    )
+
+
+def _may_read_at_kl(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        "--at-kl", type=float, metavar="NATS", help=f"at this KL from the reference: {what}"
     )
 
 

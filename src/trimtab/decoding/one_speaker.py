@@ -133,8 +133,10 @@ def _unmapped(by_token: list[float]) -> dict[str, float]:
 def _divergence(by_token: list[float]) -> dict[str, float]:
     """Return an answer's divergence from the reference, where there is one.
 
-    By the chain rule, the expectation of the sum over sampled answers is the divergence of the
-    method's distribution over answers from the reference's.
+    `kl` is the sum over the answer's tokens, its end included, of the divergence at temperature 1
+    before each, and `kl_per_token` that sum by their number. By the chain rule, the expectation of
+    the sum over answers that are sampled at temperature 1, without cuts, is the divergence of the
+    method's distribution over answers from the reference's; see `trimtab.runs.divergence`.
     """
     total = sum(by_token)
     if math.isnan(total):

@@ -18,6 +18,7 @@ def write(
     roots: Sequence[Path],
     columns: Choice = None,
     against: Run | None = None,
+    at_kl: float | None = None,
 ) -> list[Path]:
     """Write the tables, the figures and the page of some finished runs; return the files.
 
@@ -27,6 +28,7 @@ def write(
         roots: the folders that the runs were read from.
         columns: of the tables as Markdown and LaTeX; None for the usual ones.
         against: a run that the others are compared with over the same samples.
+        at_kl: a KL from the reference at which the frontiers are marked; None for none.
 
     Raises:
         ValueError: if `out` is a file; for a column that a table cannot have.
@@ -47,5 +49,5 @@ def write(
             whole_files.write_text(draft / name, text, sync=False)
         drawings = draft / "figures"
         drawings.mkdir()
-        drawn = [file for study in found for file in figures.write(study, drawings)]
+        drawn = [file for study in found for file in figures.write(study, drawings, at_kl)]
     return [out / name for name in texts] + [out / file.relative_to(draft) for file in drawn]

@@ -55,7 +55,7 @@ def choose(
     metric = metric or curve.runs[0].metric
     if curve.dial is None:
         raise NoChoice(f"{name}: has no dial.")
-    by_value, left_out = _comparable(curve)
+    by_value, left_out = comparable(curve)
     if len(by_value) < 2:
         values = ", ".join(f"{value:g}" for value in by_value) or "none"
         alone = f"{name}: has no two values of {curve.dial} to compare, but {values}."
@@ -122,19 +122,9 @@ def choose_each(
     Raises:
         ValueError: if nothing is left to choose from.
     """
-    runs = list(runs)
-    others = Counter(_on(run.split) for run in runs if run.split != split)
-    found = curves((run for run in runs if run.split == split), repeated=True)
-    if not found:
-        seen = ", ".join(f"{count} {on}" for on, count in others.items()) or "none at all"
-        raise ValueError(
-            f"No run {_on(split)}, but {seen}. A dial is chosen on validation rows, so that the "
-            "test rows can still say what the chosen value is worth: repeat the runs with "
-            "task.split=validation. To choose by other rows all the same, name their split, as in "
-            "`--split test` or, where rows have no split, `--split none`."
-        )
+    runs, left_out = on_split(runs, split)
+    found = curves(runs, repeated=True)
     choices = []
-    left_out = [f"{count} run{'s' * (count > 1)} {on}." for on, count in others.items()]
     for curve, name in zip(found, labels(found), strict=True):
         try:
             choices.append(choose(curve, metric, name=name, margin=margin))
@@ -149,11 +139,31 @@ def choose_each(
     return choices, left_out
 
 
+def on_split(runs: Iterable[Run], split: str | None) -> tuple[list[Run], list[str]]:
+    """Return the runs on one split, and how many others there are.
+
+    Raises:
+        ValueError: for none.
+    """
+    runs = list(runs)
+    meant = [run for run in runs if run.split == split]
+    others = Counter(_on(run.split) for run in runs if run.split != split)
+    if not meant:
+        seen = ", ".join(f"{count} {on}" for on, count in others.items()) or "none at all"
+        raise ValueError(
+            f"No run {_on(split)}, but {seen}. A dial is chosen on validation rows, so that the "
+            "test rows can still say what the chosen value is worth: repeat the runs with "
+            "task.split=validation. To choose by other rows all the same, name their split, as in "
+            "`--split test` or, where rows have no split, `--split none`."
+        )
+    return meant, [f"{count} run{'s' * (count > 1)} {on}." for on, count in others.items()]
+
+
 def _on(split: str | None) -> str:
     return f"on split {split}" if split else "on rows without a split"
 
 
-def _comparable(curve: Curve) -> tuple[dict[float, list[Run]], list[str]]:
+def comparable(curve: Curve) -> tuple[dict[float, list[Run]], list[str]]:
     """Return the runs of each value, all over the same rows with the same weights, and the others.
 
     Of several seeds those count that every value was run with.

@@ -13,7 +13,7 @@ from typing import Any
 
 from trimtab.config.wording import not_a_choice
 from trimtab.models.source import name_of
-from trimtab.runs import draws, reader
+from trimtab.runs import divergence, draws, reader
 from trimtab.runs.measures import ended
 from trimtab.runs.record_types import (
     Config,
@@ -35,7 +35,8 @@ class Run:
     Attributes:
         folder: its run folder.
         config: its resolved config.
-        summary: its metrics and cost, as in `summary.json`.
+        summary: its metrics and cost, as in `summary.json`; what an early version called a KL
+            divergence and is none has its own name.
     """
 
     folder: Path
@@ -137,8 +138,11 @@ class Run:
 
     @cached_property
     def samples(self) -> list[SampleRecord]:
-        """The records of its samples, in the task's order."""
-        return reader.read_samples(self.folder)
+        """The records of its samples, in the task's order, with measures named as in `summary`."""
+        lines = reader.read_samples(self.folder)
+        for line in lines:
+            line["measures"] = divergence.named(line["measures"], self.config.get("generation"))
+        return lines
 
     def unscored(self, metric: str | None = None) -> int:
         """Return how many answers lack a score that a judge or a reward gives; None: the task's.
@@ -256,7 +260,10 @@ def _read(folder: Path) -> Run | None:
     if summary is None:
         reader.require_run(folder)
         return None
-    run = Run(folder=folder, config=reader.read_config(folder), summary=summary)
+    config = reader.read_config(folder)
+    # Early summaries called every divergence along answers a KL divergence.
+    summary["metrics"] = divergence.named(summary["metrics"], config.get("generation"))
+    run = Run(folder=folder, config=config, summary=summary)
     if not run.facts:
         reader.require_run(folder)
     rule = run.facts.get("rule")

@@ -19,11 +19,14 @@ from matplotlib.ticker import PercentFormatter
 from trimtab.machine.printable import printable
 from trimtab.results import quantities
 from trimtab.results.frames import Curve, Run, labels
+from trimtab.runs.divergence import KL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.text import Text
+
+    from trimtab.results.at_kl import AtKl
 
 # Okabe and Ito's colours, told apart with any colour vision, the paler ones darkened until a line
 # of them stands out from white. Shape and dash say the same again.
@@ -32,6 +35,7 @@ _MARKERS = ("o", "s", "^", "D", "v")
 _DASHES = ("-", "--", ":")
 _BAND, _BAR = 0.16, 0.4  # how strongly intervals are drawn
 _GRID = "#DDDDDD"
+_LEVEL = "#222222"
 _LABEL = (20, 10)  # points that a dial's value takes up in a frontier
 _LETTER = 0.57  # of a font's size, the mean width of a letter
 _HANDLE = 3  # letters: the piece of line in a legend
@@ -98,7 +102,13 @@ def against_dial(curves: Sequence[Curve], metric: str, axes: Axes) -> None:
     _finish(axes)
 
 
-def frontier(curves: Sequence[Curve], metric: str, axes: Axes, across: str = quantities.KL) -> None:
+def frontier(
+    curves: Sequence[Curve],
+    metric: str,
+    axes: Axes,
+    across: str = KL,
+    at: AtKl | None = None,
+) -> None:
     """Draw one quantity of each curve against another, each point labelled by its dial's value.
 
     Args:
@@ -106,6 +116,7 @@ def frontier(curves: Sequence[Curve], metric: str, axes: Axes, across: str = qua
         metric: what goes up the axes.
         axes: where to draw.
         across: what goes along them; a run without it is left out.
+        at: the curves at one KL, to be marked with their intervals where `across` is the KL.
     """
     marks: list[tuple[float, float, str, int]] = []
     for i, (curve, name) in enumerate(zip(curves, labels(curves), strict=True)):
@@ -127,10 +138,23 @@ def frontier(curves: Sequence[Curve], metric: str, axes: Axes, across: str = qua
         for run, x, y in (points[0], points[-1], *points[1:-1]):
             if run.value is not None:
                 marks.append((x.value, y.value, f"{run.value:g}", side))
+    if at is not None and across == KL and metric == at.metric:
+        _mark(at, axes)
     _name_axis(axes.xaxis, across)
     _name_axis(axes.yaxis, metric)
     _finish(axes)
     _write(axes, marks)
+
+
+def _mark(at: AtKl, axes: Axes) -> None:
+    """Draw a level of the KL, and what each curve scores there."""
+    axes.axvline(at.kl, color=_LEVEL, linestyle=":", linewidth=1)
+    for crossing in at.crossings:
+        low, high = crossing.score.ci95 or (crossing.score.value, crossing.score.value)
+        left, right = crossing.kl.ci95 or (at.kl, at.kl)
+        axes.vlines(at.kl, low, high, color=_LEVEL)
+        axes.hlines(crossing.score.value, left, right, color=_LEVEL)
+        axes.plot(at.kl, crossing.score.value, marker="x", color=_LEVEL)
 
 
 def passes(curves: Sequence[Curve], axes: Axes) -> None:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from trimtab.machine.numbers_as_text import percent, score, speed
 from trimtab.results.frames import Run
+from trimtab.runs.divergence import ALONG, KL, PER_TOKEN
 
 SPEED = "tokens_per_second"
-KL = "kl"
+DISTANCES = (KL, ALONG)
+"""How far from the reference model answers are: those that may go along a frontier."""
 _PASSES = "_passes_per_token"
 _SHARE = "guide_ratio"  # it and its kin are shares of an answer's words or tokens
 # By rules, judges and rewards, whichever the task is about.
@@ -17,7 +19,12 @@ _SCORES = ("accuracy", "published", "correct", "quality", "safety", "reward")
 _SHARES = ("repetition", "buried", "unread", "ended")
 _LABELS = {
     KL: ("KL (nats)", "KL to the reference (nats per answer)"),
-    "kl_per_token": ("KL per token", "KL to the reference (nats per token)"),
+    KL + PER_TOKEN: ("KL per token", "KL to the reference (nats per token, mean over answers)"),
+    ALONG: ("divergence along (nats)", "divergence along the answers, no KL (nats per answer)"),
+    ALONG + PER_TOKEN: (
+        "divergence per token",
+        "divergence along the answers, no KL (nats per token, mean over answers)",
+    ),
     SPEED: ("tokens/s", "tokens per second"),
 }
 
@@ -53,7 +60,7 @@ def main(runs: Iterable[Run]) -> list[str]:
     scorers = [scorer for run in found for scorer in run.summary.get("scorers", {}).values()]
     headlines = [metric for scorer in scorers for metric in scorer["metrics"][:1]]
     scores = dict.fromkeys([*(run.metric for run in found), *_SCORES, *headlines])
-    names = [*scores, _SHARE, KL, SPEED, *passes(found)]
+    names = [*scores, _SHARE, *DISTANCES, SPEED, *passes(found)]
     return [name for name in names if any(read(run, name) for run in found)]
 
 
@@ -91,7 +98,7 @@ def is_share(name: str) -> bool:
 
 def starts_at_zero(name: str) -> bool:
     """Whether an axis should begin at 0: costs, which are compared by their ratio."""
-    return is_share(name) or name.startswith(KL) or name == SPEED or name.endswith(_PASSES)
+    return is_share(name) or name.startswith(DISTANCES) or name == SPEED or name.endswith(_PASSES)
 
 
 def text(name: str, number: float) -> str:

@@ -233,7 +233,9 @@ def _evaluation(job: Job, shown: Progress) -> Iterator[Answered]:
                 known = finished.get("scorers", {}) if finished else {}
                 scorers = verdicts.describe(answers.in_order, job.scorers, known)
                 rule, worked = answers.rule.identity, facts["segments"]
-                answers.summary = summarize(task, method, answers.in_order, worked, scorers, rule)
+                answers.summary = summarize(
+                    task, method, job.generation, answers.in_order, worked, scorers, rule
+                )
                 folder.write_summary(answers.summary)
 
             # 9. Facts, tracker and folder are closed, as they are if anything above fails.

@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import cast
 
+from trimtab.decoding import Generation
 from trimtab.methods import Method
-from trimtab.runs import draws, measures, most_likely, stretches, verdicts
+from trimtab.runs import divergence, draws, measures, most_likely, stretches, verdicts
+from trimtab.runs.divergence import ALONG, KL, PER_TOKEN
 from trimtab.runs.record_types import (
     EstimateRecord,
     ModelCostRecord,
@@ -24,12 +26,19 @@ from trimtab.tasks import Task
 
 _BOUNDS: dict[str, tuple[float, float]] = dict.fromkeys(
     ("guide_ratio", "guide_ratio_with_ending", "guide_ratio_tokens"), (0.0, 1.0)
-) | dict.fromkeys(("kl", "kl_per_token", "ends_suppressed"), (0.0, math.inf))
+) | dict.fromkeys(
+    (
+        *(name + ending for name in (KL, ALONG) for ending in ("", PER_TOKEN)),
+        "ends_suppressed",
+    ),
+    (0.0, math.inf),
+)
 
 
 def summarize(
     task: Task,
     method: Method,
+    generation: Generation,
     lines: Sequence[SampleRecord],
     worked: Sequence[StretchRecord],
     scorers: Mapping[str, ScorerRecord],
@@ -40,6 +49,7 @@ def summarize(
     Args:
         task: says which metrics are proportions.
         method: says what its dial is.
+        generation: says whether a divergence along the answers is a KL divergence.
         lines: one per sample, as in `samples.jsonl`.
         worked: the stretches of work in which they were computed.
         scorers: who scored them beside the task's rule, as `verdicts.describe` says.
@@ -51,7 +61,8 @@ def summarize(
     columns: dict[str, list[tuple[str, float]]] = {}
     for line in lines:
         ending = measures.ended(line["stop_reason"])
-        for name, value in {**line["scores"], **line["measures"], **ending}.items():
+        measured = divergence.named(line["measures"], vars(generation))
+        for name, value in {**line["scores"], **measured, **ending}.items():
             columns.setdefault(name, []).append((draws.sample_of(line), value))
     if task.metric not in columns:
         raise ValueError(

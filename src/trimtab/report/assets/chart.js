@@ -34,9 +34,11 @@ class Chart {
 
   chooser() {
     const options = this.study.quantities.map(({ name, short }) => [name, short]);
-    if (this.quantities.has("kl")) options.splice(1, 0, ["", `${options[0][1]} against KL`]);
+    const distances = Object.entries({ kl: "KL", divergence_along: "divergence along" });
+    const [distance, called] = distances.find(([name]) => this.quantities.has(name)) ?? [];
+    if (distance) options.splice(1, 0, ["", `${options[0][1]} against ${called}`]);
     return radios("Draw", `draw-${this.study.name}`, options, this.study.metric, (name) => {
-      this.shown = name ? { y: name, x: "dial" } : { y: this.study.metric, x: "kl" };
+      this.shown = name ? { y: name, x: "dial" } : { y: this.study.metric, x: distance };
       this.draw();
     });
   }
