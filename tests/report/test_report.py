@@ -300,7 +300,7 @@ def test_the_page_says_what_was_run(tmp_path: Path) -> None:
             "zoo:base-model, bfloat16: base",
             "zoo:guide-model, bfloat16: guide",
         ],
-        "Generation": ["seed 0 or 7"],
+        "Generation": ["seed 0 or 7, temperature 1.0"],
         "Software": ["trimtab 9.8.7 at 0123456, with changes", "torch 6.5.4"],
         "Machine": ["H200"],
         "Date": ["2026-01-02"],

@@ -55,9 +55,9 @@ def _drawings(
         if costs:
             yield f"passes-per-token{along}", turned, partial(plots.passes, turned)
     every = list(study.curves)
-    turned = [run for curve in every if len(curve.runs) > 1 for run in curve.runs]
+    swept = [run for curve in every if len(curve.runs) > 1 for run in curve.runs]
     for across in quantities.DISTANCES:
-        if any(quantities.read(run, across) for run in turned):
+        if any(quantities.read(run, across) for run in swept):
             at = None if at_kl is None else of_curves(every, at_kl)
             drawing = partial(plots.frontier, every, study.metric, across=across, at=at)
             yield f"{study.metric}-by-{across}", every, drawing

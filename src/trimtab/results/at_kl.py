@@ -123,7 +123,8 @@ def at_kl(
     """
     if not 0 < kl < float("inf"):
         raise ValueError(f"--at-kl {kl:g}: accepted are numbers above 0, in nats per answer.")
-    found, alone = [], []
+    found: list[AtKl] = []
+    alone: list[str] = []
     for group in by_question(runs):
         one = of_curves(curves(group, repeated=True), kl, metric)
         if one.crossings:

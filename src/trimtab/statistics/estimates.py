@@ -195,16 +195,16 @@ def paired(first: Mapping[str, float], second: Mapping[str, float]) -> Paired:
     if np.isin(np.concatenate([a, b]), (0, 1)).all():
         return _mcnemar(wins=int((a > b).sum()), losses=int((a < b).sum()), n=a.size)
     scale = float(np.abs([a, b]).max())
-    apart = heaped.snapped(a - b, scale)
-    difference = mean(apart)
-    if apart.size == 1 or not heaped.is_heaped(apart):
+    differences = heaped.snapped(a - b, scale)
+    difference = mean(differences.tolist())
+    if differences.size == 1 or not heaped.is_heaped(differences):
         p_value, test, interval = _t_test(difference), "paired t", difference.ci95
     else:
         reach = max(a.max(), b.max()) - min(a.min(), b.min())
-        p_value, test = sign_flips.p_value(apart), "sign-flip"
-        interval = _between(apart, (-reach, reach)) if reach else None
+        p_value, test = sign_flips.p_value(differences), "sign-flip"
+        interval = _between(differences, (-reach, reach)) if reach else None
     return Paired(
-        difference=difference.value, n=apart.size, ci95=interval, p_value=p_value, test=test
+        difference=difference.value, n=differences.size, ci95=interval, p_value=p_value, test=test
     )
 
 
