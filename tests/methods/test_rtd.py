@@ -27,7 +27,7 @@ from trimtab.datastore import nearest
 from trimtab.datastore.building import Example, build
 from trimtab.datastore.store_file import FILE, StoreFile
 from trimtab.methods import RTD
-from trimtab.tasks import WordProblems
+from trimtab.tasks import Sample, WordProblems
 
 GREEDY = Generation(max_new_tokens=12, batch_size=8)
 SAMPLED = dataclasses.replace(GREEDY, temperature=0.9, top_p=0.95, seed=3)
@@ -363,16 +363,31 @@ def test_what_is_no_example_is_refused(zoo, store, tmp_path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_options_that_a_run_chose_follow_as_the_tasks_own_do(zoo, monkeypatch) -> None:
+    asked = Conversation(question="Where?", answer_start="Answer:")
+    samples = [Sample(id=i, conversation=asked, target="A") for i in ("0", "1")]
+    lines = [
+        {"id": "0", "completion": "at sea", "stop_reason": "choice"},
+        {"id": "1", "completion": " at sea", "stop_reason": "length"},
+    ]
+    monkeypatch.setattr("trimtab.runs.reader.read_samples", lambda run: lines)
+    model = zoo("a-small-base")
+    read = datastore_command.examples(model, WordProblems(), samples, Path("a-run"))
+    assert [(each.answer, each.ends) for each in read] == [(" at sea", True), (" at sea", False)]
+
+
 def test_empty_answers_of_a_run_are_left_out(zoo, monkeypatch, capsys) -> None:
     task, model = WordProblems(split="validation"), zoo("a-small-base")
     samples = task.samples(4)
     texts = dict(zip((each.id for each in samples), ("12", "", "3", ""), strict=True))
     lines = [{"id": i, "completion": text, "stop_reason": "end"} for i, text in texts.items()]
-    monkeypatch.setattr("trimtab.runs.reader.read_samples", lambda run: lines)
+    again = {"id": f"{samples[0].id}#2", "of": samples[0].id, "completion": "13"}
+    monkeypatch.setattr("trimtab.runs.reader.read_samples", lambda run: [*lines, again])
     read = datastore_command.examples(model, task, samples, Path("a-run"))
     assert {each.id: each.answer for each in read} == {i: text for i, text in texts.items() if text}
     said = " ".join(capsys.readouterr().out.split())
     assert said == (
+        "--answers a-run: of each sample its first draw is taken, not 1 further ones. "
         "--answers a-run: 2 of 4 answers are empty, and are left out, such as that to "
         f"{samples[1].id!r}."
     )

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from trimtab.models import LanguageModel
     from trimtab.tasks import Sample, Task
 
-_WHOLE = ("end", "guide", "base")  # ways to stop that are an answer's own
+_CHOICE = "choice"  # an answer that was no draw, but an option
+_WHOLE = ("end", "guide", "base", _CHOICE)  # ways to stop that are an answer's own
 _READ = ("base", "task", "limit", "limit_seed")  # what a datastore follows from
 
 
@@ -66,7 +67,7 @@ def examples(
 ) -> list[Example]:
     """Return samples with their answers: the task's own, or those of a run on the same samples.
 
-    Empty answers of a run are left out, and it is said how many.
+    Of several draws of a run the first is taken, and empty answers are left out, as is said.
 
     Raises:
         ValueError: where there are none.
@@ -82,6 +83,8 @@ def examples(
                 f"--answers {run}: {len(missing)} of {len(samples)} samples of {task.source} have "
                 f"no answer there, such as {missing[0]!r}. Give a run on the same samples."
             )
+    if further := sum("of" in line and line["of"] != i for i, line in given.items()):
+        say(f"--answers {run}: of each sample its first draw is taken, not {further} further ones.")
     empty = [each.id for each in samples if run is not None and not given[each.id]["completion"]]
     if empty:
         some = f"{len(empty)} of {len(samples)} answers are empty, and are left out"
@@ -91,8 +94,10 @@ def examples(
         prompt = model.render(sample.conversation)
         if run is not None:
             line = given[sample.id]
-            whole = line["stop_reason"] in _WHOLE
-            found.append(Example(sample.id, prompt, line["completion"], whole))
+            answer, whole = line["completion"], line["stop_reason"] in _WHOLE
+            if line["stop_reason"] == _CHOICE:
+                answer = sample.conversation.followed_by(answer)
+            found.append(Example(sample.id, prompt, answer, whole))
             continue
         if sample.target is None:
             raise ValueError(
