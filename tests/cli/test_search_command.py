@@ -32,7 +32,10 @@ import pytest
             ["method.lookahed=interval(1,9): no such", "method.lookahead?", "1 mistake in"],
         ),
         (["method.threshold=interval(0,1)", "--metric", "acuracy"], ["Did you mean 'accuracy'"]),
-        (["generation.max_new_tokens=interval(1,64)"], ["max_new_tokens=1.63", "whole number"]),
+        (
+            ["generation.max_new_tokens=interval(1,64)"],
+            ["max_new_tokens=1.63", "whole number. Between two of these, --step 1"],
+        ),
     ],
 )
 def test_mistakes_are_told_together_before_anything_is_written(

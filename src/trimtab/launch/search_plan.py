@@ -146,8 +146,10 @@ def _grid(override: Override, step: float | None) -> Grid:
 
 
 def _as_written(mistake: str, intervals: Sequence[Override]) -> str:
-    """Return what is wrong with a setting's name, said of what was written."""
+    """Return what is wrong with a setting's name or values, said of what was written."""
     for interval in intervals:
-        tried = re.compile(rf"^{re.escape(interval.get_key_element())}=\S+: no such")
-        mistake = tried.sub(f"{interval.input_line}: no such", mistake)
+        tried = rf"^{re.escape(interval.get_key_element())}=\S+: "
+        mistake = re.sub(f"{tried}no such", f"{interval.input_line}: no such", mistake)
+        if re.match(f"{tried}accepted is a whole number", mistake):
+            mistake += " Between two of these, --step 1 tries no others."
     return mistake
