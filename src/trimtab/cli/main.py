@@ -26,6 +26,7 @@ _VERBS = {
     "token-map": "how the tokens of two vocabularies map to each other",
     "direction": "extract and show directions of hidden states (trimtab direction --help)",
     "datastore": "build what method=rtd looks up (trimtab datastore --help)",
+    "serve": "a method behind OpenAI's chat API (trimtab serve --help)",
     "lm-eval": "lm-evaluation-harness, with trimtab's methods as a model (trimtab lm-eval --help)",
     "ls": "list what can be chosen: models, methods, tasks, scorers, launchers ...",
     "table": "what was run, with intervals",
@@ -56,7 +57,7 @@ def main() -> None:
         sys.exit(code)
     except KeyboardInterrupt as interrupt:
         verb = "".join(sys.argv[1:2])
-        whole = verb in ("vector", "direction", "datastore")  # which write whole, or not at all
+        whole = verb in ("vector", "direction", "datastore", "serve")  # all or nothing is written
         after = "Nothing is left behind." if whole else "The same command resumes."
         print(f"Interrupted. {after}", file=sys.stderr)
         if interrupt.args == (signal.SIGTERM,):  # who sent it should see that it was the cause
@@ -92,6 +93,8 @@ def dispatch(arguments: Sequence[str]) -> int:
             from trimtab.cli.direction_command import main as verb
         case "datastore":
             from trimtab.cli.datastore_command import main as verb
+        case "serve":
+            from trimtab.cli.serve_command import main as verb
         case "lm-eval":
             from trimtab.lm_eval.__main__ import main as verb
         case "ls":

@@ -3,12 +3,22 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 from trimtab.config.accepted import require_number, require_whole
 
 # In fewer rows than these a CPU may add up in another order (see `trimtab.models.session`).
-_ROWS = 4
+LEAST_ROWS = 4
+
+
+class Drawing(NamedTuple):
+    """How a token is drawn of a distribution; see `Generation`."""
+
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    repetition_penalty: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,10 +100,16 @@ class Generation:
             )
         object.__setattr__(self, "stop_strings", tuple(given))  # equal and hashed by what it holds
 
+    @property
+    def drawing(self) -> Drawing:
+        """How each token is drawn."""
+        own = (self.temperature, self.top_k, self.top_p, self.min_p, self.repetition_penalty)
+        return Drawing(*own)
+
     def once(self) -> Self:
         """Return these settings with one draw."""
         return dataclasses.replace(self, draws=1)
 
     def for_samples(self, count: int) -> Self:
         """Return these settings with a batch that is no larger than some samples can fill."""
-        return dataclasses.replace(self, batch_size=min(self.batch_size, max(_ROWS, count)))
+        return dataclasses.replace(self, batch_size=min(self.batch_size, max(LEAST_ROWS, count)))

@@ -14,7 +14,7 @@ from types import MappingProxyType
 import torch
 
 from trimtab.decoding.followers import follow
-from trimtab.decoding.generation import Generation
+from trimtab.decoding.generation import Drawing, Generation
 from trimtab.decoding.large_rows import by_rows
 from trimtab.decoding.mixing import divergence
 from trimtab.decoding.one_model import OneModel
@@ -220,26 +220,7 @@ class LocalPredictor:
         logs = (top_N - norms_N).tolist()
         probabilities = [math.exp(log) for log in logs]
         top_tokens = top_tokens_N.tolist()
-        tokens = top_tokens
-        generation = self._generation
-        if generation.temperature > 0 or generation.repetition_penalty != 1:
-            drawn_from_NV = logits_NV
-            if generation.repetition_penalty != 1:
-                said = [own for request in requests for own in request.cursor.said(request)]
-                drawn_from_NV = penalized(logits_NV, said, generation.repetition_penalty)
-            tokens = draw(
-                drawn_from_NV,
-                temperature=generation.temperature,
-                top_k=generation.top_k,
-                top_p=generation.top_p,
-                min_p=generation.min_p,
-                keys=[request.cursor.key for request in requests for _ in range(request.last)],
-                positions=[
-                    request.position - request.last + 1 + i
-                    for request in requests
-                    for i in range(request.last)
-                ],
-            ).tolist()
+        tokens = self._drawn(logits_NV, top_tokens, requests)
         if not any(request.targets for request in requests):
             return list(map(Prediction, tokens, top_tokens, probabilities, divergences))
         targets = [token for request in requests for token in request.targets or [0] * request.last]
@@ -248,3 +229,51 @@ class LocalPredictor:
         return list(
             map(Prediction, tokens, top_tokens, probabilities, divergences, log_probabilities)
         )
+
+    def _drawn(
+        self, logits_NV: torch.Tensor, top_tokens: list[int], requests: Sequence[Request]
+    ) -> list[int]:
+        """Return the token that each position draws, in the way of its answer."""
+        ways: dict[Drawing, list[int]] = {}
+        for i, request in enumerate(requests):
+            ways.setdefault(request.cursor.drawing or self._generation.drawing, []).append(i)
+        if len(ways) == 1:
+            (way,) = ways
+            return _draw(way, logits_NV, top_tokens, requests)
+        ends = list(itertools.accumulate(request.last for request in requests))
+        tokens = top_tokens.copy()
+        for way, members in ways.items():
+            places = [
+                place for i in members for place in range(ends[i] - requests[i].last, ends[i])
+            ]
+            own_NV = logits_NV[torch.tensor(places, device=logits_NV.device)]
+            likely = [top_tokens[place] for place in places]
+            drawn = _draw(way, own_NV, likely, [requests[i] for i in members])
+            for place, token in zip(places, drawn, strict=True):
+                tokens[place] = token
+        return tokens
+
+
+def _draw(
+    way: Drawing, logits_NV: torch.Tensor, top_tokens: list[int], requests: Sequence[Request]
+) -> list[int]:
+    """Draw a token at each position, all in one way; `top_tokens` are the most likely."""
+    if way.temperature == 0 and way.repetition_penalty == 1:
+        return top_tokens
+    if way.repetition_penalty != 1:
+        said = [own for request in requests for own in request.cursor.said(request)]
+        logits_NV = penalized(logits_NV, said, way.repetition_penalty)
+    drawn: list[int] = draw(
+        logits_NV,
+        temperature=way.temperature,
+        top_k=way.top_k,
+        top_p=way.top_p,
+        min_p=way.min_p,
+        keys=[request.cursor.key for request in requests for _ in range(request.last)],
+        positions=[
+            request.position - request.last + 1 + i
+            for request in requests
+            for i in range(request.last)
+        ],
+    ).tolist()
+    return drawn

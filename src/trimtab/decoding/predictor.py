@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from trimtab.decoding.completion import Completion, Work
+from trimtab.decoding.generation import Drawing
 from trimtab.decoding.memo import Memo
 from trimtab.decoding.noise_key import noise_key
 from trimtab.decoding.retelling import Retelling, Retold
@@ -163,9 +164,11 @@ class Cursor:
 
     Attributes:
         streamed: whether somebody listens while the answer is made.
+        drawing: how this answer's tokens are drawn; None as the predictor draws all.
     """
 
     streamed = False
+    drawing: Drawing | None = None
 
     def __init__(
         self,

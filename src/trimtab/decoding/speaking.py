@@ -23,11 +23,20 @@ class Speaking:
     Args:
         speakers: of each method, by name; they differ in weights and in how these are combined.
         generation: how answers are drawn.
+        all_models: run all models of the speakers, whatever their weights: those who come later,
+            with `speakers` of their own, may give others.
     """
 
-    def __init__(self, speakers: Sequence[Mapping[str, Speaker]], generation: Generation) -> None:
+    def __init__(
+        self,
+        speakers: Sequence[Mapping[str, Speaker]],
+        generation: Generation,
+        *,
+        all_models: bool = False,
+    ) -> None:
         self._speakers = speakers
         self._generation = generation
+        self._all_models = all_models
         share(model for speaker in speakers[0].values() for model in speaker.models.values())
         self._predictors = {
             name: self._predictor(name, [each[name] for each in speakers]) for name in speakers[0]
@@ -35,6 +44,7 @@ class Speaking:
 
     def _predictor(self, name: str, alike: Sequence[Speaker]) -> Predictor:
         first, run = alike[0], {role for speaker in alike for role in speaker.weights}
+        run |= first.models.keys() if self._all_models else set()
         models = {role: model for role, model in first.models.items() if role in run}
         maps = {role: own for role, own in first.maps.items() if role in run}
         if maps:
@@ -82,6 +92,8 @@ class Speaking:
         texts: Mapping[int, Mapping[str, str]],
         slots: Mapping[int, int],
         strengths: Mapping[int, tuple[float, ...]],
+        speakers: Sequence[Mapping[str, Speaker]] | None = None,
+        generation: Generation | None = None,
     ) -> dict[int, Cursors]:
         """Return where each method begins to answer a sample.
 
@@ -91,24 +103,27 @@ class Speaking:
             texts: their texts.
             slots: where each answer is kept, by the number of its method.
             strengths: how much each answer's models are steered, by the number of its method.
+            speakers: of each method; None for those that all began with.
+            generation: how these answers are drawn; None as all.
         """
+        speakers, drawn = speakers or self._speakers, generation or self._generation
         memos: dict[Hashable, Memo[Prediction]] = {}  # of those who say the same
         gates: dict[Hashable, Gate] = {}  # of those who are asked the same, at any strength
 
         def cursor(method: int, name: str, speaker: Speaker) -> Cursor:
             steered = strengths[method] if speaker.steering else ()
-            whose = self._speakers[method][speaker.draws_like or name]
+            whose = speakers[method][speaker.draws_like or name]
             weights, own = speaker.weights, prompts[method]
             asked = tuple(tuple(own[role]) for role in weights)
             shut = {role: tuple(own[role]) for role in speaker.steering}
             alike = name, tuple(weights.items()), id(speaker.combine), steered, asked
-            return Cursor(
+            made = Cursor(
                 self._predictors[name],
                 slot=slots[method],
                 siblings=tuple(slots.values()),
                 sample_id=sample_id,
                 prompts=own,
-                seed=self._generation.seed,
+                seed=drawn.seed,
                 weights=weights,
                 combine=speaker.combine,
                 strengths=steered,
@@ -117,9 +132,11 @@ class Speaking:
                 said_before=[own[role] for role in whose.models if role not in whose.maps],
                 retellings=_retellings(speaker, texts[method], own),
             )
+            made.drawing = drawn.drawing
+            return made
 
         return {
-            method: {n: cursor(method, n, s) for n, s in self._speakers[method].items()}
+            method: {n: cursor(method, n, s) for n, s in speakers[method].items()}
             for method in slots
         }
 
