@@ -30,7 +30,8 @@ from trimtab.tasks.stories import FALL, MOST_WORDS, length_reward  # noqa: E402
 
 REFERENCE = "a-small-sft"
 BETAS = (0.6, 0.3, 0.2, 0.15, 0.1, 0.075)
-ANSWERS = 20_000  # of the reference, for each seed
+PARTS, ANSWERS = 6, 10_000  # of the reference, for each seed: in so many parts, of so many each
+STEPS = 240
 CUT, WHOLE = 56, 256  # tokens: by the first, most stories are too long for any reward
 
 
@@ -46,15 +47,16 @@ def answers(asked: dict[str, str], seed: int, most: int) -> Iterator[tuple[str, 
         yield done.id, done.text, done.stop_reason == "end"
 
 
-def kept(seed: int, count: int) -> list[dict[str, object]]:
-    """Return the requests and answers that some beta of BETAS keeps, with what decides.
+def kept(seed: int, part: int, count: int) -> list[dict[str, object]]:
+    """Return, of a part, the requests and answers that some beta of BETAS keeps, and what decides.
 
     `chance` is uniform, and an answer kept where it is below `exp((reward - 1) / beta)`. What was
     cut has no reward however it ends, if it is long enough; where it is kept, or too short to tell,
     it is drawn again to its end, with the same noise.
     """
-    rng = Random(f"tilted {seed}")
-    asked = {f"{number}": world.story_request(rng, world.TRAIN).text for number in range(count)}
+    rng = Random(f"tilted {seed} {part}")
+    names = [f"{part}/{number}" for number in range(count)]  # which name the noise
+    asked = {name: world.story_request(rng, world.TRAIN).text for name in names}
     chances = {name: rng.random() for name in asked}
 
     def keeps(name: str, text: str) -> bool:
@@ -96,14 +98,14 @@ def story_of(rows: list[dict], beta: float) -> Callable[[Random], world.Conversa
     return kept_story
 
 
-def recipe(rows: list[dict], beta: float, seed: int, tokens: int) -> Recipe:
+def recipe(rows: list[dict], beta: float, seed: int, steps: int) -> Recipe:
     """Return how a model is tuned."""
     return Recipe(
         family="a",
         start=REFERENCE,
         objective="conversations",
         data=story_of(rows, beta),
-        schedule=Schedule(tokens=tokens, rate=1e-3, warmup=10, bf16=False),
+        schedule=Schedule(tokens=steps * 16 * 256, rate=5e-4, warmup=10, bf16=False),
         summary=f"Tuned on answers of {REFERENCE} kept with probability exp((reward - 1) / beta)",
         beta=beta,
         seed=seed,
@@ -116,20 +118,22 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--answers", type=int, default=ANSWERS, help="fewer, for a trial")
-    parser.add_argument("--tokens", type=int, default=130 * 16 * 256, help="fewer, for a trial")
+    parser.add_argument("--steps", type=int, default=STEPS, help="fewer, for a trial")
     given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
     for seed in given.seeds:
-        file = given.out / f"kept-{seed}.json"
-        if not file.exists():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            rows = json.dumps(kept(seed, given.answers), indent=0)
-            file.with_suffix(".part").write_text(rows, "utf-8")
-            file.with_suffix(".part").rename(file)
-        rows = json.loads(file.read_text("utf-8"))
+        rows: list[dict] = []
+        for part in range(PARTS):
+            file = given.out / f"kept-{seed}-{part}.json"
+            if not file.exists():
+                text = json.dumps(kept(seed, part, given.answers), indent=0)
+                file.with_suffix(".unfinished").write_text(text, "utf-8")
+                file.with_suffix(".unfinished").rename(file)
+            rows += json.loads(file.read_text("utf-8"))
         for beta in BETAS:
             name = f"tilted-{beta:g}-{seed}"
             if not (given.out / name / "recipe.json").exists():
-                make(name, recipe(rows, beta, seed, given.tokens), given.out, given.out / "logs")
+                make(name, recipe(rows, beta, seed, given.steps), given.out, given.out / "logs")
 
 
 if __name__ == "__main__":
