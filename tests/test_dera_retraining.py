@@ -148,6 +148,15 @@ def test_trainings_count_as_drawn(module: Load, tmp_path: Path):
     assert agreement.verdict(difference) == "not decided"
 
 
+def test_differences_that_are_all_alike_decide_nothing(module: Load, tmp_path: Path):
+    agreement = module("agreement")
+    planted(tmp_path, 0.02, 0.0)
+    (pair,) = (pair for pair in agreement.pairs(read([tmp_path])) if pair.paired)
+    difference = pair.difference("reward")
+    assert agreement.verdict(difference) == "not decided"
+    assert agreement.shown(difference) == "0.020 (no interval)"
+
+
 def test_other_rows_are_refused(module: Load, tmp_path: Path):
     planted(tmp_path, 0.0, 0.02, trainings=1)
     options = {"method": "dera", "metric": "reward", "value": 1.0}

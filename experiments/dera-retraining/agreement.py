@@ -20,7 +20,8 @@ from pathlib import Path
 
 from trimtab.results.comparisons import require_same_rows
 from trimtab.results.frames import Run, read, seed
-from trimtab.statistics.estimates import Estimate, mean, repeated
+from trimtab.statistics.estimates import Estimate, mean, of_scores
+from trimtab.statistics.repeated import repeated
 
 MARGIN = 0.05  # of the reward, whose values lie between 0 and 1
 
@@ -85,12 +86,13 @@ def together(runs: Sequence[Run], metric: str) -> Estimate:
     """Return a metric of one training or of several, which count as drawn like the questions."""
     scores = [list(run.scores(metric).values()) for run in runs]
     bounds = (0.0, math.inf if metric == "kl" else 1.0)
-    return mean(scores[0], bounds) if len(scores) == 1 else repeated(scores)
+    return of_scores(scores[0], bounds) if len(scores) == 1 else repeated(scores)
 
 
 def verdict(difference: Estimate) -> str:
     """Return whether rewards agree: yes, no, or not decided."""
-    assert difference.ci95 is not None
+    if difference.ci95 is None:  # of differences most of which are alike
+        return "not decided"
     low, high = difference.ci95
     if low > -MARGIN and high < MARGIN:
         return "yes"
@@ -99,7 +101,8 @@ def verdict(difference: Estimate) -> str:
 
 def shown(found: Estimate) -> str:
     """Return an estimate as a table has it."""
-    assert found.ci95 is not None
+    if found.ci95 is None:
+        return f"{found.value:.3f} (no interval)"
     return f"{found.value:.3f} [{found.ci95[0]:.3f}, {found.ci95[1]:.3f}]"
 
 

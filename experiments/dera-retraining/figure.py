@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 
 from trimtab.results.frames import Run, read
 from trimtab.results.plots import COLORS
-from trimtab.statistics.estimates import Estimate, mean, repeated
+from trimtab.statistics.estimates import Estimate, mean
+from trimtab.statistics.repeated import repeated
 
 METRIC = "reward"
 STRENGTHS = np.linspace(0.05, 2.2, 44)
@@ -79,7 +80,8 @@ def draw(found: list[Pair], rewards: dict[str, list[float]], file: Path) -> None
                     (frontier, kl.value, reward),
                 ):
                     axes.plot(x, y.value, alpha=0.7, markersize=4, **style)
-                    axes.vlines(x, *y.ci95, color=color, alpha=0.3)
+                    if y.ci95:
+                        axes.vlines(x, *y.ci95, color=color, alpha=0.3)
         by_reward.plot([], [], label=f"{who}, each training", **style)
     by_reward.legend(frameon=False)
     by_reward.set(xlabel="strength", ylabel="reward")
