@@ -445,6 +445,8 @@ def test_the_command_speaks_json(command, tmp_path):
     assert [p["kl_weight"] for p in said["positions"]] == [
         choice.kl_weight(p) for p in choice.positions
     ]
+    assert said["held_out"] == choice.held_out.to_dict()
+    assert (said["margin"], said["within_margin"]) == (0.02, [2.0])
     best = said["positions"][-1]
     assert best["score"] == dict(choice.best.score)
     assert (best["against_best"], best["p_value"]) == (None, 1.0)
@@ -497,6 +499,8 @@ def test_seeds_are_repetitions_of_one_choice(tmp_path: Path) -> None:
     assert low.against_best is not None
     assert low.against_best.difference == pytest.approx((means[0.2] - means[0.6]).mean())
     assert low.p_value == pytest.approx(scipy.stats.ttest_rel(means[0.2], means[0.6]).pvalue)
+    # Each half of the samples finds 0.6 by far the best, so that the other is scored there.
+    assert choice.held_out.to_dict() == high.score
     (left,) = choice.left_out
     assert "0.6: seed 9, which not every value was run with" in left
     console = Console(file=io.StringIO(), width=100)

@@ -301,3 +301,14 @@ def test_what_is_missing_is_said(monkeypatch, tmp_path, capsys, arguments, messa
         main.main()
     assert end.value.code == 1
     assert message in capsys.readouterr().err
+
+
+def test_where_no_interval_can_be_given_the_table_says_so(tmp_path: Path) -> None:
+    write_run(tmp_path, [0.7] * 12, metric="reward", value=0.2)
+    write_run(tmp_path, [0.1 * n for n in range(12)], metric="reward", value=0.4)
+    found = frames.read([tmp_path])
+    text = " ".join(shown(found).split())
+    (alike,) = (run for run in found if run.value == 0.2)
+    assert "0.700 [" not in text
+    assert "No interval of reward can be given" in text
+    assert f"could lie: {alike.folder.name[:6]}." in text

@@ -2,6 +2,7 @@ import itertools
 import math
 
 import pytest
+import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,7 +60,9 @@ def test_kappa_and_its_standard_error_are_those_of_statsmodels(table, kappa, std
     result = agreement(*scores(table, first=0 if len(table) == 2 else 1))
     assert result.kappa == pytest.approx(kappa, abs=1e-12)
     assert result.stderr == pytest.approx(stderr, abs=1e-12)
-    assert result.ci95 == pytest.approx((kappa - 1.959964 * stderr, kappa + 1.959964 * stderr))
+    width = scipy.stats.t.ppf(0.975, result.n - 1) * stderr / (1 - kappa)
+    ends = [1 - math.exp(math.log(1 - kappa) + side * width) for side in (1, -1)]
+    assert result.ci95 == pytest.approx(ends)
     assert result.n == sum(map(sum, table))
 
 
@@ -145,3 +148,17 @@ def test_an_interval_is_plain_json_data():
 def test_scores_without_meaning_are_refused(first, second, message):
     with pytest.raises(ValueError, match=message):
         agreement(first, second)
+
+
+def test_copies_of_an_answer_are_one_answer_to_its_question():
+    first, second = scores(ORDINAL[0][0], first=1)
+    once = agreement(first, second)
+    copies = [
+        {f"{i}#{n}": score for i, score in own.items() for n in range(4)} for own in (first, second)
+    ]
+    of = {answer: answer.partition("#")[0] for answer in copies[0]}
+    result = agreement(*copies, of)
+    assert result.kappa == pytest.approx(once.kappa)
+    assert result.stderr == pytest.approx(once.stderr)
+    # As if they were independent, which they are not.
+    assert agreement(*copies).stderr == pytest.approx(once.stderr / 2)

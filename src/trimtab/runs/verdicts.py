@@ -10,6 +10,7 @@ from typing import Any, cast
 from trimtab.config import user_files
 from trimtab.config.user_code import is_own, named
 from trimtab.machine import shapes
+from trimtab.runs import draws
 from trimtab.runs.record_types import (
     AgreementRecord,
     SampleRecord,
@@ -144,7 +145,11 @@ def describe(
 
 
 def agreements(lines: Sequence[SampleRecord]) -> list[AgreementRecord]:
-    """Return how far rules and judges agree that score the same: Cohen's kappa of each pair."""
+    """Return how far rules and judges agree that score the same: Cohen's kappa of each pair.
+
+    Several draws of a sample are no independent answers, which the interval allows for.
+    """
+    of = {line["id"]: draws.sample_of(line) for line in lines}
     opinions: dict[tuple[str, str], dict[str, float]] = {}
     for line in lines:
         for metric in RIGHT:
@@ -157,7 +162,7 @@ def agreements(lines: Sequence[SampleRecord]) -> list[AgreementRecord]:
         {
             "first": " ".join(one),
             "second": " ".join(other),
-            **agreement(opinions[one], opinions[other]).to_dict(),
+            **agreement(opinions[one], opinions[other], of).to_dict(),
         }
         for one, other in itertools.combinations(opinions, 2)
         if one[1] == other[1] or {one[1], other[1]} <= {*RIGHT}

@@ -26,7 +26,7 @@ class Scorer(ABC):
     """Scores answers once they are all there: a judge, a reward model, a function of one's own.
 
     Attributes:
-        proportions: metrics whose values are 0 or 1, which get a Wilson interval.
+        proportions: metrics whose values are 0 or 1, which get the interval of a share.
         bounds: least and largest value of other metrics, where they have any.
         told_apart_by: the setting that gives its metrics other names than another scorer's.
     """

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import stdtrit
 
-_Z = float(ndtri(0.975))  # of a 95 % interval
+_TAIL = 0.975  # of a 95 % interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,11 @@ class Agreement:
         return fields
 
 
-def agreement(first: Mapping[str, float], second: Mapping[str, float]) -> Agreement:
+def agreement(
+    first: Mapping[str, float],
+    second: Mapping[str, float],
+    of: Mapping[str, str] | None = None,
+) -> Agreement:
     """Return kappa with quadratic weights over the samples that both judges scored, keyed by id.
 
     Cohen, "Weighted kappa", Psychological Bulletin 70 (1968): with `D_o` the mean of
@@ -50,7 +54,14 @@ def agreement(first: Mapping[str, float], second: Mapping[str, float]) -> Agreem
     and a score of the second, `kappa = 1 - D_o / D_e`. Of labels that are 0 or 1 this is the
     unweighted kappa of Cohen, "A coefficient of agreement for nominal scales", Educational and
     Psychological Measurement 20 (1960). The standard error is that of Fleiss, Cohen and Everitt,
-    "Large sample standard errors of kappa and weighted kappa", Psychological Bulletin 72 (1969).
+    "Large sample standard errors of kappa and weighted kappa", Psychological Bulletin 72 (1969);
+    several answers to one question count as one, of what they change kappa by together. The
+    interval is Student's of `log(1 - kappa)`, whose error is that of kappa by `1 - kappa`.
+
+    Args:
+        first: the one judge's scores.
+        second: the other's.
+        of: the question that each answer is to, where some have several; None for one each.
 
     Raises:
         ValueError: if the judges share no sample, or a score is not a finite number.
@@ -76,10 +87,13 @@ def agreement(first: Mapping[str, float], second: Mapping[str, float]) -> Agreem
         kappa = 1 - ratio
         # What one more sample like this one would change kappa by, times n.
         influence = (ratio * (a_from_b + b_from_a) - apart - observed) / expected
-        spread = math.sqrt(float((influence**2).mean()) / n)
-        if n > 1 and observed > 0 and not math.isclose(spread, 0, abs_tol=1e-12):
+        _, question = np.unique([of[i] if of else i for i in shared], return_inverse=True)
+        together = np.bincount(question, weights=influence)
+        spread = math.sqrt(float((together**2).sum())) / n
+        if together.size > 1 and observed > 0 and not math.isclose(spread, 0, abs_tol=1e-12):
             stderr = spread
-            ci95 = (max(-1.0, kappa - _Z * spread), min(1.0, kappa + _Z * spread))
+            half = float(stdtrit(together.size - 1, _TAIL)) * spread / ratio
+            ci95 = (max(-1.0, 1 - ratio * math.exp(half)), 1 - ratio * math.exp(-half))
     return Agreement(kappa=kappa, stderr=stderr, ci95=ci95, same=same, n=n, left_out=left_out)
 
 

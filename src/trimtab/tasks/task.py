@@ -61,7 +61,7 @@ class Task(ABC):
 
     Attributes:
         metric: the metric that the task is about; higher is better.
-        proportions: metrics whose values are 0 or 1, which get a Wilson interval.
+        proportions: metrics whose values are 0 or 1, which get the interval of a share.
         bounds: least and largest value of other metrics, `(-math.inf, math.inf)` where they have
             none; the interval of a metric that is not among these is kept to the values seen.
         likelihood: how the likelihoods of a sample's choices are compared (one of
