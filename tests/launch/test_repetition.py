@@ -209,6 +209,21 @@ def test_a_folder_runs_no_code_that_it_comes_with(
     assert not ran.exists()
 
 
+def test_code_that_a_setting_takes_the_place_of_is_not_run_either(
+    trimtab: Command, moved: Path
+) -> None:
+    folder = Path.cwd() / "from_afar" / "run"
+    shutil.copytree(moved, folder)
+    ran = folder.parent / "ran"
+    (folder.parent / "other_task.py").write_text(f"open({str(ran)!r}, 'w')")
+    config = reader.read_config(folder)
+    config["task"] = {"_target_": "from_afar.other_task.Task"}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    code, out, err = trimtab("rerun", str(folder), "task._target_=trimtab.tasks.Stories")
+    assert code == 1 and "the fingerprint is another" in out, err
+    assert not ran.exists()
+
+
 def test_a_folder_does_not_say_where_its_run_again_goes(trimtab: Command, moved: Path) -> None:
     facts = reader.read_facts(moved)
     assert facts

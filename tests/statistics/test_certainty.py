@@ -122,18 +122,26 @@ def test_shares_of_draws_near_their_end_are_heaped():
 # ---------------------------------------------------------------------------- the best of several
 
 
-def test_each_fold_is_scored_by_what_the_others_pick():
+def test_each_half_is_scored_by_what_the_other_picks():
     rng = np.random.default_rng(0)
-    scores = (rng.random((4, 47)) < [[0.5], [0.6], [0.62], [0.3]]).astype(float)
+    scores = (rng.random((4, 46)) < [[0.5], [0.6], [0.62], [0.3]]).astype(float)
     runs = [{f"q{i}": float(score) for i, score in enumerate(own)} for own in scores]
-    picked = several.picks(runs)
-    assert picked.keys() == runs[0].keys()
-    folds = np.random.default_rng(0).permutation(47) % 10
-    for place in range(47):
-        rest = scores[:, folds != folds[place]].sum(axis=1)
-        assert picked[f"q{place}"] == rest.argmax()  # the first of equals
-    worth = [runs[place][i] for i, place in picked.items()]
-    assert several.held_out(runs) == proportion(int(sum(worth)), 47)
+    picked = list(several.picks(runs).values())
+    # Two halves of one size, each at what is the best on the other, of equals the first.
+    (at, other) = sorted(set(picked)) if len(set(picked)) > 1 else picked[:1] * 2
+    for place in {at, other}:
+        half = [i for i in range(46) if picked[i] != place] if at != other else range(46)
+        assert at == other or (len(half) == 23 and scores[:, half].sum(axis=1).argmax() == place)
+    # As worth as the halvings mostly are, by draws of one's own.
+    worth = []
+    for _ in range(400):
+        first = np.isin(np.arange(46), rng.permutation(46)[:23])
+        best = [scores[:, half].sum(axis=1).argmax() for half in (first, ~first)]
+        worth.append(np.where(first, scores[best[1]], scores[best[0]]).mean())
+    found = several.held_out(runs)
+    assert found == proportion(round(46 * found.value), 46)
+    assert abs(found.value - np.median(worth)) < 0.35 * np.std(worth)
+    assert several.picks([{"a": 1.0}, {"a": 0.0}]) == {}
     assert several.held_out([{"a": 1.0}, {"a": 0.0}]) is None
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from trimtab.config import composition, later_settings, user_files
 from trimtab.config.check import check
 from trimtab.config.user_code import is_users
 from trimtab.config.wording import first_line, nearest
+from trimtab.config.working_directory import named
 from trimtab.launch.job import job_of
 from trimtab.runs import dated, environment, preconditions, reader
 from trimtab.runs.record_types import LaunchRecord
@@ -97,10 +98,10 @@ def read(folder: Path, overrides: Sequence[str] = (), *, trust: bool = False) ->
         _apply(line, cfg)
     if not trust:
         content = composition.container(cfg, resolve=True)
-        if named := sorted({*_code_of_others(content, _root(folder))}):
+        if others := sorted({*_code_of_others(content, _root(folder))}):
             raise ValueError(
                 f"{folder} names what a downloaded folder could use to run code of others: "
-                f"{', '.join(named)}. Where you trust it, add --trust."
+                f"{', '.join(others)}. Where you trust it, add --trust."
             )
     # What is left to be named is the user's own, which may inherit settings that came later.
     for part, node in composition.container(cfg, resolve=True).items():
@@ -149,10 +150,20 @@ def differences(folder: Path, job: Job) -> list[str]:
     now["content"] = content
     then = {name: facts.get(name) for name in now}
     found = list(_differing("", then, now))
-    recorded = later_settings.written_out(reader.read_config(folder), recorded=True, users=True)
-    if composition.digest(recorded, users=True) != job.folder.name:
+    if _digest(reader.read_config(folder), {*named(job.config)}) != job.folder.name:
         found.append("config.yaml or the settings given: the fingerprint is another")
     return found
+
+
+def _digest(recorded: Mapping[str, Any], known: Set[str]) -> str | None:
+    """Return the fingerprint of what a run recorded; None where it names other code than is known.
+
+    What a setting has taken the place of is not run.
+    """
+    if not {*named(recorded)} <= known:
+        return None
+    as_it_was = later_settings.written_out(recorded, recorded=True, users=True)
+    return composition.digest(as_it_was, users=True)
 
 
 def compared(folder: Path, again: Path) -> Repeated:

@@ -99,7 +99,7 @@ def _on_others(search: Search, study: Study) -> str | None:
     ends = sorted(sign * end for end in found.ci95) if found.ci95 else None
     return (
         f"It was picked by these samples; on others {search.metric} "
-        f"{estimate(sign * found.value, ends)} (cross-fitting over these values)."
+        f"{estimate(sign * found.value, ends)} (cross-fitting in halves)."
     )
 
 

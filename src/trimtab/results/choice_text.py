@@ -64,8 +64,8 @@ def _conclusion(choice: Choice) -> Table:
     lines = {"best": f"{dial} {best.value:g}: {choice.metric} {_score(best)}"}
     if held := choice.held_out:
         lines["on other samples"] = (
-            f"{choice.metric} {estimate(held.value, held.ci95)}: each tenth of them scored at the "
-            "value\nthat the other nine pick (cross-fitting); the line above is what picked it"
+            f"{choice.metric} {estimate(held.value, held.ci95)}: each half of the samples scored "
+            "at the value\nthat the other half picks (cross-fitting); the line above picked itself"
         )
     lines["indistinguishable"] = ", ".join(f"{p.value:g}" for p in choice.indistinguishable)
     tests = dict.fromkeys(p.against_best.test for p in choice.positions if p.against_best)

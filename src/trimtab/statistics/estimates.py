@@ -179,6 +179,8 @@ def paired(first: Mapping[str, float], second: Mapping[str, float]) -> Paired:
     test and its interval. Where most differences are alike, so that fewer than 30 say how far they
     spread, they get the sign-flip test and Gaffke's interval (see `heaped`), for differences as
     large as the scores that were seen allow. Differences below the rounding of the scores are 0.
+    The sign-flip test is of runs that are alike: where their means are, and they are not (many
+    small gains, seldom a large loss), it rejects in up to 20 %, and the interval tells more.
 
     Where interval and test disagree about a difference of 0, the test decides: its level is exact,
     or nearly so, while Bonett and Price's interval leaves out 0 a little more often (of 50 samples
