@@ -27,7 +27,7 @@ from trimtab.decoding.local import LocalPredictor
 from trimtab.decoding.predictor import Prediction, Request
 from trimtab.serve import Engine
 from trimtab.serve.app import application
-from trimtab.serve.names import Names
+from trimtab.serve.dial_names import Names
 from trimtab.tasks import WordProblems
 
 Zoo = Callable[[str], LanguageModel]

@@ -54,8 +54,8 @@ def main(arguments: Sequence[str]) -> int:
 
     from trimtab.runs.progress import hide_those_of_libraries
     from trimtab.serve.app import application
+    from trimtab.serve.dial_names import Names
     from trimtab.serve.engine import Engine
-    from trimtab.serve.names import Names
 
     name = options.name or type(method).__name__.lower()
     engine = Engine(method, rows=generation.batch_size, waiting=options.waiting)

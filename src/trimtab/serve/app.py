@@ -21,8 +21,8 @@ from trimtab.methods import Piece
 from trimtab.methods.prompts import Prompts
 from trimtab.serve import wire
 from trimtab.serve.answers import Form
+from trimtab.serve.dial_names import Names
 from trimtab.serve.engine import Asked, Closed, Engine, Full, Item
-from trimtab.serve.names import Names
 from trimtab.serve.wire import Refused, Wanted
 
 _LARGEST = 16 << 20  # bytes of a body
