@@ -216,11 +216,15 @@ def test_a_failure_keeps_what_was_computed_and_says_why(tmp_path: Path) -> None:
     assert len(reader.read_samples(tmp_path)) == 3
 
 
-def test_measures_and_means_get_t_intervals(tmp_path: Path) -> None:
+def test_measures_and_means_get_the_intervals_of_their_bounds(tmp_path: Path) -> None:
     method = Plain(model=LanguageModel(path="zoo:a-small-sft", prompt="chat"))
     summary = run(tmp_path, task=Stories(), method=method)
     rewards = [r["scores"]["reward"] for r in reader.read_samples(tmp_path)]
-    assert summary["metrics"]["reward"] == estimates.mean(rewards, (0, 1)).to_dict()
+    found = summary["metrics"]["reward"]
+    assert found == estimates.of_scores(rewards, (0, 1)).to_dict()
+    # More than half of these twelve are alike, of which Student's interval would be too short.
+    student = estimates.mean(rewards, (0, 1)).ci95
+    assert 0 <= found["ci95"][0] < student[0] < student[1] < found["ci95"][1] <= 1
     ended = summary["metrics"]["ended"]["value"]
     reasons = [r["stop_reason"] for r in reader.read_samples(tmp_path)]
     assert ended == sum(reason == "end" for reason in reasons) / 12
