@@ -1,5 +1,8 @@
 """The best policy of a KL weight, by reweighting answers of the reference.
 
+`python best_policy.py RUN METRIC BETA ...` prints a table; RUN is a run folder of the reference,
+sampled at temperature 1 with several draws for each sample.
+
 With N answers to a question, drawn from the reference and of rewards r_n, the policy with the
 largest `E[r] - beta KL` has reward `sum w_n r_n / sum w_n`, `w_n = exp(r_n / beta)`, and divergence
 `reward / beta - log Z` from the reference, `Z = mean w_n`. Of a finite N both are biased; the
@@ -7,12 +10,14 @@ jackknife (Quenouille 1956) takes off what is of order 1 / N. Questions are what
 """
 
 import math
+import sys
 from collections import defaultdict
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from trimtab.results.finished import Run
+from trimtab.results.frames import Run, read
 from trimtab.runs.draws import sample_of
 from trimtab.statistics.estimates import Estimate, mean
 
@@ -66,3 +71,22 @@ def _jackknifed(r_QN, w_QN, statistic) -> np.ndarray:
     whole = statistic(*(x.mean(axis=1) for x in means))
     without = statistic(*((x.sum(axis=1, keepdims=True) - x) / (n - 1) for x in means))
     return n * whole - (n - 1) * without.mean(axis=1)
+
+
+def main(folder: str, metric: str, *betas: str) -> None:
+    """Print the table."""
+    (run,) = read([Path(folder)])
+    rewards = rewards_of(run, metric)
+    print("| beta | reward | KL from the reference, nats |")
+    print("|---|---|---|")
+    for beta in betas:
+        found = best_policy(rewards, float(beta))
+        ends = (found.reward.ci95 or (math.nan,) * 2, found.kl.ci95 or (math.nan,) * 2)
+        print(
+            f"| {beta} | {found.reward.value:.3f} [{ends[0][0]:.3f}, {ends[0][1]:.3f}]"
+            f" | {found.kl.value:.2f} [{ends[1][0]:.2f}, {ends[1][1]:.2f}] |"
+        )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
