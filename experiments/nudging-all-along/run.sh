@@ -101,6 +101,8 @@ tables() {
         python experiments/nudging-all-along/threshold_figure.py \
             "$results/$part" "$results/figures/$part"
     done
+    python experiments/real-nudging/token_analysis.py \
+        "$results/main" "$results/tokens" $models/large-chat-1
 }
 
 for part in ${PARTS:-models controls thresholds mixtures ladder seeds tables}; do $part; done
