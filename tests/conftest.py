@@ -32,7 +32,9 @@ def _modules_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
     before = set(sys.modules)
     yield
     for name in sys.modules.keys() - before:
-        file = getattr(sys.modules[name], "__file__", None)
+        module = sys.modules[name]
+        # A folder of modules has no file of its own.
+        file = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), "")
         if file and Path(file).is_relative_to(tmp_path_factory.getbasetemp()):
             del sys.modules[name]
 

@@ -79,7 +79,7 @@ def test_neither_mistakes_nor_listings_wait_for_torch():
 def test_a_run_that_is_finished_needs_no_model(tmp_path):
     line = "run base=a-small-base guide=a-small-chat method=nudging task=word-problems limit=2"
     arguments = [*line.split(), "generation.max_new_tokens=4"]
-    said = command(tmp_path, *arguments).stdout.splitlines()[-1]
+    said = command(tmp_path, *arguments).stdout
     code = (
         "import sys; from trimtab.cli.main import main; sys.argv = ['trimtab', *sys.argv[1:]]\n"
         "try: main()\n"
@@ -89,7 +89,8 @@ def test_a_run_that_is_finished_needs_no_model(tmp_path):
     )
     again = [sys.executable, "-c", code, *arguments]
     done = subprocess.run(again, check=True, capture_output=True, text=True, cwd=tmp_path)
-    assert done.stdout.splitlines() == [said]
+    assert done.stdout.startswith("accuracy") and done.stdout.count("\n") == 1
+    assert said.endswith(done.stdout)
 
 
 @pytest.mark.process

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import json
 import logging
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -123,18 +124,25 @@ def test_measures_follow_the_rule_and_those_of_the_method_stay(tmp_path: Path, t
 class Credit(WordProblems):
     """A rule that gives partial credit, and says of it only what it is called."""
 
+    credits: tuple[float, ...]
+
     metric = "credit"
     proportions = frozenset()
 
     def score(self, text: str, sample: Sample) -> Score:
-        return Score(prediction=text, values={"credit": 0.4 if sample.id.endswith("0") else 1.0})
+        number = int(re.findall(r"\d+", sample.id)[-1])
+        return Score(prediction=text, values={"credit": self.credits[number % len(self.credits)]})
 
 
 def test_the_interval_of_a_credit_without_declared_bounds_holds_none_above_one(
     tmp_path: Path,
 ) -> None:
-    estimate = run(tmp_path, Credit())["metrics"]["credit"]
-    assert 0.4 <= estimate["ci95"][0] < estimate["value"] < estimate["ci95"][1] == 1
+    spread = run(tmp_path / "spread", Credit(credits=(0.4, 0.9, 1.0)))["metrics"]["credit"]
+    assert 0.4 <= spread["ci95"][0] < spread["value"] < spread["ci95"][1] == 1
+    # Five alike and one other do not say how far credits spread.
+    heaped = run(tmp_path / "heaped", Credit(credits=(0.4, *[1.0] * 5)))["metrics"]["credit"]
+    assert heaped["value"] == pytest.approx(0.9)
+    assert heaped["ci95"] is None
 
 
 def always_half(completion: str, question: str, target: str | None) -> float:
