@@ -71,9 +71,8 @@ def weigh_pool(model: LanguageModel, file: Path, pool: Sequence[list[Line]]) -> 
     with file.open("a") as written, torch.inference_mode():
         for lines in pool:
             if not all(line["id"] in known for line in lines):
-                for line, found in zip(
-                    lines, log_likelihoods(model.weights, model, lines).tolist(), strict=True
-                ):
+                likely = log_likelihoods(model.weights, model, lines, exact=True)
+                for line, found in zip(lines, likely.tolist(), strict=True):
                     known[line["id"]] = found
                     written.write(json.dumps({"id": line["id"], "reference": found}) + "\n")
                 written.flush()
@@ -90,11 +89,17 @@ def _read(file: Path) -> list[Line]:
 
 
 def log_likelihoods(
-    weights: PreTrainedModel | PeftModel, model: LanguageModel, lines: Sequence[Line]
+    weights: PreTrainedModel | PeftModel,
+    model: LanguageModel,
+    lines: Sequence[Line],
+    *,
+    exact: bool,
 ) -> torch.Tensor:
     """Return `[B]`, the log-likelihood of each answer to one question, its end included, in nats.
 
     The prompt is read once: all lie in one row, in which an answer sees the prompt and itself.
+    Unless `exact`, the layers compute in bfloat16: 2.4 times as fast, but wrong by 0.2 nats an
+    answer, of which gradients average out what a measure would not.
     """
     prompt = model.encode(model.render(Conversation(question=lines[0]["question"])))
     answers = [line["ids"] for line in lines]
@@ -107,15 +112,15 @@ def log_likelihoods(
         before += [len(prompt) - 1, *range(start, start + len(ids) - 1)]
         start += len(ids)
     inner = weights.get_base_model() if isinstance(weights, PeftModel) else weights
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16, enabled=not exact):
         hidden_TD = inner.model(
             input_ids=tokens_T[None],
             attention_mask=seen_TT.tril()[None, None],
             position_ids=torch.tensor([places]),
         ).last_hidden_state[0]
-        logits_NV = inner.lm_head(hidden_TD[before])
+    logits_NV = inner.lm_head(hidden_TD[before].float())
     found_N = -torch.nn.functional.cross_entropy(
-        logits_NV.float(), tokens_T[len(prompt) :], reduction="none"
+        logits_NV, tokens_T[len(prompt) :], reduction="none"
     )
     return torch.zeros(len(lines)).index_add(0, whose_T[len(prompt) :], found_N)
 
@@ -140,7 +145,8 @@ def fit(
             group["lr"] = rate * min(1.0, (step + 1) / _WARMUP) * (1 - step / len(batches))
         total = 0.0
         for lines in questions:
-            ratios, wanted = _log_ratios(tuned, model, lines), _wanted(lines, reward, beta)
+            ratios = _log_ratios(tuned, model, lines, exact=False)
+            wanted = _wanted(lines, reward, beta)
             loss = _above_best(ratios, wanted) / len(questions)
             loss.backward()
             total += loss.item()
@@ -151,9 +157,11 @@ def fit(
     return tuned.eval()
 
 
-def _log_ratios(tuned: PeftModel, model: LanguageModel, lines: Sequence[Line]) -> torch.Tensor:
+def _log_ratios(
+    tuned: PeftModel, model: LanguageModel, lines: Sequence[Line], *, exact: bool
+) -> torch.Tensor:
     reference = torch.tensor([line["reference"] for line in lines])
-    return log_likelihoods(tuned, model, lines) - reference
+    return log_likelihoods(tuned, model, lines, exact=exact) - reference
 
 
 def _wanted(lines: Sequence[Line], reward: Callable[[str], float], beta: float) -> torch.Tensor:
@@ -182,14 +190,24 @@ def measured(
     reward: Callable[[str], float],
     beta: float,
 ) -> dict[str, float]:
-    """Return what `fit` minimises on questions that it did not see, before and after, in nats."""
+    """Return how far the fit got on questions that it did not see.
+
+    `before` and `after` are what it minimises, in nats; `slope` is how much `log p / p_ref` differs
+    within a question where `reward / beta` differs by one (1 at the best policy).
+    """
     before, after = [], []
+    shared = spread = 0.0
     with torch.inference_mode():
         for lines in pool:
             wanted = _wanted(lines, reward, beta)
-            after.append(_above_best(_log_ratios(tuned, model, lines), wanted).item())
+            ratios = _log_ratios(tuned, model, lines, exact=True)
+            after.append(_above_best(ratios, wanted).item())
             before.append(_above_best(torch.zeros(len(lines)), wanted).item())
-    return {"before": round(fmean(before), 4), "after": round(fmean(after), 4)}
+            wanted = wanted - wanted.mean()
+            shared += float(ratios @ wanted)
+            spread += float(wanted @ wanted)
+    found = {"before": fmean(before), "after": fmean(after), "slope": shared / spread}
+    return {name: round(value, 4) for name, value in found.items()}
 
 
 def main() -> None:
