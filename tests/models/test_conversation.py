@@ -111,3 +111,13 @@ def test_conversations_of_one_turn_are_known_by_what_they_were_known_by() -> Non
     known = "Conversation(question='a', system='b', context='c', question_prefix='', answer_start='"
     assert str(Conversation(question="a", system="b", context="c")) == known + "')"
     assert "Exchange(user='Hi', assistant='Hello.')" in str(ASKED)
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [{"question": "a\ud800"}, {"question": "a", "system": "\udc80"}]
+    + [{"question": "a", name: [("b", "c\udfff")]} for name in ("earlier", "examples")],
+)
+def test_text_that_no_tokenizer_reads_is_refused(pieces: dict) -> None:
+    with pytest.raises(ValueError, match="half of a surrogate pair"):
+        Conversation(**pieces)

@@ -22,6 +22,7 @@ from trimtab import (
 from trimtab.decoding.local import LocalPredictor
 from trimtab.decoding.predictor import Prediction, Request
 from trimtab.methods import AlignmentVectors, BestOfN, Handover, Plain
+from trimtab.methods.prompts import Prompts
 from trimtab.scorers import FunctionReward
 from trimtab.serve import Asked, Closed, Engine, Full
 from trimtab.tasks import Stories, Task, WordProblems
@@ -179,6 +180,27 @@ def test_what_goes_wrong_is_told_to_those_it_was_for_and_the_next_are_answered(
     assert found == method.complete([question], LONG)[0]
 
 
+def test_whose_answer_cannot_begin_is_told_too(
+    monkeypatch: pytest.MonkeyPatch, held: Held, zoo: Zoo
+) -> None:
+    def strengths(self: Plain, prompts: Prompts) -> tuple[float, ...]:
+        if prompts.sample_id == "odd":
+            raise ValueError("no strengths for this one")
+        return ()
+
+    monkeypatch.setattr(Plain, "strengths_for", strengths)
+    with Engine(Plain(model=zoo("a-small-sft")), rows=4) as engine:
+        first = engine.ask("Go on.", LONG)
+        held.go(3)
+        next(first)
+        odd = engine.ask("Go on.", LONG, sample_id="odd")
+        held.go(500)
+        for asked in (odd, first):  # they shared the batch
+            with pytest.raises(ValueError, match="no strengths"):
+                list(asked)
+        assert completion(engine.ask("Go on.", LONG)).text
+
+
 def test_more_than_may_wait_are_refused(held: Held, zoo: Zoo) -> None:
     with Engine(Plain(model=zoo("a-small-sft")), rows=1, waiting=2) as engine:
         asked = [engine.ask("Go on.", LONG)]
@@ -216,8 +238,16 @@ def test_what_cannot_be_is_refused_before_it_waits(zoo: Zoo) -> None:
             engine.ask("Hi", dials={"strength": float("nan")})
         with pytest.raises(ValueError, match="leave no room"):
             engine.ask("Hi " * 2000)
+        for odd in ({"token_records": True}, {"draws": 2, "temperature": 1}):
+            with pytest.raises(ValueError, match="of a run's record"):
+                engine.ask("Hi", Generation(**odd))
     reward = FunctionReward(function=lambda completion, question, target: 0.0)
     with pytest.raises(ValueError, match="best of 8 answers"):
         Engine(BestOfN(model=zoo("a-small-sft"), reward=reward))
+    with (
+        Engine(BestOfN(model=zoo("a-small-sft"), reward=reward, n=1)) as engine,
+        pytest.raises(ValueError, match="best of 4 answers"),
+    ):
+        engine.ask("Hi", Generation(temperature=1), {"n": 4})
     with pytest.raises(ValueError, match="vocabular"):
         Engine(DeRa(reference=zoo("a-small-sft"), aligned=zoo("b-small-chat")))

@@ -223,6 +223,18 @@ def test_many_clients_at_once_get_what_each_would_alone(served: Served, zoo: Zoo
         ({"extra_body": {"trimtab": {"thresold": 1}}}, 400, None, "Did you mean 'threshold'"),
         ({"extra_body": {"trimtab": 5}}, 400, "trimtab", "object"),
         ({"extra_body": {"max_tokn": 5}}, 400, "max_tokn", "Did you mean 'max_tokens'"),
+        ({"store": True}, 400, "store", "not honoured"),
+        ({"metadata": {"a": "b"}}, 400, "metadata", "not honoured"),
+        ({"max_tokens": 5, "max_completion_tokens": 6}, 400, "max_tokens", "differ"),
+        (
+            {"model": "nudging@0.2", "extra_body": {"trimtab": {"threshold": 0.3}}},
+            400,
+            "trimtab",
+            "0.2",
+        ),
+        ({"extra_body": {"trimtab": {"threshold": "high"}}}, 400, None, "threshold"),
+        ({"extra_body": {"trimtab": {"threshold": [1]}}}, 400, None, "threshold"),
+        ({"extra_body": {"trimtab": {"threshold": True}}}, 400, None, "threshold"),
         ({"stream_options": {"include_usag": True}}, 400, "stream_options", "include_usage"),
     ],
 )
@@ -239,7 +251,22 @@ def test_what_is_not_honoured_is_refused_by_name(
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"[]", b'"x"', b"\xff\xfe", b"[" * 100_000, b"null", b'{"messages": {}}', b"{}"],
+    [
+        *(
+            b"",
+            b"{",
+            b"[]",
+            b'"x"',
+            b"\xff\xfe",
+            b"[" * 100_000,
+            b"null",
+            b'{"messages": {}}',
+            b"{}",
+        ),
+        b'{"model": "nudging", "messages": [{"role": "user", "content": "\\ud800"}]}',
+        b'{"model": "nudging", "messages": [{"role": "user", "content": "x"}], "temperature": NaN}',
+        b'{"model": "nudging", "messages": [{"role": "user", "content": "x"}], "seed": 1e999}',
+    ],
 )
 def test_what_is_no_request_is_refused_and_the_server_lives(body: bytes, served: Served) -> None:
     status, answer = served.raw(body)

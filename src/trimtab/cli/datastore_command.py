@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +10,7 @@ from typing import TYPE_CHECKING
 from trimtab.cli.actions import bar
 from trimtab.cli.output import say
 from trimtab.config import composition
-from trimtab.config.composition import ConfigError
-from trimtab.config.overrides import Source, check_command
+from trimtab.config.overrides import Source, check_command, require_parts
 from trimtab.machine.numbers_as_text import size
 
 if TYPE_CHECKING:
@@ -33,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
         ValueError: for examples without answers, and a folder that is there already.
     """
     options = _parser().parse_intermixed_args(arguments)
-    _require_read(options.overrides)
+    require_parts(options.overrides, _READ, "a datastore")
     source = Source(further=(options.config_dir,) if options.config_dir else ())
     config = check_command(options.overrides, source)
     assert config is not None
@@ -107,19 +105,6 @@ def examples(
         answer = sample.choices[sample.target] if task.likelihood else sample.target
         found.append(Example(sample.id, prompt, sample.conversation.followed_by(answer)))
     return found
-
-
-def _require_read(overrides: Sequence[str]) -> None:
-    """Refuse settings of a run that have no part in a datastore."""
-    odd = [each for each in overrides if re.split(r"[.=@]", each.lstrip("+~"))[0] not in _READ]
-    if odd:
-        raise ConfigError(
-            [
-                f"{each}: it has no part in a datastore. Accepted are settings of "
-                f"{', '.join(_READ)}; leave it out."
-                for each in odd
-            ]
-        )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -6,7 +6,6 @@ import argparse
 import importlib.util
 import logging
 import os
-import re
 import socket
 import sys
 from collections.abc import Sequence
@@ -14,8 +13,7 @@ from pathlib import Path
 
 from trimtab.cli.output import say
 from trimtab.config import composition
-from trimtab.config.composition import ConfigError
-from trimtab.config.overrides import Source, check_command
+from trimtab.config.overrides import Source, check_command, require_parts
 
 KEY = "TRIMTAB_API_KEY"
 _READ = ("base", "guide", "draft", "method", "model", "generation", "experiment")
@@ -31,15 +29,7 @@ def main(arguments: Sequence[str]) -> int:
             is taken.
     """
     options = _parser().parse_intermixed_args(arguments)
-    odd = [o for o in options.overrides if re.split(r"[.=@]", o.lstrip("+~"))[0] not in _READ]
-    if odd:
-        raise ConfigError(
-            [
-                f"{each}: it has no part in serving. Accepted are settings of {', '.join(_READ)}; "
-                "leave it out."
-                for each in odd
-            ]
-        )
+    require_parts(options.overrides, _READ, "serving")
     if absent := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
         raise ValueError(
             f"trimtab serve needs {', '.join(absent)}: pip install 'trimtab[serve]' "

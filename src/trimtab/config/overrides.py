@@ -5,8 +5,9 @@ a multirun is checked as it will run.
 """
 
 import itertools
+import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,14 @@ class Source:
     def offer(self) -> None:
         """Let what Hydra composes from now on have the choices that these folders make."""
         shared_choices.offer(self.directory, *self.further)
+
+
+def require_parts(arguments: Sequence[str], accepted: Collection[str], what: str) -> None:
+    """Raise one `ConfigError` for settings of a run that have no part in something else."""
+    odd = [each for each in arguments if re.split(r"[.=@]", each.lstrip("+~"))[0] not in accepted]
+    if odd:
+        ending = f"Accepted are settings of {', '.join(accepted)}; leave it out."
+        raise ConfigError([f"{each}: it has no part in {what}. {ending}" for each in odd])
 
 
 def check_command(

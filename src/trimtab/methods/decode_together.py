@@ -81,7 +81,7 @@ def made(
         )
     tries = tries_at(whole, max(method.tries for method in methods))
     generation = generation.for_samples(len(tries))
-    _say_what_is_left_out(first, generation)
+    say_what_is_left_out(first, generation)
     with first.loading.running():
         from trimtab.decoding.speaking import Speaking  # imports torch
 
@@ -109,7 +109,7 @@ def made(
                 for cursor in cursors[number].values():
                     cursor.streamed = streamed and methods[number].tries == 1
             return {
-                slot: _whole(methods[number], cursors[number], asked[number], generation)
+                slot: checked_answer(methods[number], cursors[number], asked[number], generation)
                 for number, slot in slots.items()
             }
 
@@ -142,7 +142,7 @@ def made(
             yield number, best
 
 
-def _whole(
+def checked_answer(
     method: Declaration, cursors: Cursors, prompts: Prompts, generation: Generation
 ) -> Answer:
     """Make one answer, which is a completion."""
@@ -185,7 +185,7 @@ def asked_alike(conversations: Sequence[Mapping[str, Conversation]]) -> dict[str
     return whole
 
 
-def _say_what_is_left_out(method: Declaration, generation: Generation) -> None:
+def say_what_is_left_out(method: Declaration, generation: Generation) -> None:
     """Warn, once for each model, of rules that its publisher asks generate() to follow."""
     followed = {
         "repetition_penalty": generation.repetition_penalty,

@@ -40,7 +40,8 @@ class Conversation:
         day: what a chat template that writes the date writes; None for today.
 
     Raises:
-        ValueError: for pieces that are not text, and for turns that are not pairs of texts.
+        ValueError: for pieces that are not text, or hold half of a surrogate pair, and for turns
+            that are not pairs of texts.
     """
 
     question: str
@@ -60,8 +61,12 @@ class Conversation:
                     f"{name}={value!r} of a Conversation is of type {type(value).__name__}. "
                     "Accepted is text."
                 )
+            _require_unicode(name, value)
         for name in ("examples", "earlier"):
-            object.__setattr__(self, name, exchanges(getattr(self, name), name))
+            turns = exchanges(getattr(self, name), name)
+            for text in (text for turn in turns for text in turn):
+                _require_unicode(name, text)
+            object.__setattr__(self, name, turns)
 
     def __repr__(self) -> str:
         """Name the pieces; turns only where there are any, as runs without them are known by it."""
@@ -133,6 +138,16 @@ def exchanges(given: Any, name: str) -> tuple[Exchange, ...]:
                 f"was answered, as in {name}=[[Who?,Nobody]]."
             )
     return tuple(Exchange(*pair) for pair in pairs)
+
+
+def _require_unicode(name: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{name} holds {text[error.start]!r} at character {error.start}, half of a surrogate "
+            "pair, which no tokenizer reads. Accepted is text that can be written as UTF-8."
+        ) from None
 
 
 def _turn(message: Any, number: int) -> tuple[str, str]:

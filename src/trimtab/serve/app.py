@@ -78,6 +78,10 @@ def application(
     async def closed(request: Request, error: Closed) -> Response:
         return _error(Refused("The server is ending.", status=503))
 
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> Response:
+        return _error(_failed(error))
+
     @app.exception_handler(HTTPException)
     async def unknown(request: Request, error: HTTPException) -> Response:
         where = f"{request.method} {request.url.path}: {error.detail}"
@@ -143,7 +147,7 @@ class Answering:
     def give_up(self) -> None:
         """Let all answers be."""
         for asked in self._asked:
-            asked.given_up = True
+            asked.give_up()
 
     async def whole(self, request: Request) -> dict[str, Any]:
         """Return the response once all answers are there; leave them if the client does."""

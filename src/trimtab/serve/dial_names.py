@@ -44,9 +44,9 @@ class Names:
 
     def listed(self) -> list[dict[str, Any]]:
         """Return what `/v1/models` lists: the method as it is."""
-        own = {"dials": list(self._method.dials)}
+        own: dict[str, Any] = {"dials": list(self._method.dials)}
         if self._method.dial is not None:
-            own[self._method.dial] = self._method.value  # type: ignore[assignment]
+            own[self._method.dial] = self._method.value
         return [
             {
                 "id": self._name,

@@ -15,6 +15,7 @@ from trimtab.decoding.generation import LEAST_ROWS
 from trimtab.decoding.predictor import Answer, Cursors
 from trimtab.decoding.telling import News
 from trimtab.methods import Method, Piece
+from trimtab.methods.decode_together import checked_answer, say_what_is_left_out
 from trimtab.methods.prompts import Prompts, require_room
 from trimtab.methods.tries import added_up
 from trimtab.models import Conversation
@@ -110,12 +111,10 @@ class Engine:
     """
 
     def __init__(self, method: Method, *, rows: int = 16, waiting: int = 64) -> None:
-        if method.tries > 1:
-            raise ValueError(
-                f"{type(method).__name__} gives the best of {method.tries} answers, which are "
-                "there only at the end. Serve the method that makes them."
-            )
+        _require_one_answer(method)
         method.require_compatible()
+        for model in method.all_models.values():
+            model.require_loadable()
         self.method = method
         self._rows, self._waiting = rows, waiting
         self._queue = SimpleQueue[Asked | None]()
@@ -180,6 +179,12 @@ class Engine:
             if name not in self.method.dials:
                 raise ValueError(not_a_choice("dials:", name, self.method.dials))
         method = self.method.turned(dials) if dials else self.method
+        _require_one_answer(method)
+        if generation.draws > 1 or generation.token_records:
+            raise ValueError(
+                f"draws={generation.draws}, token_records={generation.token_records}: these are of "
+                "a run's record. Leave them at 1 and false; ask several times for several answers."
+            )
         if dials and not self.method.goes_with(method):
             raise ValueError(
                 f"dials: {type(method).__name__} changes its models with them, so that each answer "
@@ -216,8 +221,9 @@ class Engine:
     def _loaded(self) -> Speaking:
         from trimtab.decoding.speaking import Speaking  # imports torch
 
+        usual = Generation(batch_size=max(self._rows, LEAST_ROWS))
+        say_what_is_left_out(self.method, usual)
         with self.method.loading.running():
-            usual = Generation(batch_size=max(self._rows, LEAST_ROWS))
             return Speaking([self.method.speakers()], usual, all_models=True)
 
     def _answer(self, first: Asked, speaking: Speaking) -> None:
@@ -229,6 +235,7 @@ class Engine:
                 if asked.given_up:
                     return {}
                 slot, prompts, method = free[0], asked.prompts, asked.method
+                self._active[slot] = asked  # from here on it is told of what goes wrong
                 begun[slot] = speaking.cursors(
                     prompts.sample_id,
                     {0: prompts.tokens},
@@ -240,8 +247,7 @@ class Engine:
                 )[0]
                 for cursor in begun[slot].values():
                     cursor.streamed = True
-                self._active[slot] = asked
-                return {slot: method.answer(begun[slot], prompts, asked.generation)}
+                return {slot: checked_answer(method, begun[slot], prompts, asked.generation)}
 
             return answers
 
@@ -271,6 +277,14 @@ class Engine:
             return self._queue.get_nowait()
         except Empty:
             return None
+
+
+def _require_one_answer(method: Method) -> None:
+    if method.tries > 1:
+        raise ValueError(
+            f"{type(method).__name__} gives the best of {method.tries} answers, which are there "
+            "only at the end. Serve the method that makes them."
+        )
 
 
 class _Coming(Iterator[Start]):

@@ -12,7 +12,7 @@ from trimtab.decoding import Generation
 from trimtab.models import Conversation
 
 # Fields that change no answer.
-_WITHOUT_EFFECT = {"user", "metadata", "store", "service_tier", "safety_identifier", "stream"}
+_WITHOUT_EFFECT = {"user", "safety_identifier", "stream"}
 # Fields that are taken at the values that ask for nothing.
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "frequency_penalty": (None, 0),
@@ -24,6 +24,9 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "tools": (None, []),
     "tool_choice": (None, "none"),
     "modalities": (None, ["text"]),
+    "metadata": (None, {}),
+    "store": (None, False),
+    "service_tier": (None, "auto", "default"),
 }
 _SAMPLING = ("temperature", "top_p", "seed", "top_k", "min_p", "repetition_penalty")
 _LENGTHS = ("max_completion_tokens", "max_tokens")
@@ -117,7 +120,7 @@ def chat(body: Mapping[str, Any], usual: Generation, model: Names) -> Wanted:
     return Wanted(
         question=question,
         generation=_generation(body, usual),
-        dials=model(name) | dials,
+        dials=_agreeing(model(name), dials),
         choices=_whole(body, "n", 1, _MOST_CHOICES),
         stream=_flag(body.get("stream"), "stream"),
         usage_at_end=_flag(options.get("include_usage"), "stream_options"),
@@ -126,9 +129,20 @@ def chat(body: Mapping[str, Any], usual: Generation, model: Names) -> Wanted:
     )
 
 
+def _agreeing(named: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Return the dials of a model's name and of a request, which may not contradict each other."""
+    for dial in named.keys() & given.keys():
+        if named[dial] != given[dial]:
+            at = f"the model's name has {named[dial]!r}"
+            raise Refused(f"{dial}={given[dial]!r}, but {at}. Give one of the two.", "trimtab")
+    return named | given
+
+
 def _generation(body: Mapping[str, Any], usual: Generation) -> Generation:
     settings = {name: body[name] for name in _SAMPLING if body.get(name) is not None}
     lengths = [body[name] for name in _LENGTHS if body.get(name) is not None]
+    if len({*map(repr, lengths)}) > 1:
+        raise Refused(f"{' and '.join(_LENGTHS)} differ. Give one of them.", "max_tokens")
     if lengths:
         settings["max_new_tokens"] = lengths[0]
     if (stop := body.get("stop")) is not None:
